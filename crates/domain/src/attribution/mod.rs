@@ -1,0 +1,90 @@
+//! Attribution: who earns a sale, decided once, in log order, with every touch that was considered.
+use crate::facts::Fact;
+use crate::ids::{EventId, PartnerId, ProgramId, SourceName, SubjectId};
+use crate::normalization::FactsEvent;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// An event of `attributed.v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributedEvent {
+    /// A facts event, its original bytes, with the decision when it is a sale.
+    Passed {
+        /// The original bytes, which travel on.
+        bytes: Bytes,
+        /// The same, decoded.
+        event: FactsEvent,
+        /// For a sale.
+        decision: Option<Decision>,
+    },
+    /// An earlier unattributed sale that a later link or coupon definition explained.
+    Late {
+        /// The new decision.
+        decision: Decision,
+        /// The event that brought the link or definition.
+        cause: EventId,
+    },
+}
+
+/// Which sale, at its source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SaleKey {
+    /// The provider or dialect.
+    pub source: SourceName,
+    /// Its id there.
+    pub external_id: String,
+}
+
+/// Who earns a sale, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whose program.
+    pub program: ProgramId,
+    /// The sale.
+    pub sale: SaleKey,
+    /// Who earns, by which class of touch; or why nobody does (`no_touch`, `unknown_code`, `coupon_unknown`, …).
+    pub outcome: Result<(PartnerId, TouchClass), String>,
+    /// The customer, if anybody is known.
+    pub customer: Option<SubjectId>,
+    /// Every touch considered, the winner included.
+    pub touches: Vec<Touch>,
+    /// This sale binds the customer to the partner: the first binding stays.
+    pub binds: bool,
+}
+
+/// A touch that was considered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touch {
+    /// Its class.
+    pub class: TouchClass,
+    /// The code or coupon as sent.
+    pub reference: String,
+    /// Whom it names; `None` when it names nobody.
+    pub partner: Option<PartnerId>,
+    /// Why it lost; empty: it won.
+    pub lost_because: String,
+}
+
+/// Classes of touch, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TouchClass {
+    /// An explicit referral id or code.
+    Code,
+    /// A coupon.
+    Coupon,
+    /// A click within the window.
+    Click,
+    /// The customer's first partner.
+    Binding,
+}
+
+impl AttributedEvent {
+    /// The fact, when it carries one.
+    #[must_use]
+    pub const fn fact(&self) -> Option<&Fact> {
+        match self {
+            Self::Passed { event: FactsEvent::Fact(fact), .. } => Some(fact),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Commission: what is owed. The contract is `docs/reference/ledger.md`.
+use crate::attribution::SaleKey;
+use crate::config::ConfigFact;
+use crate::facts::{ReversalFamily, ReversalState};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SubjectId};
+use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::normalization::ReplyAddress;
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+
+/// An event of `commissions.v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommissionsEvent {
+    /// A configuration change that commission folds.
+    Config(ConfigFact),
+    /// A conversion record.
+    Sale(SaleRecorded),
+    /// A refund or chargeback, matched, parked or refused.
+    Reversal(ReversalRecorded),
+    /// A change of a commission, with its postings.
+    Commission(CommissionEvent),
+    /// What the caller of an event is told.
+    Answer(AnswerRecorded),
+}
+
+/// Every accepted sale has one, also without a partner or with a commission of 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleRecorded {
+    /// Derived.
+    pub id: SaleId,
+    /// Whose program.
+    pub program: ProgramId,
+    /// Which sale, at its source.
+    pub sale: SaleKey,
+    /// The external event that brought it.
+    pub event: EventId,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// What was paid.
+    pub gross: Minor,
+    /// B: what the commission is computed on.
+    pub base: Minor,
+    /// The base leaves out tax and discount; refunds map by their own net part.
+    pub base_is_net: bool,
+    /// The base by line; at least one; the rates are 0 until terms are frozen.
+    pub slices: Vec<Slice>,
+    /// Who earns.
+    pub partner: Option<PartnerId>,
+    /// Why nobody earns, or why the commission is 0; empty otherwise.
+    pub reason: String,
+    /// The customer, if anybody is known.
+    pub customer: Option<SubjectId>,
+    /// Empty: none.
+    pub subscription_id: String,
+    /// By the source.
+    pub occurred_at: Micros,
+    /// By the log.
+    pub recorded_at: Micros,
+    /// Recorded before, attributed now.
+    pub late: bool,
+}
+
+/// A part of the base and its rate: a line, or a tier's band.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Empty: the whole sale.
+    pub line_id: String,
+    /// Its base.
+    pub base: Minor,
+    /// Its rate.
+    pub rate: RatePpm,
+}
+
+/// A reversal fact as commission took it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversalRecorded {
+    /// Whose program.
+    pub program: ProgramId,
+    /// The sale it belongs to.
+    pub sale: SaleKey,
+    /// The object's id.
+    pub object_id: String,
+    /// The external event that brought it.
+    pub event: EventId,
+    /// Refund, chargeback or its reverse.
+    pub family: ReversalFamily,
+    /// Its state.
+    pub state: ReversalState,
+    /// Its currency.
+    pub currency: Currency,
+    /// With tax.
+    pub gross: Minor,
+    /// Without tax, where the body says so.
+    pub net: Option<Minor>,
+    /// Lines that it names: (line id, net).
+    pub lines: Vec<(String, Minor)>,
+    /// What was done with it.
+    pub result: ReversalResult,
+}
+
+/// What was done with a reversal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReversalResult {
+    /// It belongs to a known sale.
+    Matched,
+    /// Its sale is not here yet: it waits.
+    Parked,
+    /// Another currency than the sale's: counts 0, alarmed.
+    CurrencyMismatch,
+}
+
+impl ReversalResult {
+    /// The word in the log and in views.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Parked => "parked",
+            Self::CurrencyMismatch => "currency_mismatch",
+        }
+    }
+}
+
+/// A change of one commission: all numbers are those after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommissionEvent {
+    /// The commission.
+    pub id: CommissionId,
+    /// Whose program.
+    pub program: ProgramId,
+    /// Who earns.
+    pub partner: PartnerId,
+    /// Its conversion record.
+    pub sale_id: SaleId,
+    /// Its sale.
+    pub sale: SaleKey,
+    /// What happened.
+    pub kind: CommissionEventKind,
+    /// The status after it.
+    pub status: CommissionStatus,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// G.
+    pub gross: Minor,
+    /// R after it; N = G - R.
+    pub reversed: Minor,
+    /// The change of N.
+    pub delta: Minor,
+    /// Balanced: the legs sum to 0.
+    pub postings: Vec<Posting>,
+    /// The external event that caused it; `None`: a tick.
+    pub cause: Option<EventId>,
+    /// Why, where there is more to say.
+    pub reason: String,
+    /// `system`, or a person.
+    pub actor: String,
+    /// Frozen terms; with `Created` only.
+    pub terms: Option<Terms>,
+}
+
+/// What happened to a commission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommissionEventKind {
+    /// It exists.
+    Created,
+    /// Its holds are over.
+    Approved,
+    /// A refund changed N.
+    Refunded,
+    /// A chargeback changed N.
+    Chargeback,
+    /// A failed refund or a won dispute gave money back.
+    Reinstated,
+    /// A hold was added.
+    Review,
+    /// A hold was released.
+    HoldReleased,
+    /// A person rejected it.
+    Rejected,
+}
+
+impl CommissionEventKind {
+    /// The word in views.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Approved => "approved",
+            Self::Refunded => "refunded",
+            Self::Chargeback => "chargeback",
+            Self::Reinstated => "reinstated",
+            Self::Review => "review",
+            Self::HoldReleased => "hold_released",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The ledger's states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommissionStatus {
+    /// Waits for its time.
+    Pending,
+    /// Waits for a person.
+    Review,
+    /// Payable.
+    Approved,
+    /// In a payout.
+    Locked,
+    /// Paid.
+    Paid,
+    /// Refused by a person.
+    Rejected,
+    /// N = 0 by refunds.
+    Refunded,
+    /// N = 0 with a live lost dispute.
+    ChargedBack,
+}
+
+impl CommissionStatus {
+    /// The word in views and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Review => "review",
+            Self::Approved => "approved",
+            Self::Locked => "locked",
+            Self::Paid => "paid",
+            Self::Rejected => "rejected",
+            Self::Refunded => "refunded",
+            Self::ChargedBack => "charged_back",
+        }
+    }
+}
+
+/// Frozen at creation; later edits change nothing old.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The rule.
+    pub rule: RuleId,
+    /// Its version.
+    pub rule_version: u32,
+    /// How N rounds.
+    pub rounding: Rounding,
+    /// Base and rate by slice.
+    pub slices: Vec<Slice>,
+    /// When the time hold ends.
+    pub hold_until: Micros,
+    /// Approval needs a person.
+    pub manual_approval: bool,
+}
+
+/// One leg of a double entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// The account.
+    pub account: Account,
+    /// The currency.
+    pub currency: Currency,
+    /// Positive: into the account.
+    pub amount: Minor,
+}
+
+/// Accounts of (program, partner, currency); expense, program loss and rounding belong to the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Account {
+    /// The merchant's cost.
+    Expense,
+    /// Earned, waiting for its time.
+    Pending,
+    /// Earned, waiting for a person.
+    Review,
+    /// Payable.
+    Available,
+    /// In a payout.
+    InFlight,
+    /// Paid, lifetime.
+    PaidOut,
+    /// Owed by the partner: the account's sum is minus the debt.
+    Debt,
+    /// Written off.
+    ProgramLoss,
+    /// Residue of conversions.
+    FxRounding,
+}
+
+/// What the caller of an event is told; a twin is told the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecorded {
+    /// The answer.
+    pub answer: Answer,
+    /// The caller who waits, if any.
+    pub reply_to: Option<ReplyAddress>,
+    /// A repeat of an earlier answer.
+    pub duplicate: bool,
+}
+
+/// The result of an event in the ledger's words; a dialect translates it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The event.
+    pub event: EventId,
+    /// Its sale.
+    pub sale: Option<SaleId>,
+    /// Its commission, if there is one.
+    pub commission: Option<CommissionId>,
+    /// Who earns.
+    pub partner: Option<PartnerId>,
+    /// G at creation; 0 without a commission.
+    pub amount: Minor,
+    /// The sale's currency.
+    pub currency: Option<Currency>,
+    /// The status at creation.
+    pub status: Option<CommissionStatus>,
+    /// Why a command was declined; empty: it was not.
+    pub declined: String,
+}

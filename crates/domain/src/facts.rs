@@ -1,0 +1,235 @@
+//! Facts: normalized events about the outside world. Adapters make them, the normalizer accepts them, nobody changes them.
+use crate::ids::{EventId, Hash, ProgramId, SourceName, SubjectId};
+use crate::money::{Currency, Minor};
+use crate::time::Micros;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One normalized fact.
+///
+/// Its key is (`program`, `source`, `kind`, `object_id`, `state`): one refund that is pending, then approved, then reversed
+/// is three facts of one object. The same key with another `hash` is a conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Whose program.
+    pub program: ProgramId,
+    /// The external event that brought it.
+    pub event: EventId,
+    /// The provider or dialect.
+    pub source: SourceName,
+    /// The object's id at its source (`txn_…`, `adj_…`).
+    pub object_id: String,
+    /// The object's state in the source's word; part of the key.
+    pub state: String,
+    /// Over money, identity and links, never over the body; the normalizer sets it. An erased subject hashes like any.
+    pub hash: Hash,
+    /// When it happened, by the source.
+    pub occurred_at: Micros,
+    /// Who: each identifier that the body named. All that come together name one customer.
+    pub identifiers: Vec<Identifier>,
+    /// What.
+    pub body: FactBody,
+}
+
+/// An identifier of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identifier {
+    /// `customer_key` (one namespace per program over all sources), `email`, or `<provider>.customer`.
+    pub namespace: String,
+    /// The person; `None` until the normalizer has matched it.
+    pub subject: Option<SubjectId>,
+    /// The value.
+    pub value: Personal,
+}
+
+/// Personal data: open inside `decide` and `evolve`, sealed in the log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Personal {
+    /// Readable.
+    Open(String),
+    /// As it travels; a service that needs no value leaves it so.
+    Sealed(SealedValue),
+    /// The key was destroyed; the ciphertext is written back as it is.
+    Erased(SealedValue),
+}
+
+impl std::fmt::Debug for Personal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the value: debug output ends in logs.
+        f.write_str(match self {
+            Self::Open(_) => "Open(…)",
+            Self::Sealed(_) => "Sealed(…)",
+            Self::Erased(_) => "Erased(…)",
+        })
+    }
+}
+
+/// AES-SIV ciphertext and the key that opens it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedValue {
+    /// Names the key in the key store.
+    pub key_id: [u8; 16],
+    /// The ciphertext.
+    pub ciphertext: Bytes,
+}
+
+/// What a fact says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FactBody {
+    /// Money came in.
+    Sale(Sale),
+    /// Money went back, may go back, or did not go back after all.
+    Reversal(Reversal),
+    /// The identifiers belong to one customer.
+    CustomerLink,
+    /// A provider's discount object has this code.
+    CouponDefinition {
+        /// The provider's id (`dsc_…`).
+        provider_ref: String,
+        /// The text that a customer types.
+        code: String,
+    },
+}
+
+impl FactBody {
+    /// The fact's kind, part of its key.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sale(_) => "sale",
+            Self::Reversal(reversal) => reversal.family.name(),
+            Self::CustomerLink => "customer_link",
+            Self::CouponDefinition { .. } => "coupon_definition",
+        }
+    }
+}
+
+/// A sale. Amounts are never negative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sale {
+    /// Its id at its source.
+    pub external_id: String,
+    /// The currency of all its amounts.
+    pub currency: Currency,
+    /// What was paid, tax included ("as sent").
+    pub gross: Minor,
+    /// Without tax and discounts, where the body says so.
+    pub net: Option<Minor>,
+    /// Lines; their nets sum to `net`, or the list is empty.
+    pub lines: Vec<SaleLine>,
+    /// Empty: none.
+    pub subscription_id: String,
+    /// The provider's own marker.
+    pub recurrence: Recurrence,
+    /// An explicit referral code.
+    pub referral: Option<Referral>,
+    /// A coupon.
+    pub coupon: Option<CouponRef>,
+}
+
+/// First payment or renewal, by the provider's own marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Recurrence {
+    /// The provider does not say.
+    #[default]
+    Unknown,
+    /// First or one-off.
+    First,
+    /// A renewal.
+    Renewal,
+}
+
+/// One line of a sale.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SaleLine {
+    /// Its id at its source; refunds name it.
+    pub line_id: String,
+    /// Without tax and discount.
+    pub net: Minor,
+    /// Empty: unknown.
+    pub product_id: String,
+    /// Empty: unknown.
+    pub price_id: String,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// An explicit referral code and where the body had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// The code, exact.
+    pub code: String,
+    /// The place, for the record (`custom_data.ref_code`).
+    pub found_at: String,
+}
+
+/// How a sale names its coupon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CouponRef {
+    /// By the text that a customer typed.
+    Code(String),
+    /// By the provider's id, which a coupon definition maps to a text.
+    ProviderRef(String),
+}
+
+/// A refund, a chargeback, or a chargeback given back: one object in one state. Amounts are of this object only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reversal {
+    /// The sale it belongs to, at the same source.
+    pub sale_external_id: String,
+    /// Must be the sale's; otherwise it counts 0 and is alarmed.
+    pub currency: Currency,
+    /// What went back, tax included.
+    pub gross: Minor,
+    /// Its part without tax, where the body says so.
+    pub net: Option<Minor>,
+    /// Lines that it names.
+    pub lines: Vec<ReversalLine>,
+    /// Refund, chargeback, or its reverse.
+    pub family: ReversalFamily,
+    /// Whether it counts.
+    pub state: ReversalState,
+}
+
+/// A line that a reversal names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversalLine {
+    /// The sale's line.
+    pub line_id: String,
+    /// Without tax.
+    pub net: Minor,
+}
+
+/// What kind of money movement a reversal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReversalFamily {
+    /// The merchant gave money back.
+    Refund,
+    /// The bank took money back.
+    Chargeback,
+    /// The bank gave a chargeback back: lost = max(0, live chargebacks - live reverses).
+    ChargebackReverse,
+}
+
+impl ReversalFamily {
+    /// The fact kind's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
+            Self::ChargebackReverse => "chargeback_reverse",
+        }
+    }
+}
+
+/// States of one reversal object rank without regard to order: dead > live > pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReversalState {
+    /// Counts nothing yet.
+    Pending,
+    /// Counts.
+    Live,
+    /// Never happened, or failed.
+    Dead,
+}
