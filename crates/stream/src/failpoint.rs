@@ -37,6 +37,14 @@ pub fn hit(name: &str) {
     }
 }
 
+/// Whether the next [`hit`] of `name` will stop.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn next_hit_stops(name: &str) -> bool {
+    std::env::var("TRIBUTARY_FAILPOINT")
+        .is_ok_and(|spec| spec.split_once(':').is_some_and(|(point, _)| point == name))
+}
+
 /// Nothing: the feature `failpoints` is off.
 #[cfg(not(feature = "failpoints"))]
 pub fn hit(_name: &str) {}

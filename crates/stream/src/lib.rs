@@ -15,5 +15,6 @@ pub mod kafka;
 pub mod keys;
 pub mod log;
 pub mod owner;
+pub mod seal;
 pub mod service;
 pub mod store;

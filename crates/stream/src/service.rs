@@ -128,6 +128,13 @@ pub trait Service: Send + Sync + Debug + 'static {
         Vec::new()
     }
 
+    /// Records that must stand in a side topic as the newest of their key: the loop compares them at each take and appends
+    /// what is missing (rule 9), so that a crash between a frame and its side output loses nothing.
+    fn standing_outputs(&self, view: &dyn View, partition: crate::log::Partition) -> Vec<SideOutput> {
+        let _ = (view, partition);
+        Vec::new()
+    }
+
     /// What follows an accepted frame.
     fn side_outputs(&self, frame: &FrameMeta, events: &[Self::Event]) -> Vec<SideOutput> {
         let _ = (frame, events);

@@ -1,0 +1,258 @@
+//! The input of a partition: `ingest` records (contiguous, many writers) or the accepted frames of a chain topic, from the
+//! place where the last accepted frame stopped, checked to be the same history (rule 10).
+use super::take::InputPosition;
+use super::{OwnerError, Shared};
+use crate::cursor::{Cursor, WriterId};
+use crate::follow::Follower;
+use crate::log::{LogError, Offset, Partition, Reader, Topic};
+use crate::service::{Input, Payload, Service};
+use domain::ids::Hash;
+use domain::time::Micros;
+use wire::v1::FrameContent;
+
+/// An input with where it came from.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub(super) input: Input,
+    pub(super) offset: u64,
+    pub(super) epoch: u64,
+    pub(super) writer: WriterId,
+    /// Steps that are already accepted.
+    pub(super) first_step: u32,
+}
+
+/// Reads inputs.
+#[derive(Debug)]
+pub(super) enum InputReader {
+    Ingest { reader: Box<dyn Reader>, expected: u64, clock: Micros },
+    Chain { follower: Follower, skip_steps: Option<(u64, u32)> },
+}
+
+impl InputReader {
+    /// Opens right after `position`, or in the middle of its input when steps are missing.
+    pub(super) async fn open<S: Service>(
+        shared: &Shared<S>,
+        partition: Partition,
+        position: Option<InputPosition>,
+    ) -> Result<Self, OwnerError> {
+        if S::INPUT == Topic::Ingest {
+            open_ingest(shared, partition, position).await
+        } else {
+            open_chain(shared, partition, position).await
+        }
+    }
+
+    /// The next inputs, at least one unless all records were void. Cancel-safe.
+    pub(super) async fn next<S: Service>(
+        &mut self,
+        shared: &Shared<S>,
+        partition: Partition,
+    ) -> Result<Vec<Located>, OwnerError> {
+        let (records, bytes) = (shared.options.batch_records, shared.options.batch_bytes);
+        match self {
+            Self::Ingest { reader, expected, clock } => {
+                let records = match reader.next(records, bytes).await {
+                    Ok(records) => records,
+                    Err(error @ LogError::OutOfRange { .. }) => {
+                        return Err(shared.halted(partition, error.to_string()));
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let mut inputs = Vec::with_capacity(records.len());
+                for record in records {
+                    if record.offset.0 != *expected {
+                        return Err(shared.halted(partition, gap(*expected, record.offset.0)));
+                    }
+                    *expected += 1;
+                    *clock = (*clock).max(record.appended_at);
+                    inputs.push(Located {
+                        offset: record.offset.0,
+                        epoch: 0,
+                        writer: WriterId::default(),
+                        first_step: 0,
+                        input: Input {
+                            source: record.offset.0,
+                            head: Hash::of(&record.value),
+                            clock: *clock,
+                            payload: Payload::Ingest(record.value),
+                            trace: None,
+                        },
+                    });
+                }
+                Ok(inputs)
+            }
+            Self::Chain { follower, skip_steps } => {
+                let frames =
+                    follower.next(records, bytes).await.map_err(|error| shared.follow_error(partition, error))?;
+                Ok(frames
+                    .into_iter()
+                    .map(|frame| Located {
+                        offset: frame.offset.0,
+                        epoch: frame.envelope.epoch,
+                        writer: WriterId(frame.envelope.writer),
+                        first_step: skip_steps
+                            .take_if(|(seq, _)| *seq == frame.seq)
+                            .map_or(0, |(_, accepted)| accepted + 1),
+                        input: Input {
+                            source: frame.seq,
+                            head: frame.head,
+                            clock: frame.clock,
+                            payload: Payload::Events(frame.events),
+                            trace: frame.envelope.trace,
+                        },
+                    })
+                    .collect())
+            }
+        }
+    }
+}
+
+fn gap(expected: u64, found: u64) -> String {
+    format!(
+        "ingest position {expected} is missing (the next is {found}): accepted events expired or were deleted before they were normalized; restore them, do not skip them"
+    )
+}
+
+async fn open_ingest<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    position: Option<InputPosition>,
+) -> Result<InputReader, OwnerError> {
+    let bounds = shared.log.bounds(Topic::Ingest, partition).await?;
+    let (expected, clock) = match position {
+        None => (0, Micros(0)),
+        Some(position) => (position.offset + 1, position.clock),
+    };
+    if bounds.start.0 > expected {
+        return Err(shared.halted(partition, gap(expected, bounds.start.0)));
+    }
+    if bounds.end.0 < expected {
+        return Err(shared.halted(
+            partition,
+            format!(
+                "ingest ends at {} but {expected} records were normalized: its tail was lost or the topic was replaced; restore it",
+                bounds.end.0
+            ),
+        ));
+    }
+    if let Some(position) = position
+        && let Some(record) = shared.log.record_at(Topic::Ingest, partition, Offset(position.offset)).await?
+        && Hash::of(&record.value) != position.head
+    {
+        return Err(shared.halted(
+            partition,
+            format!(
+                "ingest position {} is not the record that was normalized: the topic was truncated and written again, or replaced; restore it",
+                position.offset
+            ),
+        ));
+    }
+    let reader = shared.log.reader(Topic::Ingest, partition, Offset(expected)).await?;
+    Ok(InputReader::Ingest { reader, expected, clock })
+}
+
+async fn open_chain<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    position: Option<InputPosition>,
+) -> Result<InputReader, OwnerError> {
+    let Some(position) = position else {
+        let follower = Follower::open_checked(&shared.log, S::INPUT, partition, Cursor::START)
+            .await
+            .map_err(|error| shared.follow_error(partition, error))?;
+        return Ok(InputReader::Chain { follower, skip_steps: None });
+    };
+    let skip_steps = (!position.last).then_some((position.source, position.step));
+    let cursor = match cursor_at(shared, partition, &position).await? {
+        Some(cursor) => cursor,
+        None => search_from_start(shared, partition, &position).await?,
+    };
+    let follower = Follower::open_checked(&shared.log, S::INPUT, partition, cursor)
+        .await
+        .map_err(|error| shared.follow_error(partition, error))?;
+    Ok(InputReader::Chain { follower, skip_steps })
+}
+
+/// The cursor after (or, when steps are missing, before) the input at its recorded offset, if it is still there.
+async fn cursor_at<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    position: &InputPosition,
+) -> Result<Option<Cursor>, OwnerError> {
+    let record = match shared.log.record_at(S::INPUT, partition, Offset(position.offset)).await {
+        Ok(Some(record)) => record,
+        Ok(None) | Err(LogError::OutOfRange { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Ok((envelope, content)) = wire::envelope::decode(&record.value) else { return Ok(None) };
+    if Hash::of(&content) != position.head
+        || (envelope.epoch, WriterId(envelope.writer)) != (position.epoch, position.writer)
+    {
+        return Ok(None);
+    }
+    let after = Cursor {
+        offset: position.offset + 1,
+        anchor: Hash::of(&record.value),
+        epoch: position.epoch,
+        writer: position.writer,
+        seq: position.source,
+        head: position.head,
+        logic_version: 0,
+        clock: position.clock,
+    };
+    if position.last {
+        return Ok(Some(after));
+    }
+    let decoded: Result<FrameContent, _> = prost::Message::decode(content);
+    Ok(decoded.ok().and_then(|content| {
+        let prev_head = Hash(content.prev_head.as_ref().try_into().ok()?);
+        Some(Cursor {
+            offset: position.offset,
+            anchor: Hash::ZERO,
+            seq: position.source - 1,
+            head: prev_head,
+            ..after
+        })
+    }))
+}
+
+/// Reads the input from its start up to the recorded `seq`: the same head means the same history at another offset.
+async fn search_from_start<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    position: &InputPosition,
+) -> Result<Cursor, OwnerError> {
+    let end = shared.log.bounds(S::INPUT, partition).await?.end;
+    let mut follower = Follower::open_checked(&shared.log, S::INPUT, partition, Cursor::START)
+        .await
+        .map_err(|error| shared.follow_error(partition, error))?;
+    while follower.judge().next_offset() < end.0 {
+        let before = follower.cursor();
+        // One record at a time: the cursor must stand exactly before or after the frame.
+        let frames =
+            follower.next(1, usize::MAX).await.map_err(|error| shared.follow_error(partition, error))?;
+        for frame in frames {
+            if frame.seq == position.source {
+                if frame.head == position.head {
+                    return Ok(if position.last { follower.cursor() } else { before });
+                }
+                return Err(shared.halted(
+                    partition,
+                    format!(
+                        "{} holds another frame {} than the one that was consumed: two histories; compare with a backup",
+                        S::INPUT.name(),
+                        position.source
+                    ),
+                ));
+            }
+        }
+    }
+    Err(shared.halted(
+        partition,
+        format!(
+            "{} ends before frame {}, which was consumed: its tail was lost or the topic was replaced; restore it",
+            S::INPUT.name(),
+            position.source
+        ),
+    ))
+}

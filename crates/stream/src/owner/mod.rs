@@ -1,0 +1,205 @@
+//! The only consumer loop: takes partitions (rule 1), serves them (rules 4, 5, 7, 8), gives them up.
+//!
+//! One partition of one service is one task: [`take`] fences and folds, [`serve`] decides, appends and accepts, [`input`]
+//! finds the place where the last owner stopped. Any error drops the appender and the overlay and takes the partition again,
+//! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
+mod input;
+mod partition;
+mod serve;
+mod take;
+
+use crate::follow::FollowError;
+use crate::judge::Halt;
+use crate::keys::{KeyStore, KeyStoreError};
+use crate::log::{AppendError, Log, LogError, Partition, Topic};
+use crate::seal::SealError;
+use crate::service::{Service, UnknownEvent};
+use crate::store::{StateDb, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Bounds and pace of the loop.
+#[derive(Debug, Clone)]
+pub struct OwnerOptions {
+    /// Append a clock tick to `ingest` this often (the normalizer: one second). `None`: no ticks.
+    pub tick_every: Option<Duration>,
+    /// Inputs in one batch at most.
+    pub batch_records: usize,
+    /// Input bytes in one batch, about.
+    pub batch_bytes: usize,
+    /// How long an append may go unacknowledged before its producer is discarded (rule 7).
+    pub append_deadline: Duration,
+    /// The store commits at the latest after this long.
+    pub store_commit_every: Duration,
+    /// The store commits at the latest with this many changed rows waiting.
+    pub store_commit_rows: usize,
+    /// How far a record's append time may be ahead of this machine's clock before the loop waits (rule 11).
+    pub clock_ahead_limit: Duration,
+    /// Told when a partition halts or runs again: readiness.
+    pub on_halt: Option<HaltHook>,
+}
+
+/// Called with the partition and, when it halted, why.
+#[derive(Clone)]
+pub struct HaltHook(pub Arc<dyn Fn(Partition, Option<&OwnerError>) + Send + Sync>);
+
+impl std::fmt::Debug for HaltHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HaltHook")
+    }
+}
+
+impl Default for OwnerOptions {
+    fn default() -> Self {
+        Self {
+            tick_every: None,
+            batch_records: 1_000,
+            batch_bytes: 2 << 20,
+            append_deadline: Duration::from_secs(10),
+            store_commit_every: Duration::from_secs(1),
+            store_commit_rows: 20_000,
+            clock_ahead_limit: Duration::from_secs(600),
+            on_halt: None,
+        }
+    }
+}
+
+/// Why a partition is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// Another owner has it; normal.
+    #[error("another owner took the partition")]
+    Lost,
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(LogError),
+    /// An append is indefinite or was refused.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// No acknowledgement within the deadline.
+    #[error("an append was not acknowledged within {0:?}")]
+    AppendDeadline(Duration),
+    /// The local store failed; it is discarded and rebuilt.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key store does not answer.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// A personal field cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(SealError),
+    /// Two histories or lost records.
+    #[error("{service} partition {partition}: {reason}", partition = .partition.0)]
+    Halted {
+        /// The service.
+        service: &'static str,
+        /// The partition.
+        partition: Partition,
+        /// The diagnosis with its remedy.
+        reason: String,
+    },
+    /// An event or logic version that this binary does not know (rule 6).
+    #[error(transparent)]
+    Unknown(#[from] UnknownEvent),
+}
+
+impl OwnerError {
+    /// Trying again cannot help: a person must look.
+    #[must_use]
+    pub const fn is_halt(&self) -> bool {
+        matches!(
+            self,
+            Self::Halted { .. }
+                | Self::Unknown(_)
+                | Self::Seal(SealError::MissingKey | SealError::WrongKey | SealError::Damaged)
+        )
+    }
+}
+
+impl From<LogError> for OwnerError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<SealError> for OwnerError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Store(error) => Self::Keys(error),
+            other => Self::Seal(other),
+        }
+    }
+}
+
+/// What all partitions of one service share.
+#[derive(Debug)]
+pub(crate) struct Shared<S> {
+    service: Arc<S>,
+    options: OwnerOptions,
+    log: Arc<dyn Log>,
+    state: Arc<StateDb>,
+    keys: Arc<dyn KeyStore>,
+    shutdown: CancellationToken,
+}
+
+impl<S: Service> Shared<S> {
+    fn halted(&self, partition: Partition, reason: String) -> OwnerError {
+        OwnerError::Halted { service: S::NAME, partition, reason }
+    }
+
+    fn halt(&self, partition: Partition, halt: &Halt) -> OwnerError {
+        self.halted(partition, halt.to_string())
+    }
+
+    fn follow_error(&self, partition: Partition, error: FollowError) -> OwnerError {
+        match error {
+            FollowError::Log(LogError::OutOfRange { .. }) | FollowError::AnchorMismatch { .. } => {
+                self.halted(partition, error.to_string())
+            }
+            FollowError::Log(error) => OwnerError::Log(error),
+            FollowError::Halt { halt, .. } => self.halt(partition, &halt),
+        }
+    }
+}
+
+/// Serves every active partition until `shutdown`: drains, commits its store, returns.
+///
+/// # Errors
+/// Only what prevents the start: the log's settings (rule 10).
+pub async fn run_service<S: Service>(
+    service: Arc<S>,
+    options: OwnerOptions,
+    log: Arc<dyn Log>,
+    state: Arc<StateDb>,
+    keys: Arc<dyn KeyStore>,
+    shutdown: CancellationToken,
+) -> Result<(), OwnerError> {
+    log.check().await?;
+    let mut active = log.active();
+    let shared = Arc::new(Shared { service, options, log, state, keys, shutdown: shutdown.clone() });
+    let mut started = BTreeSet::new();
+    let mut tasks = JoinSet::new();
+    tracing::info!(service = S::NAME, input = S::INPUT.name(), output = S::OUTPUT.name(), "service started");
+    loop {
+        for partition in active.borrow_and_update().iter().copied() {
+            if started.insert(partition) {
+                tasks.spawn(partition::run(Arc::clone(&shared), partition));
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            changed = active.changed() => if changed.is_err() { break },
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    tracing::info!(service = S::NAME, "service drained");
+    Ok(())
+}
+
+/// Topic label for errors about an input or output.
+const fn topic_label(topic: Topic) -> &'static str {
+    topic.name()
+}

@@ -1,0 +1,48 @@
+//! One partition of one service: take, serve, give up, pause, take again.
+use super::serve::Serving;
+use super::{OwnerError, Shared};
+use crate::log::Partition;
+use crate::service::Service;
+use rand::Rng;
+use std::sync::Arc;
+use std::time::Duration;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs until shutdown or a halt.
+pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, partition: Partition) {
+    let mut pause = FIRST_PAUSE;
+    while !shared.shutdown.is_cancelled() {
+        let error = match take_and_serve(&shared, partition, &mut pause).await {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        if error.is_halt() {
+            tracing::error!(service = S::NAME, partition = partition.0, %error, "partition halted");
+            metrics::gauge!("tributary_partitions_halted", "service" => S::NAME).increment(1.0);
+            if let Some(hook) = &shared.options.on_halt {
+                (hook.0)(partition, Some(&error));
+            }
+            return;
+        }
+        metrics::counter!("tributary_retakes_total", "service" => S::NAME).increment(1);
+        tracing::warn!(service = S::NAME, partition = partition.0, %error, ?pause, "partition given up, taking it again");
+        let wait = pause.mul_f64(rand::rng().random_range(0.5..1.5));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.shutdown.cancelled() => return,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn take_and_serve<S: Service>(
+    shared: &Arc<Shared<S>>,
+    partition: Partition,
+    pause: &mut Duration,
+) -> Result<(), OwnerError> {
+    let mut serving = Serving::take(Arc::clone(shared), partition).await?;
+    *pause = FIRST_PAUSE;
+    serving.run().await
+}

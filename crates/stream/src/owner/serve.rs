@@ -1,0 +1,492 @@
+//! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
+use super::input::{InputReader, Located};
+use super::take::{InputPosition, Taken, commit, fold_to, take, tables, view};
+use super::{OwnerError, Shared};
+use crate::failpoint;
+use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
+use crate::seal;
+use crate::service::{Decided, FrameMeta, Payload, Service, SideOutput};
+use bytes::Bytes;
+use domain::facts::Personal;
+use domain::ids::Hash;
+use domain::time::Micros;
+use prost::Message;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+use wire::envelope::{self, Envelope, Kind};
+use wire::v1::{FrameContent, IngestRecord, Tick, ingest_record};
+
+/// Steps of one input at most: a `decide` that never ends is a defect.
+const MAX_STEPS: u32 = 100_000;
+/// Frames between two looks at whether the batch grew too large.
+const BATCH_FRAMES: usize = 4_000;
+
+/// A partition while it is ours.
+#[derive(Debug)]
+pub(super) struct Serving<S: Service> {
+    shared: Arc<Shared<S>>,
+    partition: Partition,
+    taken: Taken,
+    side: Option<Arc<dyn Appender>>,
+    input: InputReader,
+    last_commit: Instant,
+    labels: Labels,
+}
+
+#[derive(Debug)]
+struct Labels {
+    inputs: metrics::Counter,
+    frames: metrics::Counter,
+    clock: metrics::Gauge,
+}
+
+/// A decided frame that is not accepted yet.
+#[derive(Debug)]
+struct Pending<E> {
+    meta: FrameMeta,
+    events: Vec<E>,
+    defect: Option<(String, Bytes)>,
+    position: InputPosition,
+    trace: Option<([u8; 16], [u8; 8])>,
+    record: Bytes,
+    head: Hash,
+}
+
+impl<S: Service> Serving<S> {
+    /// Takes the partition and opens its input.
+    pub(super) async fn take(shared: Arc<Shared<S>>, partition: Partition) -> Result<Self, OwnerError> {
+        let taken = take(&shared, partition).await?;
+        let input = InputReader::open(&shared, partition, taken.folded.position).await?;
+        let labels = Labels {
+            inputs: metrics::counter!("tributary_inputs_total", "service" => S::NAME),
+            frames: metrics::counter!("tributary_frames_accepted_total", "service" => S::NAME),
+            clock: metrics::gauge!("tributary_partition_clock_seconds", "service" => S::NAME, "partition" => partition.0.to_string()),
+        };
+        Ok(Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), labels })
+    }
+
+    /// Serves until shutdown (`Ok`) or until the partition must be given up.
+    pub(super) async fn run(&mut self) -> Result<(), OwnerError> {
+        self.restore_standing_outputs().await?;
+        let mut ticks = self.shared.options.tick_every.map(|every| {
+            let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            ticks
+        });
+        let shared = Arc::clone(&self.shared);
+        let mut idle_commit = tokio::time::interval(shared.options.store_commit_every);
+        loop {
+            tokio::select! {
+                biased;
+                () = shared.shutdown.cancelled() => break,
+                () = next_tick(&mut ticks) => self.append_tick().await?,
+                _ = idle_commit.tick() => self.commit_if_due(false)?,
+                inputs = self.input.next(&shared, self.partition) => {
+                    let inputs = inputs?;
+                    if !inputs.is_empty() {
+                        self.wait_for_clock(&inputs).await;
+                        self.serve(inputs).await?;
+                        self.commit_if_due(false)?;
+                    }
+                }
+            }
+        }
+        self.commit_if_due(true)
+    }
+
+    /// Decides, appends and accepts `inputs`.
+    async fn serve(&mut self, inputs: Vec<Located>) -> Result<(), OwnerError> {
+        self.labels.inputs.increment(inputs.len() as u64);
+        let mut pending = Vec::with_capacity(inputs.len());
+        for located in &inputs {
+            self.decide(located, &mut pending)?;
+            if pending.len() >= BATCH_FRAMES {
+                self.append_and_accept(std::mem::take(&mut pending)).await?;
+            }
+        }
+        if !pending.is_empty() {
+            self.append_and_accept(pending).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides all steps of one input; each from the state after the step before.
+    fn decide(&mut self, located: &Located, pending: &mut Vec<Pending<S::Event>>) -> Result<(), OwnerError> {
+        let service = Arc::clone(&self.shared.service);
+        for step in located.first_step..MAX_STEPS {
+            let overlay = view(&self.taken.folded.overlay);
+            let decided = catch_unwind(AssertUnwindSafe(|| service.decide(overlay, &located.input, step)));
+            let (events, more, defect) = match decided {
+                Ok(Decided::Nothing) => return Ok(()),
+                Ok(Decided::Frame { events, more }) => (events, more, None),
+                Err(panic) => {
+                    let message = panic_text(panic.as_ref());
+                    tracing::error!(service = S::NAME, partition = self.partition.0, source = located.input.source, %message, "defect while deciding, input parked");
+                    metrics::counter!("tributary_defects_total", "service" => S::NAME).increment(1);
+                    (service.defect(&located.input, &message), false, Some((message, parked(&located.input.payload))))
+                }
+            };
+            let seq = pending.last().map_or(self.taken.folded.judge.last().0, |frame| frame.meta.seq) + 1;
+            let meta = FrameMeta {
+                seq,
+                source: located.input.source,
+                source_head: located.input.head,
+                step,
+                last: !more,
+                clock: located.input.clock,
+            };
+            let evolved = catch_unwind(AssertUnwindSafe(|| {
+                service.evolve(tables(&mut self.taken.folded.overlay), &meta, &events);
+            }));
+            if let Err(panic) = evolved {
+                let message = panic_text(panic.as_ref());
+                return Err(self.shared.halted(
+                    self.partition,
+                    format!("folding the decision on input {} failed: {message}", located.input.source),
+                ));
+            }
+            self.taken.folded.overlay.check()?;
+            let position = InputPosition {
+                source: located.input.source,
+                head: located.input.head,
+                step,
+                last: !more,
+                offset: located.offset,
+                epoch: located.epoch,
+                writer: located.writer,
+                clock: located.input.clock,
+            };
+            pending.push(Pending {
+                meta,
+                events,
+                defect,
+                position,
+                trace: located.input.trace,
+                record: Bytes::new(),
+                head: Hash::ZERO,
+            });
+            if !more {
+                return Ok(());
+            }
+        }
+        Err(self.shared.halted(
+            self.partition,
+            format!("input {} has more than {MAX_STEPS} steps", located.input.source),
+        ))
+    }
+
+    async fn append_and_accept(&mut self, mut pending: Vec<Pending<S::Event>>) -> Result<(), OwnerError> {
+        self.seal(&mut pending).await?;
+        failpoint::hit("key-stored-no-frame");
+        self.encode(&mut pending)?;
+        let records = pending
+            .iter()
+            .map(|frame| NewRecord { key: Bytes::new(), value: frame.record.clone() })
+            .collect();
+        let append = self.taken.appender.append(S::OUTPUT, self.partition, records);
+        self.hit_when_appended().await?;
+        let deadline = self.shared.options.append_deadline;
+        let offsets =
+            tokio::time::timeout(deadline, append).await.map_err(|_| OwnerError::AppendDeadline(deadline))??;
+        failpoint::hit("acked-not-accepted");
+        self.accept(&pending, &offsets).await?;
+        self.labels.frames.increment(pending.len() as u64);
+        if let Some(last) = pending.last() {
+            self.taken.folded.position = Some(last.position);
+            self.labels.clock.set(last.meta.clock.0 as f64 / 1e6);
+        }
+        failpoint::hit("accepted-not-stored");
+        self.send_side_outputs(&pending).await;
+        Ok(())
+    }
+
+    /// Creates the keys that the batch needs, in one durable write, and seals.
+    async fn seal(&self, pending: &mut [Pending<S::Event>]) -> Result<(), OwnerError> {
+        let service = &self.shared.service;
+        let mut subjects = Vec::new();
+        for event in pending.iter_mut().flat_map(|frame| frame.events.iter_mut()) {
+            for (subject, field) in service.personal(event) {
+                if matches!(field, Personal::Open(_)) {
+                    subjects.push(subject);
+                }
+            }
+        }
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        subjects.sort_unstable();
+        subjects.dedup();
+        self.shared.keys.ensure(&subjects).await?;
+        for event in pending.iter_mut().flat_map(|frame| frame.events.iter_mut()) {
+            for (subject, field) in service.personal(event) {
+                seal::seal(self.shared.keys.as_ref(), subject, field)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self, pending: &mut [Pending<S::Event>]) -> Result<(), OwnerError> {
+        let mut prev_head = self.taken.folded.judge.last().1;
+        for frame in pending {
+            let (defect, defect_input) = frame.defect.take().unwrap_or_default();
+            let content = FrameContent {
+                seq: frame.meta.seq,
+                source: frame.meta.source,
+                step: frame.meta.step,
+                last: frame.meta.last,
+                source_head: Bytes::copy_from_slice(&frame.meta.source_head.0),
+                prev_head: Bytes::copy_from_slice(&prev_head.0),
+                clock_micros: frame.meta.clock.0,
+                events: frame.events.iter().map(|event| self.shared.service.encode(event)).collect(),
+                defect_input,
+                defect,
+            }
+            .encode_to_vec();
+            frame.head = Hash::of(&content);
+            prev_head = frame.head;
+            let envelope = Envelope {
+                kind: Kind::Frame,
+                epoch: self.taken.epoch,
+                writer: self.taken.writer.0,
+                input_offset: frame.position.offset,
+                input_epoch: frame.position.epoch,
+                input_writer: frame.position.writer.0,
+                trace: frame.trace,
+            };
+            frame.record = envelope::encode(&envelope, &content);
+        }
+        Ok(())
+    }
+
+    /// Acknowledged is not accepted: contiguous offsets prove it, otherwise the log is read (rule 4).
+    async fn accept(
+        &mut self,
+        pending: &[Pending<S::Event>],
+        offsets: &[Option<Offset>],
+    ) -> Result<(), OwnerError> {
+        let expected = self.taken.folded.judge.next_offset();
+        let contiguous = offsets.len() == pending.len()
+            && offsets.iter().zip(expected..).all(|(offset, wanted)| *offset == Some(Offset(wanted)));
+        if contiguous {
+            for frame in pending {
+                self.taken.folded.judge.accept_own(
+                    &frame.record,
+                    frame.meta.seq,
+                    frame.head,
+                    frame.meta.clock,
+                );
+            }
+            return Ok(());
+        }
+        self.accept_by_reading(pending, offsets, expected).await
+    }
+
+    async fn accept_by_reading(
+        &mut self,
+        pending: &[Pending<S::Event>],
+        offsets: &[Option<Offset>],
+        expected: u64,
+    ) -> Result<(), OwnerError> {
+        if let Some(below) = offsets.iter().flatten().find(|offset| offset.0 < expected) {
+            return Err(self.shared.halted(
+                self.partition,
+                format!(
+                    "{} acknowledged offset {} below {expected}, which was read: the topic lost its tail; restore it",
+                    S::OUTPUT.name(),
+                    below.0
+                ),
+            ));
+        }
+        let end = match offsets.iter().copied().collect::<Option<Vec<_>>>().and_then(|known| known.into_iter().max()) {
+            Some(last) => last.next(),
+            None => self.shared.log.bounds(S::OUTPUT, self.partition).await?.end,
+        };
+        // The overlay already holds these frames: only the judgement is wanted, so events are not folded twice.
+        let mut reader = self.shared.log.reader(S::OUTPUT, self.partition, Offset(expected)).await?;
+        let judge = &mut self.taken.folded.judge;
+        while judge.next_offset() < end.0 {
+            for record in reader.next(1_000, 4 << 20).await? {
+                if record.offset < end {
+                    judge.judge(&record).map_err(|halt| self.shared.halt(self.partition, &halt))?;
+                }
+            }
+        }
+        let last = pending.last().map(|frame| (frame.meta.seq, frame.head));
+        if judge.owner() == (self.taken.epoch, self.taken.writer) && Some(judge.last()) == last {
+            return Ok(());
+        }
+        Err(OwnerError::Lost)
+    }
+
+    async fn send_side_outputs(&mut self, pending: &[Pending<S::Event>]) {
+        let mut outputs = Vec::new();
+        for frame in pending {
+            outputs.extend(self.shared.service.side_outputs(&frame.meta, &frame.events));
+        }
+        if !outputs.is_empty() {
+            self.append_side(outputs).await;
+        }
+    }
+
+    /// Best effort: nothing that matters depends on it; what must stand is restored at the next take.
+    async fn append_side(&mut self, outputs: Vec<SideOutput>) {
+        let appender = match &self.side {
+            Some(appender) => Arc::clone(appender),
+            None => match self.shared.log.appender().await {
+                Ok(appender) => {
+                    self.side = Some(Arc::clone(&appender));
+                    appender
+                }
+                Err(error) => {
+                    tracing::warn!(service = S::NAME, %error, "side outputs dropped");
+                    return;
+                }
+            },
+        };
+        for output in outputs {
+            let partition = output.partition.unwrap_or(self.partition);
+            let append = appender.append(
+                output.topic,
+                partition,
+                vec![NewRecord { key: output.key, value: output.value }],
+            );
+            tokio::spawn(async move {
+                if let Err(error) = append.await {
+                    metrics::counter!("tributary_side_outputs_failed_total").increment(1);
+                    tracing::warn!(topic = output.topic.name(), %error, "side output not acknowledged");
+                }
+            });
+        }
+    }
+
+    /// Re-appends side records whose newest version is missing, as after a crash between frame and side output (rule 9).
+    async fn restore_standing_outputs(&mut self) -> Result<(), OwnerError> {
+        let wanted =
+            self.shared.service.standing_outputs(view(&self.taken.folded.overlay), self.partition);
+        let Some(topic) = wanted.first().map(|output| output.topic) else { return Ok(()) };
+        let newest = newest_values(&self.shared, topic, self.partition).await?;
+        let missing: Vec<_> = wanted
+            .into_iter()
+            .filter(|output| newest.get(&output.key).is_none_or(|value| *value != output.value))
+            .collect();
+        if !missing.is_empty() {
+            tracing::info!(service = S::NAME, partition = self.partition.0, records = missing.len(), "standing records appended again");
+            self.append_side(missing).await;
+        }
+        Ok(())
+    }
+
+    async fn append_tick(&mut self) -> Result<(), OwnerError> {
+        let record = IngestRecord { kind: Some(ingest_record::Kind::Tick(Tick {})) };
+        let output = SideOutput {
+            topic: Topic::Ingest,
+            partition: Some(self.partition),
+            key: Bytes::new(),
+            value: Bytes::from(record.encode_to_vec()),
+        };
+        self.append_side(vec![output]).await;
+        Ok(())
+    }
+
+    /// Waits while a record is further ahead of this machine's clock than clocks may differ (rule 11).
+    async fn wait_for_clock(&self, inputs: &[Located]) {
+        let limit = self.shared.options.clock_ahead_limit;
+        let Some(newest) = inputs.iter().map(|located| located.input.clock).max() else { return };
+        let mut alarmed = false;
+        while ahead(newest, limit) {
+            if !alarmed {
+                alarmed = true;
+                metrics::counter!("tributary_clock_ahead_total", "service" => S::NAME).increment(1);
+                tracing::error!(service = S::NAME, partition = self.partition.0, record_micros = newest.0, "a record is far ahead of this machine's clock, waiting: check the clocks of log and host");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = self.shared.shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    fn commit_if_due(&mut self, now: bool) -> Result<(), OwnerError> {
+        let rows = self.taken.folded.overlay.len();
+        let due = rows >= self.shared.options.store_commit_rows
+            || self.last_commit.elapsed() >= self.shared.options.store_commit_every;
+        if now || (due && rows > 0) {
+            commit(&mut self.taken.folded)?;
+            self.last_commit = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// For the kill test only: waits until the frames are readable, then stops without having seen the acknowledgement.
+    #[cfg(feature = "failpoints")]
+    async fn hit_when_appended(&self) -> Result<(), OwnerError> {
+        if failpoint::next_hit_stops("appended-no-ack") {
+            let expected = Offset(self.taken.folded.judge.next_offset());
+            while self.shared.log.bounds(S::OUTPUT, self.partition).await?.end <= expected {
+                tokio::task::yield_now().await;
+            }
+        }
+        failpoint::hit("appended-no-ack");
+        Ok(())
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    async fn hit_when_appended(&self) -> Result<(), OwnerError> {
+        Ok(())
+    }
+}
+
+async fn next_tick(ticks: &mut Option<tokio::time::Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn newest_values<S: Service>(
+    shared: &Shared<S>,
+    topic: Topic,
+    partition: Partition,
+) -> Result<std::collections::BTreeMap<Bytes, Bytes>, LogError> {
+    let bounds = shared.log.bounds(topic, partition).await?;
+    let mut newest = std::collections::BTreeMap::new();
+    let mut next = bounds.start;
+    if next < bounds.end {
+        let mut reader = shared.log.reader(topic, partition, next).await?;
+        while next < bounds.end {
+            for record in reader.next(1_000, 4 << 20).await? {
+                next = record.offset.next();
+                newest.insert(record.key, record.value);
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn ahead(record: Micros, limit: Duration) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + limit;
+    i128::from(record.0) > i128::try_from(now.as_micros()).unwrap_or(i128::MAX)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a text".to_owned());
+    text.chars().take(500).collect()
+}
+
+/// The input's bytes, kept in the frame for a retry (rule 8). A raw request stays in `ingest` instead.
+fn parked(payload: &Payload) -> Bytes {
+    match payload {
+        Payload::Ingest(_) => Bytes::new(),
+        Payload::Events(events) => Bytes::from(
+            FrameContent { events: events.clone(), ..FrameContent::default() }.encode_to_vec(),
+        ),
+    }
+}

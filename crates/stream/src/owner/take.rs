@@ -1,0 +1,233 @@
+//! Taking a partition: fence, then read with rule 2 from a checked checkpoint through the fence (rule 1), folding (rule 5).
+use super::{OwnerError, Shared, topic_label};
+use crate::cursor::{Cursor, WriterId};
+use crate::follow::{check_anchor, note_void};
+use crate::judge::{Frame, Judge, Judged};
+use crate::log::{Appender, LogError, NewRecord, Offset, Partition};
+use crate::seal;
+use crate::service::{FrameMeta, Service, UnknownEvent};
+use crate::store::{Overlay, StateStore};
+use bytes::Bytes;
+use domain::ids::Hash;
+use domain::tables::{Tables, View};
+use domain::time::Micros;
+use prost::Message;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use wire::envelope::{self, Envelope, Kind};
+use wire::v1::FenceContent;
+
+/// The row in which the loop keeps its place in the input; no service uses this table byte.
+const INPUT_ROW: &[u8] = &[0xff];
+/// Bytes read at once while folding.
+const FOLD_BYTES: usize = 4 << 20;
+const FOLD_RECORDS: usize = 4_000;
+
+/// The input of the last accepted frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InputPosition {
+    pub(super) source: u64,
+    pub(super) head: Hash,
+    pub(super) step: u32,
+    pub(super) last: bool,
+    pub(super) offset: u64,
+    pub(super) epoch: u64,
+    pub(super) writer: WriterId,
+    pub(super) clock: Micros,
+}
+
+/// A partition's folded state, with the place in its own output and in its input.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) overlay: Overlay,
+    pub(super) judge: Judge,
+    pub(super) position: Option<InputPosition>,
+}
+
+/// A partition that is ours.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) folded: Folded,
+    pub(super) appender: Arc<dyn Appender>,
+    pub(super) epoch: u64,
+    pub(super) writer: WriterId,
+}
+
+/// Takes `partition`.
+pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -> Result<Taken, OwnerError> {
+    let appender = shared.log.appender().await?;
+    let mut folded = open_store(shared, partition).await?;
+    let end = shared.log.bounds(S::OUTPUT, partition).await?.end;
+    fold_to(shared, partition, &mut folded, end).await?;
+
+    let epoch = folded.judge.owner().0 + 1;
+    let writer = WriterId(rand::rng().random());
+    let fence_offset = append_fence(shared, partition, appender.as_ref(), epoch, writer).await?;
+    let through = match fence_offset {
+        Some(offset) => offset.next(),
+        // Acknowledged without an offset: it is below the end that is readable now.
+        None => shared.log.bounds(S::OUTPUT, partition).await?.end,
+    };
+    // Never the tail before the fence: an old frame may sit between them, and is valid (F10).
+    fold_to(shared, partition, &mut folded, through).await?;
+    if folded.judge.owner() != (epoch, writer) {
+        return Err(OwnerError::Lost);
+    }
+    tracing::debug!(service = S::NAME, partition = partition.0, epoch, seq = folded.judge.last().0, "partition taken");
+    Ok(Taken { folded, appender, epoch, writer })
+}
+
+async fn open_store<S: Service>(shared: &Shared<S>, partition: Partition) -> Result<Folded, OwnerError> {
+    let (store, cursor) = StateStore::open(&shared.state, S::NAME, partition, S::STATE_VERSION)?;
+    let store = Arc::new(store);
+    let cursor = match cursor {
+        None => Cursor::START,
+        Some(cursor) => match check_anchor(&shared.log, S::OUTPUT, partition, &cursor).await {
+            Ok(()) => cursor,
+            Err(crate::follow::FollowError::Log(error)) => return Err(error.into()),
+            Err(error) => {
+                // Own output: an unfitting store is discarded; the log is the truth (rule 10).
+                tracing::warn!(service = S::NAME, partition = partition.0, %error, "local store discarded");
+                store.discard()?;
+                Cursor::START
+            }
+        },
+    };
+    let overlay = Overlay::new(store);
+    let position = domain::tables::row(&overlay, INPUT_ROW);
+    Ok(Folded { overlay, judge: Judge::new(cursor), position })
+}
+
+async fn append_fence<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    appender: &dyn Appender,
+    epoch: u64,
+    writer: WriterId,
+) -> Result<Option<Offset>, OwnerError> {
+    let content =
+        FenceContent { logic_version: S::LOGIC_VERSION, service: S::NAME.to_owned() }.encode_to_vec();
+    let envelope = Envelope {
+        kind: Kind::Fence,
+        epoch,
+        writer: writer.0,
+        input_offset: 0,
+        input_epoch: 0,
+        input_writer: [0; 16],
+        trace: None,
+    };
+    let record = NewRecord { key: Bytes::new(), value: envelope::encode(&envelope, &content) };
+    let deadline = shared.options.append_deadline;
+    let offsets = tokio::time::timeout(deadline, appender.append(S::OUTPUT, partition, vec![record]))
+        .await
+        .map_err(|_| OwnerError::AppendDeadline(deadline))??;
+    Ok(offsets.first().copied().flatten())
+}
+
+/// Reads and folds the service's own output up to (not including) `end`.
+pub(super) async fn fold_to<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    folded: &mut Folded,
+    end: Offset,
+) -> Result<(), OwnerError> {
+    if folded.judge.next_offset() >= end.0 {
+        return Ok(());
+    }
+    let from = Offset(folded.judge.next_offset());
+    let mut reader = match shared.log.reader(S::OUTPUT, partition, from).await {
+        Ok(reader) => reader,
+        Err(error @ LogError::OutOfRange { .. }) => return Err(shared.halted(partition, error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    while folded.judge.next_offset() < end.0 {
+        let wanted = usize::try_from(end.0 - folded.judge.next_offset()).unwrap_or(usize::MAX);
+        let records = reader.next(wanted.min(FOLD_RECORDS), FOLD_BYTES).await?;
+        for record in records {
+            if record.offset >= end {
+                break;
+            }
+            match folded.judge.judge(&record).map_err(|halt| shared.halt(partition, &halt))? {
+                Judged::Frame(frame) => fold_frame(shared, folded, &frame)?,
+                Judged::Fence => check_logic::<S>(&folded.judge)?,
+                Judged::Void(void) => note_void(S::OUTPUT, partition, record.offset, void),
+            }
+        }
+        if folded.overlay.len() >= shared.options.store_commit_rows {
+            commit(folded)?;
+        }
+        if shared.shutdown.is_cancelled() {
+            return Err(OwnerError::Lost);
+        }
+    }
+    Ok(())
+}
+
+fn check_logic<S: Service>(judge: &Judge) -> Result<(), UnknownEvent> {
+    if judge.logic_version() > S::LOGIC_VERSION {
+        return Err(UnknownEvent {
+            service: S::NAME,
+            detail: format!(
+                "{} was decided by logic version {}, this binary has {}",
+                topic_label(S::OUTPUT),
+                judge.logic_version(),
+                S::LOGIC_VERSION
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame) -> Result<(), OwnerError> {
+    let mut events = Vec::with_capacity(frame.events.len());
+    for bytes in &frame.events {
+        let mut event = shared.service.decode(bytes)?;
+        for (subject, field) in shared.service.personal(&mut event) {
+            seal::open(shared.keys.as_ref(), subject, field)?;
+        }
+        events.push(event);
+    }
+    let meta = FrameMeta {
+        seq: frame.seq,
+        source: frame.source,
+        source_head: frame.source_head,
+        step: frame.step,
+        last: frame.last,
+        clock: frame.clock,
+    };
+    shared.service.evolve(&mut folded.overlay, &meta, &events);
+    folded.position = Some(InputPosition {
+        source: frame.source,
+        head: frame.source_head,
+        step: frame.step,
+        last: frame.last,
+        offset: frame.envelope.input_offset,
+        epoch: frame.envelope.input_epoch,
+        writer: WriterId(frame.envelope.input_writer),
+        clock: frame.clock,
+    });
+    Ok(())
+}
+
+/// Commits what is folded so far, with its whole cursor.
+pub(super) fn commit(folded: &mut Folded) -> Result<(), OwnerError> {
+    if folded.overlay.len() == 0 {
+        return Ok(());
+    }
+    if let Some(position) = &folded.position {
+        domain::tables::put_row(&mut folded.overlay, INPUT_ROW, position);
+    }
+    folded.overlay.commit(&folded.judge.cursor())?;
+    Ok(())
+}
+
+/// The overlay as `decide` sees it.
+pub(super) fn view(overlay: &Overlay) -> &dyn View {
+    overlay
+}
+
+/// The overlay as `evolve` sees it.
+pub(super) fn tables(overlay: &mut Overlay) -> &mut dyn Tables {
+    overlay
+}

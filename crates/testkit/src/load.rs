@@ -1,0 +1,204 @@
+//! A client that keeps its own fsynced record of every 2xx, and retries as providers do until it sees one.
+use crate::model::Sent;
+use crate::requests::{Request, paddle, paddle_refund, paddle_sale, referral};
+use anyhow::Result;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Sends one delivery; the status and body.
+///
+/// # Errors
+/// When no answer comes.
+pub async fn send(
+    client: &reqwest::Client,
+    base: &str,
+    request: &Request,
+) -> Result<(u16, serde_json::Value), reqwest::Error> {
+    let mut builder = client
+        .post(format!("{base}{}", request.path))
+        .header("content-type", "application/json")
+        .body(request.body.clone());
+    for (name, value) in request.headers() {
+        builder = builder.header(name, value);
+    }
+    let response = builder.send().await?;
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await?;
+    Ok((status, serde_json::from_slice(&bytes).unwrap_or(serde_json::Value::Null)))
+}
+
+/// A client for loopback with a bounded patience.
+///
+/// # Panics
+/// When the client cannot be built.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(6)).no_proxy().build().unwrap()
+}
+
+/// What was acknowledged: written and fsynced before anything else happens.
+#[derive(Debug)]
+pub struct Record {
+    file: Mutex<File>,
+    acknowledged: Mutex<Vec<(String, Sent)>>,
+}
+
+impl Record {
+    /// A new record at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        Ok(Self { file: Mutex::new(File::create(path)?), acknowledged: Mutex::new(Vec::new()) })
+    }
+
+    fn add(&self, delivery_key: &str, sent: Sent) -> Result<()> {
+        let mut file = self.file.lock().unwrap();
+        writeln!(file, "{delivery_key} {sent:?}")?;
+        file.sync_data()?;
+        self.acknowledged.lock().unwrap().push((delivery_key.to_owned(), sent));
+        Ok(())
+    }
+
+    /// Everything acknowledged so far: (delivery key, what it was).
+    ///
+    /// # Panics
+    /// When a writer panicked.
+    #[must_use]
+    pub fn acknowledged(&self) -> Vec<(String, Sent)> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+}
+
+/// A load that runs until it is stopped; while the address is `None` it waits.
+#[derive(Debug)]
+pub struct Load {
+    address: watch::Sender<Option<String>>,
+    stop: watch::Sender<bool>,
+    workers: JoinSet<Result<()>>,
+    /// The record.
+    pub record: Arc<Record>,
+}
+
+impl Load {
+    /// Starts `workers` workers; each sends a sale, sometimes its refund first or after, sometimes twice.
+    ///
+    /// # Errors
+    /// When the record cannot be created.
+    pub fn start(record_path: &Path, workers: u64, pause: Duration) -> Result<Self> {
+        let record = Arc::new(Record::create(record_path)?);
+        let (address, _) = watch::channel(None);
+        let (stop, _) = watch::channel(false);
+        let next = Arc::new(AtomicU64::new(1));
+        let mut set = JoinSet::new();
+        for _ in 0..workers {
+            let worker = Worker {
+                client: client(),
+                address: address.subscribe(),
+                stop: stop.subscribe(),
+                record: Arc::clone(&record),
+                next: Arc::clone(&next),
+                pause,
+            };
+            set.spawn(worker.run());
+        }
+        Ok(Self { address, stop, workers: set, record })
+    }
+
+    /// Where to send from now on.
+    pub fn point_at(&self, address: Option<String>) {
+        self.address.send_replace(address);
+    }
+
+    /// Lets every worker finish what it has begun (all of it is acknowledged then).
+    ///
+    /// # Errors
+    /// What a worker met.
+    pub async fn finish(mut self) -> Result<Arc<Record>> {
+        self.stop.send_replace(true);
+        while let Some(result) = self.workers.join_next().await {
+            result??;
+        }
+        Ok(self.record)
+    }
+}
+
+#[derive(Debug)]
+struct Worker {
+    client: reqwest::Client,
+    address: watch::Receiver<Option<String>>,
+    stop: watch::Receiver<bool>,
+    record: Arc<Record>,
+    next: Arc<AtomicU64>,
+    pause: Duration,
+}
+
+impl Worker {
+    async fn run(mut self) -> Result<()> {
+        while !*self.stop.borrow() {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            for (key, request, sent) in story(number) {
+                self.deliver(&request).await?;
+                self.record.add(&key, sent)?;
+                if number.is_multiple_of(5) {
+                    self.deliver(&request).await?;
+                }
+            }
+            tokio::time::sleep(self.pause).await;
+        }
+        Ok(())
+    }
+
+    /// Delivers until a 2xx is seen, across restarts.
+    async fn deliver(&mut self, request: &Request) -> Result<()> {
+        loop {
+            let base = self.address.wait_for(Option::is_some).await?.clone().unwrap_or_default();
+            match send(&self.client, &base, request).await {
+                Ok((status, _)) if (200..300).contains(&status) => return Ok(()),
+                Ok((503 | 429, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok((status, body)) => {
+                    anyhow::bail!("{} refused with {status}: {body}", request.path);
+                }
+            }
+        }
+    }
+}
+
+/// The deliveries of one sale, by its number: a mix that touches every path of the spine.
+fn story(number: u64) -> Vec<(String, Request, Sent)> {
+    let amount = 1_000 + i64::try_from(number % 977).unwrap_or_default() * 13;
+    let (code, partner) =
+        if number.is_multiple_of(2) { ("john123", "partner_john") } else { ("mary456", "partner_mary") };
+    if number.is_multiple_of(3) {
+        let sale = format!("order_{number}");
+        let sent = Sent::Sale { sale: sale.clone(), partner: partner.to_owned(), base_minor: amount };
+        return vec![(sale.clone(), referral("prog_demo", code, &sale, amount), sent)];
+    }
+    let sale = format!("txn_{number}");
+    let event = format!("evt_sale_{number}");
+    let customer = format!("ctm_{number}");
+    let paid = (
+        event.clone(),
+        paddle("prog_demo", &paddle_sale(&event, &sale, amount, amount / 10, Some(code), &customer)),
+        Sent::Sale { sale: sale.clone(), partner: partner.to_owned(), base_minor: amount },
+    );
+    let refunded = |part: u64, base: i64| {
+        let event = format!("evt_refund_{number}_{part}");
+        let refund = format!("adj_{number}_{part}");
+        let body = paddle_refund(&event, &refund, &sale, base, base / 10);
+        (event, paddle("prog_demo", &body), Sent::Refund { refund, sale: sale.clone(), base_minor: base })
+    };
+    match number % 7 {
+        0 => vec![refunded(1, 333), paid],
+        1 => vec![paid, refunded(1, 333), refunded(2, 334)],
+        2 => vec![refunded(1, amount), paid],
+        3 => vec![paid, refunded(1, amount)],
+        _ => vec![paid],
+    }
+}
