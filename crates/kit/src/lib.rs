@@ -1,1 +1,11 @@
-//! kit
+//! What every process needs and no product rule touches: configuration, telemetry, lifecycle, health, the master key.
+//!
+//! A leaf: it depends on no crate of this workspace, and must never learn about programs, events or money.
+//! Read next: [`config`], then [`lifecycle`].
+pub mod config;
+pub mod health;
+pub mod lifecycle;
+pub mod master_key;
+pub mod telemetry;
+
+mod settings;

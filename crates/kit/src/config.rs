@@ -1,0 +1,359 @@
+//! Typed configuration: defaults, then a file, then the environment, then flags.
+//!
+//! The commented default file is embedded in the binary and is the reference ([`default_toml`]). All problems are
+//! reported at once, each with its key, where it was written, and what to write instead.
+use crate::settings::{self, Settings};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use toml::Value;
+
+/// The commented default file.
+#[must_use]
+pub const fn default_toml() -> &'static str {
+    settings::DEFAULT
+}
+
+/// Where settings come from, beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    /// A TOML file (`--config`). `None`: the one that `TRIBUTARY_CONFIG` names, if any.
+    pub file: Option<PathBuf>,
+    /// Environment variables; others than `TRIBUTARY_*` and `DATABASE_URL` are passed over.
+    pub environment: Vec<(String, String)>,
+    /// Flags that were given: (dotted key, text), such as `("listen", "127.0.0.1:0")`.
+    pub flags: Vec<(String, String)>,
+}
+
+impl Layers {
+    /// The process's environment under the given file and flags.
+    #[must_use]
+    pub fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            })
+            .collect();
+        Self { file, environment, flags }
+    }
+}
+
+/// One thing wrong in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The dotted key, or the variable's name when it is no key; empty: the layer as a whole.
+    pub key: String,
+    /// Where it was written.
+    pub origin: String,
+    /// What is wrong; never the value of a secret.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colon = if self.key.is_empty() { "" } else { ": " };
+        write!(f, "{}{colon}{} ({}); {}", self.key, self.what, self.origin, self.remedy)
+    }
+}
+
+/// Everything wrong in the configuration.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("configuration: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nconfiguration: "))]
+pub struct ConfigError(pub Vec<Problem>);
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text: to be used, not printed.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"…\"")
+    }
+}
+
+/// The configuration of a process. [`default_toml`] describes each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// Where `/metrics` listens.
+    pub metrics_listen: SocketAddr,
+    /// Log, state, keys.
+    pub data_dir: PathBuf,
+    /// Read models; `None`: a private Postgres.
+    pub database_url: Option<Secret>,
+    /// The broker.
+    pub kafka: Kafka,
+    /// What is refused.
+    pub limits: Limits,
+    /// Shape of the log.
+    pub log: LogShape,
+    /// What is logged.
+    pub logging: Logging,
+}
+
+/// The broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port,…`; `None`: the embedded log.
+    pub brokers: Option<String>,
+    /// Before every topic's name.
+    pub topic_prefix: String,
+}
+
+/// What is refused, and after how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub body_bytes: usize,
+    /// Largest head, in bytes.
+    pub header_bytes: usize,
+    /// For the head to arrive.
+    pub header_timeout: Duration,
+    /// For the body to arrive.
+    pub request_timeout: Duration,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Requests that wait for the log.
+    pub max_in_flight: usize,
+    /// For the log's acknowledgement.
+    pub append_timeout: Duration,
+    /// For an outcome, from the request's arrival.
+    pub answer_wait: Duration,
+    /// For configuration to be read to its end, when a key or program is unknown.
+    pub config_wait: Duration,
+    /// For open requests, at the process's end.
+    pub shutdown: Duration,
+}
+
+/// Shape of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogShape {
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// How long raw requests are kept, in days.
+    pub ingest_retention_days: u32,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// A level or tracing directives.
+    pub filter: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// Merges the layers and checks the result.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem found.
+    pub fn load(layers: &Layers) -> Result<Self, ConfigError> {
+        let mut settings = Settings::defaults();
+        if let Some(file) = settings::config_file(layers.file.clone(), &layers.environment) {
+            settings.merge_file(&file);
+        }
+        settings.merge_environment(&layers.environment);
+        settings.merge_flags(&layers.flags);
+        let config = build(&mut settings);
+        if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError(settings.problems)) }
+    }
+}
+
+fn build(s: &mut Settings) -> Config {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let database_url = text(s, "database_url");
+    if !database_url.is_empty()
+        && !["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme))
+    {
+        refuse(s, "database_url", "is no postgres:// URL", "write postgres://user:password@host/database");
+    }
+    let brokers = text(s, "kafka.brokers");
+    if brokers.split(',').any(|broker| !brokers.is_empty() && !broker.contains(':')) {
+        refuse(s, "kafka.brokers", "names a broker without a port", "write host:port,host:port");
+    }
+    let filter = text(s, "logging.filter");
+    if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
+        refuse(s, "logging.filter", "is no filter", "write a level (info) or directives (info,stream=debug)");
+    }
+    if text(s, "data_dir").is_empty() {
+        refuse(s, "data_dir", "is empty", "name a directory");
+    }
+    Config {
+        listen: parsed(s, "listen", "write address:port, such as 127.0.0.1:8080").unwrap_or(nowhere),
+        metrics_listen: parsed(s, "metrics_listen", "write address:port, such as 127.0.0.1:9090")
+            .unwrap_or(nowhere),
+        data_dir: PathBuf::from(text(s, "data_dir")),
+        database_url: (!database_url.is_empty()).then_some(Secret(database_url)),
+        kafka: Kafka {
+            brokers: (!brokers.is_empty()).then_some(brokers),
+            topic_prefix: text(s, "kafka.topic_prefix"),
+        },
+        limits: limits(s),
+        log: LogShape {
+            partitions: number(s, "log.partitions", 1, 4096) as u32,
+            ingest_retention_days: number(s, "log.ingest_retention_days", 1, 3650) as u32,
+        },
+        logging: Logging { filter, json: flag(s, "logging.json") },
+    }
+}
+
+fn limits(s: &mut Settings) -> Limits {
+    Limits {
+        body_bytes: number(s, "limits.body_bytes", 1024, 16 << 20) as usize,
+        header_bytes: number(s, "limits.header_bytes", 1024, 1 << 20) as usize,
+        header_timeout: millis(s, "limits.header_timeout_ms", 100, 600_000),
+        request_timeout: millis(s, "limits.request_timeout_ms", 100, 600_000),
+        max_connections: number(s, "limits.max_connections", 1, 1_000_000) as usize,
+        max_in_flight: number(s, "limits.max_in_flight", 1, 1_000_000) as usize,
+        append_timeout: millis(s, "limits.append_timeout_ms", 10, 60_000),
+        answer_wait: millis(s, "limits.answer_wait_ms", 10, 60_000),
+        config_wait: millis(s, "limits.config_wait_ms", 0, 10_000),
+        shutdown: millis(s, "limits.shutdown_ms", 0, 600_000),
+    }
+}
+
+fn refuse(s: &mut Settings, key: &str, what: &str, remedy: &str) {
+    let origin = s.by_key.get(key).map(|setting| setting.origin.clone()).unwrap_or_default();
+    s.problem(key, &origin, what.to_owned(), remedy);
+}
+
+fn text(s: &mut Settings, key: &str) -> String {
+    if let Some(Value::String(text)) = s.by_key.get(key).map(|setting| &setting.value) {
+        return text.clone();
+    }
+    missing(s, key);
+    String::new()
+}
+
+fn flag(s: &mut Settings, key: &str) -> bool {
+    if let Some(Value::Boolean(flag)) = s.by_key.get(key).map(|setting| &setting.value) {
+        return *flag;
+    }
+    missing(s, key);
+    false
+}
+
+fn number(s: &mut Settings, key: &str, least: u64, most: u64) -> u64 {
+    let Some(Value::Integer(number)) = s.by_key.get(key).map(|setting| &setting.value) else {
+        missing(s, key);
+        return least;
+    };
+    let number = *number;
+    match u64::try_from(number) {
+        Ok(number) if (least..=most).contains(&number) => number,
+        _ => {
+            refuse(s, key, &format!("is {number}"), &format!("write a number from {least} to {most}"));
+            least
+        }
+    }
+}
+
+fn millis(s: &mut Settings, key: &str, least: u64, most: u64) -> Duration {
+    Duration::from_millis(number(s, key, least, most))
+}
+
+fn parsed<T: FromStr>(s: &mut Settings, key: &str, remedy: &str) -> Option<T> {
+    let value = text(s, key).parse().ok();
+    if value.is_none() {
+        refuse(s, key, "cannot be understood", remedy);
+    }
+    value
+}
+
+fn missing(s: &mut Settings, key: &str) {
+    refuse(s, key, "has no default of its type", "report this defect");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn flags(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_embedded_defaults_are_valid_and_every_variable_means_one_key() {
+        let config = Config::load(&Layers::default()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.log.partitions, 64);
+        assert_eq!(config.limits.body_bytes, 256 << 10);
+        let settings = Settings::defaults();
+        let variables: BTreeSet<String> =
+            settings.by_key.keys().map(|key| settings::variable_of(key)).collect();
+        assert_eq!(variables.len(), settings.by_key.len());
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("t.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\n[limits]\nbody_bytes = 2048\nheader_bytes = 2048\n")
+            .unwrap();
+        let config = Config::load(&Layers {
+            file: Some(file),
+            environment: flags(&[
+                ("TRIBUTARY_LISTEN", "127.0.0.1:2"),
+                ("TRIBUTARY_LIMITS_BODY_BYTES", "4096"),
+                ("TRIBUTARY_PORT", "tcp://10.0.0.1:80"),
+                ("DATABASE_URL", "postgres://u:secret@h/d"),
+                ("HOME", "/root"),
+            ]),
+            flags: flags(&[("listen", "127.0.0.1:3")]),
+        })
+        .unwrap();
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!((config.limits.body_bytes, config.limits.header_bytes), (4096, 2048));
+        assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:secret@h/d");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_key_its_place_and_a_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("t.toml");
+        std::fs::write(&file, "lisen = \"x\"\n[limits]\nbody_byte = 1\nheader_bytes = \"many\"\n").unwrap();
+        let problems = Config::load(&Layers {
+            file: Some(file.clone()),
+            environment: flags(&[("TRIBUTARY_NONSENSE", "1"), ("TRIBUTARY_LOG_PARTITIONS", "0")]),
+            flags: flags(&[("metrics_listen", "somewhere")]),
+        })
+        .unwrap_err()
+        .0;
+        let keys: BTreeSet<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        let wanted = BTreeSet::from([
+            "lisen",
+            "limits.body_byte",
+            "limits.header_bytes",
+            "TRIBUTARY_NONSENSE",
+            "log.partitions",
+            "metrics_listen",
+        ]);
+        assert_eq!(keys, wanted);
+        let unknown = problems.iter().find(|problem| problem.key == "limits.body_byte").unwrap();
+        assert_eq!(unknown.origin, format!("file {}", file.display()));
+        assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+    }
+}

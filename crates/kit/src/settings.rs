@@ -1,0 +1,190 @@
+//! Layers of settings: which keys exist, which value each has, and where that value was written.
+use crate::config::Problem;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The default file: it defines which keys exist and of which type each is.
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
+const ENV_PREFIX: &str = "TRIBUTARY_";
+
+/// Names with our prefix that are no settings: read elsewhere, or by tests.
+const NOT_SETTINGS: [&str; 3] = ["TRIBUTARY_MASTER_KEY", "TRIBUTARY_CONFIG", "TRIBUTARY_FIXTURES"];
+const NOT_SETTINGS_PREFIXES: [&str; 3] = ["TRIBUTARY_FAILPOINT", "TRIBUTARY_TEST_", "TRIBUTARY_BENCH_"];
+
+/// A value and where it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) value: Value,
+    pub(crate) origin: String,
+}
+
+/// All settings by dotted key, merged.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) by_key: BTreeMap<String, Setting>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Settings {
+    /// The defaults.
+    pub(crate) fn defaults() -> Self {
+        let mut settings = Self { by_key: BTreeMap::new(), problems: Vec::new() };
+        match DEFAULT.parse::<Table>() {
+            Ok(table) => {
+                for (key, value) in flatten(&table) {
+                    settings.by_key.insert(key, Setting { value, origin: "default".to_owned() });
+                }
+            }
+            Err(error) => settings.problem("", "default", error.message().to_owned(), "report this defect"),
+        }
+        settings
+    }
+
+    pub(crate) fn problem(&mut self, key: &str, origin: &str, what: String, remedy: &str) {
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            origin: origin.to_owned(),
+            what,
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    /// Merges a TOML file.
+    pub(crate) fn merge_file(&mut self, path: &Path) {
+        let origin = format!("file {}", path.display());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                return self.problem(
+                    "",
+                    &origin,
+                    format!("not readable: {error}"),
+                    "give a readable TOML file",
+                );
+            }
+        };
+        match text.parse::<Table>() {
+            Ok(table) => {
+                for (key, value) in flatten(&table) {
+                    self.merge_typed(&key, value, &origin);
+                }
+            }
+            Err(error) => {
+                let line = error.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
+                let what = format!("line {line}: {}", error.message());
+                self.problem("", &origin, what, "write TOML as in the default file");
+            }
+        }
+    }
+
+    /// Merges the variables that carry our prefix, and `DATABASE_URL`.
+    pub(crate) fn merge_environment(&mut self, variables: &[(String, String)]) {
+        let keys: BTreeMap<String, String> =
+            self.by_key.keys().map(|key| (variable_of(key), key.clone())).collect();
+        if let Some((name, value)) = variables.iter().find(|(name, _)| name == "DATABASE_URL") {
+            self.merge_text("database_url", value, &format!("environment {name}"));
+        }
+        for (name, value) in variables {
+            if !name.starts_with(ENV_PREFIX) || is_not_a_setting(name) {
+                continue;
+            }
+            let origin = format!("environment {name}");
+            match keys.get(name) {
+                Some(key) => self.merge_text(key, value, &origin),
+                None => self.unknown(name, &origin),
+            }
+        }
+    }
+
+    /// Merges command-line flags, as dotted keys.
+    pub(crate) fn merge_flags(&mut self, flags: &[(String, String)]) {
+        for (key, value) in flags {
+            self.merge_text(key, value, &format!("flag --{}", key.replace(['.', '_'], "-")));
+        }
+    }
+
+    fn unknown(&mut self, key: &str, origin: &str) {
+        let leaf = key.to_lowercase();
+        let leaf = leaf.rsplit(['.', '_']).next().unwrap_or_default();
+        let near: Vec<&str> = self
+            .by_key
+            .keys()
+            .filter(|known| !leaf.is_empty() && known.contains(leaf))
+            .map(String::as_str)
+            .collect();
+        let remedy = if near.is_empty() {
+            "remove it; `tributary check-config --defaults` prints the keys that exist".to_owned()
+        } else {
+            format!("remove it, or write {}", near.join(" or "))
+        };
+        self.problem(key, origin, "unknown key".to_owned(), &remedy);
+    }
+
+    fn merge_typed(&mut self, key: &str, value: Value, origin: &str) {
+        let Some(setting) = self.by_key.get_mut(key) else {
+            return self.unknown(key, origin);
+        };
+        if !setting.value.same_type(&value) {
+            let what = format!("is {}, wanted {}", value.type_str(), setting.value.type_str());
+            return self.problem(key, origin, what, "write it as in the default file");
+        }
+        *setting = Setting { value, origin: origin.to_owned() };
+    }
+
+    fn merge_text(&mut self, key: &str, text: &str, origin: &str) {
+        let Some(setting) = self.by_key.get(key) else {
+            return self.unknown(key, origin);
+        };
+        let value = match setting.value {
+            Value::Integer(_) => text.parse().ok().map(Value::Integer),
+            Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            _ => Some(Value::String(text.to_owned())),
+        };
+        match value {
+            Some(value) => self.merge_typed(key, value, origin),
+            // The text is not repeated: it may be a secret in the wrong place.
+            None => {
+                let what = format!("is not of type {}", setting.value.type_str());
+                self.problem(key, origin, what, "write it as in the default file");
+            }
+        }
+    }
+}
+
+/// The environment variable of a key.
+pub(crate) fn variable_of(key: &str) -> String {
+    format!("{ENV_PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Kubernetes gives each pod variables for a service named `tributary`; these must not stop it.
+fn is_not_a_setting(name: &str) -> bool {
+    NOT_SETTINGS.contains(&name)
+        || NOT_SETTINGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.contains("_TCP")
+}
+
+fn flatten(table: &Table) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    let mut pending: Vec<(String, &Table)> = vec![(String::new(), table)];
+    while let Some((prefix, inner)) = pending.pop() {
+        for (name, value) in inner {
+            let key = format!("{prefix}{name}");
+            match value {
+                Value::Table(nested) if !nested.is_empty() => pending.push((format!("{key}."), nested)),
+                leaf => out.push((key, leaf.clone())),
+            }
+        }
+    }
+    out
+}
+
+/// The file that `--config` or `TRIBUTARY_CONFIG` names.
+pub(crate) fn config_file(flag: Option<PathBuf>, variables: &[(String, String)]) -> Option<PathBuf> {
+    flag.or_else(|| {
+        variables.iter().find(|(name, _)| name == "TRIBUTARY_CONFIG").map(|(_, value)| PathBuf::from(value))
+    })
+}
