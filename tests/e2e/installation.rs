@@ -1,0 +1,145 @@
+//! An installation of its own for each test: data directory, private Postgres, and on Kafka its own topics.
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use testkit::process::Setup;
+use tokio::time::Instant;
+
+/// Nothing here may take longer.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Embedded,
+    Kafka,
+}
+
+/// A fresh installation; its directory goes with it.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) setup: Setup,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Installation {
+    pub(crate) async fn new(target: Target, name: &str) -> Result<Self> {
+        // Not under a private home: the database server runs as another user and must reach it.
+        let directory = tempfile::Builder::new().prefix(&format!("tributary-{name}-")).tempdir()?;
+        std::fs::set_permissions(
+            directory.path(),
+            <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755),
+        )?;
+        let kafka = match target {
+            Target::Embedded => None,
+            Target::Kafka => {
+                let brokers = testkit::kafka::bootstrap().await?;
+                let unique = directory.path().file_name().context("a name")?.to_string_lossy().to_string();
+                Some((brokers, format!("{unique}.")))
+            }
+        };
+        let setup = Setup {
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_tributary")),
+            data_dir: directory.path().join("data"),
+            kafka,
+        };
+        Ok(Self { setup, directory })
+    }
+
+    pub(crate) async fn database(&self) -> Result<sqlx::PgPool> {
+        Ok(sqlx::PgPool::connect(&self.setup.database_url()?).await?)
+    }
+
+    /// Waits until every one of `event_keys` (delivery keys) has a verdict.
+    pub(crate) async fn wait_for_verdicts(&self, event_keys: &[String]) -> Result<()> {
+        let database = self.database().await?;
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let missing = missing_verdicts(&database, event_keys).await?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                bail!("{} events without a verdict, the first: {:?}", missing.len(), missing.first());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until `program` has nothing pending, then its balances by partner (available, in minor units).
+    pub(crate) async fn settled(&self, program: &str) -> Result<BTreeMap<String, i64>> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let balances = self.setup.json(&["balances", "--json"]).await?;
+            let rows: Vec<Value> = balances
+                .as_array()
+                .context("balances is an array")?
+                .iter()
+                .filter(|row| row["program_id"] == program)
+                .cloned()
+                .collect();
+            if rows.iter().all(|row| row["pending"] == 0 && row["review"] == 0) {
+                return Ok(rows
+                    .iter()
+                    .map(|row| {
+                        (
+                            row["partner_id"].as_str().unwrap_or_default().to_owned(),
+                            row["available"].as_i64().unwrap_or_default(),
+                        )
+                    })
+                    .filter(|(_, amount)| *amount != 0)
+                    .collect());
+            }
+            if Instant::now() > limit {
+                bail!("still pending: {rows:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// `verify` must find nothing.
+    pub(crate) async fn verify_is_clean(&self) -> Result<Value> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let output = self.setup.run(&["verify", "--json"]).await?;
+            let report: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+                format!("verify: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr))
+            })?;
+            if output.status.code() == Some(0) && report["ok"] == true {
+                return Ok(report);
+            }
+            // Problems are problems at once; only "not everything has a verdict yet" may pass.
+            let only_lag = report["problems"]
+                .as_array()
+                .is_some_and(|problems| problems.iter().all(|problem| problem["kind"] == "lag"));
+            if !only_lag || Instant::now() > limit {
+                bail!("verify: {report:#}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The commissions of a sale, by its id at its source: (id, status, gross, net).
+    pub(crate) async fn commissions(&self, external_id: &str) -> Result<Vec<(String, String, i64, i64)>> {
+        let database = self.database().await?;
+        Ok(sqlx::query_as(
+            "select commission_id, status, gross_minor, net_minor from tributary.commissions where external_id = $1",
+        )
+        .bind(external_id)
+        .fetch_all(&database)
+        .await?)
+    }
+}
+
+/// Delivery keys that have no verdict in the read model.
+pub(crate) async fn missing_verdicts(database: &sqlx::PgPool, keys: &[String]) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "select key from unnest($1::text[]) as wanted(key)
+         where not exists (select 1 from tributary.verdicts v where v.delivery_key = wanted.key)",
+    )
+    .bind(keys)
+    .fetch_all(database)
+    .await?)
+}

@@ -1,0 +1,182 @@
+//! Killed with SIGKILL under load, again and again: at named points and at random moments.
+//!
+//! The client keeps its own fsynced record of every 2xx. A kill counts only if at that moment an acknowledged event lacked
+//! its verdict or its balance. At the end every acknowledged event has a verdict, no sale has two commissions, the balances
+//! equal a naive model of the client's record, and `verify` is clean.
+use crate::installation::{Installation, LIMIT, Target, missing_verdicts};
+use anyhow::{Context, Result, bail};
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use testkit::load::Load;
+use testkit::model::net_by_partner;
+use testkit::process::{Failpoint, REACHED_BEFORE_READY, Running};
+use tokio::time::Instant;
+
+const WORKERS: u64 = 6;
+
+/// Counted kills of the short form; `TRIBUTARY_KILLS` sets the long one.
+fn wanted_kills() -> usize {
+    std::env::var("TRIBUTARY_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_commission_is_lost_or_doubled_when_the_process_is_killed_on_the_embedded_log() -> Result<()> {
+    kills(Target::Embedded).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_commission_is_lost_or_doubled_when_the_process_is_killed_on_kafka() -> Result<()> {
+    kills(Target::Kafka).await
+}
+
+/// Where kills hit, and how many events lacked their verdict or balance then.
+#[derive(Debug, Default)]
+struct Table(BTreeMap<String, Vec<usize>>);
+
+impl Table {
+    fn counted(&self) -> usize {
+        self.0.values().flatten().filter(|open| **open > 0).count()
+    }
+
+    fn counted_at_points(&self) -> usize {
+        self.0.iter().filter(|(point, _)| *point != "random").flat_map(|(_, open)| open).filter(|open| **open > 0).count()
+    }
+
+    fn print(&self, target: Target) {
+        println!("| {target:?}: killed at | kills | counted | acknowledged events open at the kill (median, most) |");
+        println!("|---|---|---|---|");
+        for (point, open) in &self.0 {
+            let mut sorted = open.clone();
+            sorted.sort_unstable();
+            let counted = open.iter().filter(|open| **open > 0).count();
+            println!(
+                "| {point} | {} | {counted} | {}, {} |",
+                open.len(),
+                sorted[sorted.len() / 2],
+                sorted.last().copied().unwrap_or(0)
+            );
+        }
+    }
+}
+
+async fn kills(target: Target) -> Result<()> {
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    let mut chance = rand::rngs::StdRng::seed_from_u64(seed);
+    let installation = Installation::new(target, "kills").await?;
+    // A first start without load: the demo's sample traffic is not part of the client's record.
+    let first = installation.setup.start(None).await?;
+    let before = installation.settled("prog_demo").await?;
+    assert!(first.terminate().await?.success());
+
+    let load = Load::start(&installation.directory.path().join("record"), WORKERS, Duration::from_millis(2))?;
+    let mut table = Table::default();
+    let mut round = 0;
+    while table.counted() < wanted_kills() || table.counted_at_points() * 2 < table.counted() {
+        round += 1;
+        anyhow::ensure!(round < wanted_kills() * 4 + 20, "too many rounds without counted kills: {table:?}");
+        let points = stream::failpoint::POINTS;
+        // Two named points for each random moment.
+        let name = if round % 3 == 0 { "random" } else { points[(round - round / 3 - 1) % points.len()] };
+        let open = kill_once(&installation, &load, name, &mut chance, round).await?;
+        if let Some(open) = open {
+            table.0.entry(name.to_owned()).or_default().push(open);
+        }
+    }
+    let running = installation.setup.start(None).await?;
+    load.point_at(Some(running.url.clone()));
+    let record = load.finish().await?;
+    let acknowledged = record.acknowledged();
+    table.print(target);
+    println!("acknowledged: {}", acknowledged.len());
+
+    let keys: Vec<String> = acknowledged.iter().map(|(key, _)| key.clone()).collect();
+    installation.wait_for_verdicts(&keys).await?;
+    let database = installation.database().await?;
+    let doubled: Vec<String> = sqlx::query_scalar(
+        "select external_id from tributary.commissions group by program_id, source, external_id having count(*) > 1",
+    )
+    .fetch_all(&database)
+    .await?;
+    assert!(doubled.is_empty(), "sales with two commissions: {doubled:?}");
+    let sent: Vec<_> = acknowledged.into_iter().map(|(_, sent)| sent).collect();
+    let mut expected = before;
+    for (partner, amount) in net_by_partner(&sent, 200_000) {
+        *expected.entry(partner).or_insert(0) += amount;
+    }
+    assert_eq!(installation.settled("prog_demo").await?, expected);
+    let report = installation.verify_is_clean().await?;
+    println!("verify: {report}");
+    for point in stream::failpoint::POINTS {
+        let hits = table.0.get(point).map_or(0, |open| open.iter().filter(|open| **open > 0).count());
+        assert!(hits >= 1, "no counted kill at {point}");
+    }
+    assert!(running.terminate().await?.success());
+    Ok(())
+}
+
+/// Starts, lets the load run, kills at the named point or at a random moment. The number of acknowledged events that were
+/// open then; `None` when the point was not usable in this round.
+async fn kill_once(
+    installation: &Installation,
+    load: &Load,
+    name: &str,
+    chance: &mut rand::rngs::StdRng,
+    round: usize,
+) -> Result<Option<usize>> {
+    let failpoint = (name != "random").then(|| Failpoint {
+        name: name.to_owned(),
+        nth: chance.random_range(5..60),
+        file: installation.directory.path().join(format!("reached-{round}")),
+    });
+    let running = match installation.setup.start(failpoint.as_ref()).await {
+        Ok(running) => running,
+        Err(error) if error.to_string() == REACHED_BEFORE_READY => return Ok(None),
+        Err(error) => return Err(error.context(format!("round {round} at {name}"))),
+    };
+    let acknowledged_before = load.record.acknowledged().len();
+    load.point_at(Some(running.url.clone()));
+    match &failpoint {
+        Some(failpoint) => {
+            wait_until("the failpoint", || failpoint.file.exists()).await?;
+            // The stopped part no longer moves: something acknowledged from now on must still be open.
+            let seen = load.record.acknowledged().len();
+            wait_until("an acknowledgement beyond the failpoint", || load.record.acknowledged().len() > seen).await?;
+        }
+        None => {
+            let wanted = acknowledged_before + chance.random_range(20..200);
+            wait_until("acknowledgements", || load.record.acknowledged().len() >= wanted).await?;
+        }
+    }
+    kill_and_count(installation, load, running).await.map(Some)
+}
+
+async fn kill_and_count(installation: &Installation, load: &Load, running: Running) -> Result<usize> {
+    running.kill().await?;
+    load.point_at(None);
+    // The database outlives the process: it shows what was projected at the moment of the kill.
+    let keys: Vec<String> = load.record.acknowledged().into_iter().map(|(key, _)| key).collect();
+    let database = installation.database().await.context("the database right after the kill")?;
+    let without_verdict = missing_verdicts(&database, &keys).await?.len();
+    let without_balance: i64 = sqlx::query_scalar(
+        "select count(*) from unnest($1::text[]) as wanted(key)
+         join tributary.verdicts v on v.delivery_key = wanted.key and v.verdict = 'applied'
+         where not exists (select 1 from tributary.commission_events e where e.cause_event_id = v.event_id)",
+    )
+    .bind(&keys)
+    .fetch_one(&database)
+    .await?;
+    Ok(without_verdict + usize::try_from(without_balance)?)
+}
+
+async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+    let limit = Instant::now() + LIMIT;
+    while !condition() {
+        if Instant::now() > limit {
+            bail!("waited too long for {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

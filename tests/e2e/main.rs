@@ -1,0 +1,9 @@
+//! The whole system, from outside, on real parts: the built binary, real Postgres, the embedded log and real Kafka.
+//! Every case runs on both logs. No mock, no sleep instead of a condition, no retry of a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+mod bad_input;
+mod installation;
+mod kills;
+mod main_job;
+mod rebuild;
+mod referral;
