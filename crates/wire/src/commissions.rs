@@ -1,0 +1,315 @@
+//! `commissions.v1`: conversions, reversals, changes of commissions with their postings, and answers.
+use crate::common::{
+    answer, currency, maybe_subject, named, number, reply, sale_key, write_answer, write_reply,
+    write_sale_key,
+};
+use crate::unknown::Unknown;
+use crate::v1;
+use crate::write::Writer;
+use bytes::Bytes;
+use domain::commission::{
+    Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
+    Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
+};
+use domain::ids::{EventId, PartnerId};
+use domain::money::{Minor, RatePpm};
+use domain::time::Micros;
+use prost::Message;
+use v1::commissions_event::Event;
+
+const MESSAGE: &str = "commissions event";
+
+/// The event's bytes. It holds no personal value.
+#[must_use]
+pub fn encode(event: &CommissionsEvent) -> Bytes {
+    Writer::finish(|w| match event {
+        CommissionsEvent::Config(config) => w.message(1, |w| crate::config::write(w, config)),
+        CommissionsEvent::Sale(sale) => w.message(2, |w| write_sale(w, sale)),
+        CommissionsEvent::Reversal(reversal) => w.message(3, |w| write_reversal(w, reversal)),
+        CommissionsEvent::Commission(commission) => w.message(4, |w| write_commission(w, commission)),
+        CommissionsEvent::Answer(recorded) => w.message(5, |w| {
+            write_answer(w, 1, &recorded.answer);
+            write_reply(w, 2, recorded.reply_to.as_ref());
+            w.flag(3, recorded.duplicate);
+        }),
+    })
+}
+
+/// The event of the bytes.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn decode(bytes: &Bytes) -> Result<CommissionsEvent, Unknown> {
+    let event =
+        v1::CommissionsEvent::decode(bytes.clone()).map_err(|error| Unknown::malformed(MESSAGE, &error))?;
+    Ok(match event.event.ok_or(Unknown::kind(MESSAGE))? {
+        Event::Config(config) => CommissionsEvent::Config(crate::config::from_message(config)?),
+        Event::Sale(sale) => CommissionsEvent::Sale(self::sale(sale)?),
+        Event::Reversal(reversal) => CommissionsEvent::Reversal(self::reversal(reversal)?),
+        Event::Commission(commission) => CommissionsEvent::Commission(self::commission(commission)?),
+        Event::Answer(recorded) => CommissionsEvent::Answer(AnswerRecorded {
+            answer: answer(MESSAGE, recorded.answer.ok_or(Unknown::field(MESSAGE, "answer"))?)?,
+            reply_to: recorded.reply_to.map(reply),
+            duplicate: recorded.duplicate,
+        }),
+    })
+}
+
+fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
+    w.text(1, sale.id.as_str());
+    w.text(2, sale.program.as_str());
+    write_sale_key(w, 3, &sale.sale);
+    w.text(4, sale.event.as_str());
+    w.text(5, sale.currency.code());
+    w.int(6, sale.gross.0);
+    w.int(7, sale.base.0);
+    w.flag(8, sale.base_is_net);
+    write_slices(w, 9, &sale.slices);
+    w.text(10, sale.partner.as_ref().map_or("", PartnerId::as_str));
+    w.text(11, &sale.reason);
+    w.bytes(12, sale.customer.as_ref().map_or(&[][..], |customer| &customer.0));
+    w.text(13, &sale.subscription_id);
+    w.int(14, sale.occurred_at.0);
+    w.int(15, sale.recorded_at.0);
+    w.flag(16, sale.late);
+}
+
+fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
+    Ok(SaleRecorded {
+        id: sale.sale_id.into(),
+        program: sale.program_id.into(),
+        sale: sale_key(MESSAGE, sale.sale)?,
+        event: sale.event_id.into(),
+        currency: currency(MESSAGE, &sale.currency)?,
+        gross: Minor(sale.gross_minor),
+        base: Minor(sale.base_minor),
+        base_is_net: sale.base_is_net,
+        slices: slices(sale.slices),
+        partner: named(sale.partner_id),
+        reason: sale.reason,
+        customer: maybe_subject(MESSAGE, &sale.customer)?,
+        subscription_id: sale.subscription_id,
+        occurred_at: Micros(sale.occurred_at_micros),
+        recorded_at: Micros(sale.recorded_at_micros),
+        late: sale.late,
+    })
+}
+
+fn write_slices(w: &mut Writer, tag: u32, slices: &[Slice]) {
+    for slice in slices {
+        w.message(tag, |w| {
+            w.text(1, &slice.line_id);
+            w.int(2, slice.base.0);
+            w.int(3, slice.rate.0);
+        });
+    }
+}
+
+fn slices(slices: Vec<v1::Slice>) -> Vec<Slice> {
+    slices
+        .into_iter()
+        .map(|slice| Slice {
+            line_id: slice.line_id,
+            base: Minor(slice.base_minor),
+            rate: RatePpm(slice.rate_ppm),
+        })
+        .collect()
+}
+
+fn write_reversal(w: &mut Writer, reversal: &ReversalRecorded) {
+    w.text(1, reversal.program.as_str());
+    write_sale_key(w, 2, &reversal.sale);
+    w.text(3, &reversal.object_id);
+    w.text(4, reversal.event.as_str());
+    w.number(5, crate::facts::family_number(reversal.family));
+    w.number(6, crate::facts::state_number(reversal.state));
+    w.text(7, reversal.currency.code());
+    w.int(8, reversal.gross.0);
+    w.maybe_int(9, reversal.net.map(|net| net.0));
+    for (line_id, net) in &reversal.lines {
+        w.message(10, |w| {
+            w.text(1, line_id);
+            w.int(2, net.0);
+        });
+    }
+    w.text(11, reversal.result.name());
+}
+
+fn reversal(reversal: v1::ReversalRecorded) -> Result<ReversalRecorded, Unknown> {
+    // The numbers of the enums of `facts.v1`; one past `i32` is none of them.
+    let family = i32::try_from(reversal.family).unwrap_or(i32::MAX);
+    let state = i32::try_from(reversal.state).unwrap_or(i32::MAX);
+    Ok(ReversalRecorded {
+        program: reversal.program_id.into(),
+        sale: sale_key(MESSAGE, reversal.sale)?,
+        object_id: reversal.object_id,
+        event: reversal.event_id.into(),
+        family: crate::facts::family(MESSAGE, family)?,
+        state: crate::facts::state(MESSAGE, state)?,
+        currency: currency(MESSAGE, &reversal.currency)?,
+        gross: Minor(reversal.gross_minor),
+        net: reversal.net_minor.map(Minor),
+        lines: reversal.lines.into_iter().map(|line| (line.line_id, Minor(line.base_minor))).collect(),
+        result: [ReversalResult::Matched, ReversalResult::Parked, ReversalResult::CurrencyMismatch]
+            .into_iter()
+            .find(|result| result.name() == reversal.result)
+            .ok_or_else(|| Unknown::value(MESSAGE, "reversal result", &reversal.result))?,
+    })
+}
+
+fn write_commission(w: &mut Writer, commission: &CommissionEvent) {
+    w.text(1, commission.id.as_str());
+    w.text(2, commission.program.as_str());
+    w.text(3, commission.partner.as_str());
+    w.text(4, commission.sale_id.as_str());
+    write_sale_key(w, 5, &commission.sale);
+    w.number(6, kind_number(commission.kind));
+    w.number(7, status_number(commission.status));
+    w.text(8, commission.currency.code());
+    w.int(9, commission.gross.0);
+    w.int(10, commission.reversed.0);
+    w.int(11, commission.delta.0);
+    for posting in &commission.postings {
+        w.message(12, |w| {
+            w.number(1, account_number(posting.account));
+            w.text(2, posting.currency.code());
+            w.int(3, posting.amount.0);
+        });
+    }
+    w.text(13, commission.cause.as_ref().map_or("", EventId::as_str));
+    w.text(14, &commission.reason);
+    w.text(15, &commission.actor);
+    if let Some(terms) = &commission.terms {
+        w.message(16, |w| {
+            w.text(1, terms.rule.as_str());
+            w.uint(2, u64::from(terms.rule_version));
+            w.text(3, terms.rounding.name());
+            write_slices(w, 4, &terms.slices);
+            w.int(5, terms.hold_until.0);
+            w.flag(6, terms.manual_approval);
+        });
+    }
+}
+
+fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknown> {
+    let mut postings = Vec::with_capacity(commission.postings.len());
+    for posting in commission.postings {
+        postings.push(Posting {
+            account: account(posting.account)?,
+            currency: currency(MESSAGE, &posting.currency)?,
+            amount: Minor(posting.amount_minor),
+        });
+    }
+    Ok(CommissionEvent {
+        id: commission.commission_id.into(),
+        program: commission.program_id.into(),
+        partner: commission.partner_id.into(),
+        sale_id: commission.sale_id.into(),
+        sale: sale_key(MESSAGE, commission.sale)?,
+        kind: kind(commission.kind)?,
+        status: status(commission.status)?,
+        currency: currency(MESSAGE, &commission.currency)?,
+        gross: Minor(commission.gross_minor),
+        reversed: Minor(commission.reversed_minor),
+        delta: Minor(commission.delta_minor),
+        postings,
+        cause: named(commission.cause_event_id),
+        reason: commission.reason,
+        actor: commission.actor,
+        terms: commission.terms.map(self::terms).transpose()?,
+    })
+}
+
+fn terms(terms: v1::Terms) -> Result<Terms, Unknown> {
+    Ok(Terms {
+        rule: terms.rule_id.into(),
+        rule_version: terms.rule_version,
+        rounding: crate::config::rounding(MESSAGE, &terms.rounding)?,
+        slices: slices(terms.slices),
+        hold_until: Micros(terms.hold_until_micros),
+        manual_approval: terms.manual_approval,
+    })
+}
+
+const fn kind_number(kind: CommissionEventKind) -> v1::CommissionEventKind {
+    match kind {
+        CommissionEventKind::Created => v1::CommissionEventKind::Created,
+        CommissionEventKind::Approved => v1::CommissionEventKind::Approved,
+        CommissionEventKind::Refunded => v1::CommissionEventKind::Refunded,
+        CommissionEventKind::Chargeback => v1::CommissionEventKind::Chargeback,
+        CommissionEventKind::Reinstated => v1::CommissionEventKind::Reinstated,
+        CommissionEventKind::Review => v1::CommissionEventKind::Review,
+        CommissionEventKind::HoldReleased => v1::CommissionEventKind::HoldReleased,
+        CommissionEventKind::Rejected => v1::CommissionEventKind::Rejected,
+    }
+}
+
+fn kind(value: i32) -> Result<CommissionEventKind, Unknown> {
+    match number(MESSAGE, "commission event kind", value)? {
+        v1::CommissionEventKind::Created => Ok(CommissionEventKind::Created),
+        v1::CommissionEventKind::Approved => Ok(CommissionEventKind::Approved),
+        v1::CommissionEventKind::Refunded => Ok(CommissionEventKind::Refunded),
+        v1::CommissionEventKind::Chargeback => Ok(CommissionEventKind::Chargeback),
+        v1::CommissionEventKind::Reinstated => Ok(CommissionEventKind::Reinstated),
+        v1::CommissionEventKind::Review => Ok(CommissionEventKind::Review),
+        v1::CommissionEventKind::HoldReleased => Ok(CommissionEventKind::HoldReleased),
+        v1::CommissionEventKind::Rejected => Ok(CommissionEventKind::Rejected),
+        v1::CommissionEventKind::Unspecified => Err(Unknown::value(MESSAGE, "commission event kind", value)),
+    }
+}
+
+const fn status_number(status: CommissionStatus) -> v1::CommissionStatus {
+    match status {
+        CommissionStatus::Pending => v1::CommissionStatus::Pending,
+        CommissionStatus::Review => v1::CommissionStatus::Review,
+        CommissionStatus::Approved => v1::CommissionStatus::Approved,
+        CommissionStatus::Locked => v1::CommissionStatus::Locked,
+        CommissionStatus::Paid => v1::CommissionStatus::Paid,
+        CommissionStatus::Rejected => v1::CommissionStatus::Rejected,
+        CommissionStatus::Refunded => v1::CommissionStatus::Refunded,
+        CommissionStatus::ChargedBack => v1::CommissionStatus::ChargedBack,
+    }
+}
+
+fn status(value: i32) -> Result<CommissionStatus, Unknown> {
+    match number(MESSAGE, "commission status", value)? {
+        v1::CommissionStatus::Pending => Ok(CommissionStatus::Pending),
+        v1::CommissionStatus::Review => Ok(CommissionStatus::Review),
+        v1::CommissionStatus::Approved => Ok(CommissionStatus::Approved),
+        v1::CommissionStatus::Locked => Ok(CommissionStatus::Locked),
+        v1::CommissionStatus::Paid => Ok(CommissionStatus::Paid),
+        v1::CommissionStatus::Rejected => Ok(CommissionStatus::Rejected),
+        v1::CommissionStatus::Refunded => Ok(CommissionStatus::Refunded),
+        v1::CommissionStatus::ChargedBack => Ok(CommissionStatus::ChargedBack),
+        v1::CommissionStatus::Unspecified => Err(Unknown::value(MESSAGE, "commission status", value)),
+    }
+}
+
+const fn account_number(account: Account) -> v1::Account {
+    match account {
+        Account::Expense => v1::Account::Expense,
+        Account::Pending => v1::Account::Pending,
+        Account::Review => v1::Account::Review,
+        Account::Available => v1::Account::Available,
+        Account::InFlight => v1::Account::InFlight,
+        Account::PaidOut => v1::Account::PaidOut,
+        Account::Debt => v1::Account::Debt,
+        Account::ProgramLoss => v1::Account::ProgramLoss,
+        Account::FxRounding => v1::Account::FxRounding,
+    }
+}
+
+fn account(value: i32) -> Result<Account, Unknown> {
+    match number(MESSAGE, "account", value)? {
+        v1::Account::Expense => Ok(Account::Expense),
+        v1::Account::Pending => Ok(Account::Pending),
+        v1::Account::Review => Ok(Account::Review),
+        v1::Account::Available => Ok(Account::Available),
+        v1::Account::InFlight => Ok(Account::InFlight),
+        v1::Account::PaidOut => Ok(Account::PaidOut),
+        v1::Account::Debt => Ok(Account::Debt),
+        v1::Account::ProgramLoss => Ok(Account::ProgramLoss),
+        v1::Account::FxRounding => Ok(Account::FxRounding),
+        v1::Account::Unspecified => Err(Unknown::value(MESSAGE, "account", value)),
+    }
+}

@@ -1,0 +1,316 @@
+//! `facts.v1`: verdicts, facts, configuration and ticks.
+use crate::common::{currency, fixed, number, reply, write_reply};
+use crate::unknown::{Unknown, Unsealed};
+use crate::v1;
+use crate::write::Writer;
+use bytes::Bytes;
+use domain::facts::{
+    CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
+    ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
+};
+use domain::ids::{EventId, Hash, ProgramId, SubjectId};
+use domain::money::Minor;
+use domain::normalization::{FactsEvent, Verdict, VerdictKind};
+use domain::time::Micros;
+use prost::Message;
+use v1::fact::Body;
+use v1::facts_event::Event;
+
+const MESSAGE: &str = "facts event";
+
+/// The event's bytes.
+///
+/// # Errors
+/// [`Unsealed`] when an identifier has no subject or is readable: the loop seals before it encodes.
+pub fn encode(event: &FactsEvent) -> Result<Bytes, Unsealed> {
+    Writer::try_finish(|w| {
+        match event {
+            FactsEvent::Verdict(verdict) => w.message(1, |w| write_verdict(w, verdict)),
+            FactsEvent::Fact(fact) => return w.try_message(2, |w| write_fact(w, fact)),
+            FactsEvent::Config(config) => w.message(3, |w| crate::config::write(w, config)),
+            FactsEvent::Tick => w.message(4, |_| ()),
+        }
+        Ok(())
+    })
+}
+
+/// The event of the bytes. Personal values come sealed and share the record's memory.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn decode(bytes: &Bytes) -> Result<FactsEvent, Unknown> {
+    let event = v1::FactsEvent::decode(bytes.clone()).map_err(|error| Unknown::malformed(MESSAGE, &error))?;
+    match event.event.ok_or(Unknown::kind(MESSAGE))? {
+        Event::Verdict(verdict) => self::verdict(verdict).map(FactsEvent::Verdict),
+        Event::Fact(fact) => self::fact(fact).map(FactsEvent::Fact),
+        Event::Config(config) => crate::config::from_message(config).map(FactsEvent::Config),
+        Event::Tick(_) => Ok(FactsEvent::Tick),
+    }
+}
+
+fn write_verdict(w: &mut Writer, verdict: &Verdict) {
+    w.text(1, verdict.program.as_str());
+    w.text(2, verdict.event.as_str());
+    w.text(3, verdict.source.as_str());
+    w.text(4, &verdict.delivery_key);
+    w.number(5, verdict_number(verdict.kind));
+    w.text(6, &verdict.reason);
+    w.text(7, &verdict.detail);
+    w.int(8, verdict.received_at.0);
+    write_reply(w, 9, verdict.reply_to.as_ref());
+    w.flag(10, verdict.retry_of.is_some());
+    w.uint(11, verdict.retry_of.unwrap_or_default());
+    w.flag(12, verdict.reserves_key);
+}
+
+fn verdict(verdict: v1::Verdict) -> Result<Verdict, Unknown> {
+    Ok(Verdict {
+        program: ProgramId(verdict.program_id),
+        event: EventId(verdict.event_id),
+        source: verdict.source.into(),
+        delivery_key: verdict.delivery_key,
+        kind: verdict_kind(MESSAGE, verdict.kind)?,
+        reason: verdict.reason,
+        detail: verdict.detail,
+        received_at: Micros(verdict.received_at_micros),
+        reply_to: verdict.reply_to.map(reply),
+        retry_of: verdict.retry.then_some(verdict.retry_of),
+        reserves_key: verdict.reserves_key,
+    })
+}
+
+pub(crate) const fn verdict_number(kind: VerdictKind) -> v1::VerdictKind {
+    match kind {
+        VerdictKind::Applied => v1::VerdictKind::Applied,
+        VerdictKind::Duplicate => v1::VerdictKind::Duplicate,
+        VerdictKind::Ignored => v1::VerdictKind::Ignored,
+        VerdictKind::Quarantined => v1::VerdictKind::Quarantined,
+    }
+}
+
+pub(crate) fn verdict_kind(message: &'static str, value: i32) -> Result<VerdictKind, Unknown> {
+    match number(message, "verdict", value)? {
+        v1::VerdictKind::Applied => Ok(VerdictKind::Applied),
+        v1::VerdictKind::Duplicate => Ok(VerdictKind::Duplicate),
+        v1::VerdictKind::Ignored => Ok(VerdictKind::Ignored),
+        v1::VerdictKind::Quarantined => Ok(VerdictKind::Quarantined),
+        v1::VerdictKind::Unspecified => Err(Unknown::value(message, "verdict", value)),
+    }
+}
+
+fn write_fact(w: &mut Writer, fact: &Fact) -> Result<(), Unsealed> {
+    w.text(1, fact.program.as_str());
+    w.text(2, fact.event.as_str());
+    w.text(3, fact.source.as_str());
+    w.text(4, fact.body.kind());
+    w.text(5, &fact.object_id);
+    w.text(6, &fact.state);
+    w.bytes(7, &fact.hash.0);
+    w.int(8, fact.occurred_at.0);
+    for identifier in &fact.identifiers {
+        w.try_message(9, |w| write_identifier(w, identifier))?;
+    }
+    match &fact.body {
+        FactBody::Sale(sale) => w.message(10, |w| write_sale(w, sale)),
+        FactBody::Reversal(reversal) => w.message(11, |w| write_reversal(w, reversal)),
+        FactBody::CustomerLink => w.message(12, |_| ()),
+        FactBody::CouponDefinition { provider_ref, code } => w.message(13, |w| {
+            w.text(1, provider_ref);
+            w.text(2, code);
+        }),
+    }
+    Ok(())
+}
+
+fn write_identifier(w: &mut Writer, identifier: &Identifier) -> Result<(), Unsealed> {
+    let subject = identifier.subject.ok_or(Unsealed::NoSubject)?;
+    let (Personal::Sealed(value) | Personal::Erased(value)) = &identifier.value else {
+        return Err(Unsealed::Open);
+    };
+    w.text(1, &identifier.namespace);
+    w.bytes(2, &subject.0);
+    w.bytes(3, &value.key_id);
+    w.bytes(4, &value.ciphertext);
+    Ok(())
+}
+
+fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
+    let body = match fact.body.ok_or(Unknown::value(MESSAGE, "fact kind", &fact.kind))? {
+        Body::Sale(sale) => FactBody::Sale(self::sale(sale)?),
+        Body::Reversal(reversal) => FactBody::Reversal(self::reversal(reversal)?),
+        Body::CustomerLink(_) => FactBody::CustomerLink,
+        Body::CouponDefinition(definition) => {
+            FactBody::CouponDefinition { provider_ref: definition.provider_ref, code: definition.code }
+        }
+    };
+    // A newer version may give a known body another meaning under a new kind: never take it for the old one.
+    if body.kind() != fact.kind {
+        return Err(Unknown::value(MESSAGE, "fact kind", &fact.kind));
+    }
+    let mut identifiers = Vec::with_capacity(fact.identifiers.len());
+    for identifier in fact.identifiers {
+        identifiers.push(self::identifier(identifier)?);
+    }
+    Ok(Fact {
+        program: ProgramId(fact.program_id),
+        event: EventId(fact.event_id),
+        source: fact.source.into(),
+        object_id: fact.object_id,
+        state: fact.state,
+        hash: Hash(fixed(MESSAGE, "fact hash", &fact.hash)?),
+        occurred_at: Micros(fact.occurred_at_micros),
+        identifiers,
+        body,
+    })
+}
+
+fn identifier(identifier: v1::Identifier) -> Result<Identifier, Unknown> {
+    Ok(Identifier {
+        namespace: identifier.namespace,
+        subject: Some(SubjectId(fixed(MESSAGE, "identifier subject", &identifier.subject)?)),
+        value: Personal::Sealed(SealedValue {
+            key_id: fixed(MESSAGE, "identifier key", &identifier.key_id)?,
+            ciphertext: identifier.sealed,
+        }),
+    })
+}
+
+fn write_sale(w: &mut Writer, sale: &Sale) {
+    w.text(1, &sale.external_id);
+    w.text(2, sale.currency.code());
+    w.int(3, sale.gross.0);
+    w.maybe_int(4, sale.net.map(|net| net.0));
+    for line in &sale.lines {
+        w.message(5, |w| {
+            w.text(1, &line.line_id);
+            w.int(2, line.net.0);
+            w.text(3, &line.product_id);
+            w.text(4, &line.price_id);
+            w.uint(5, u64::from(line.quantity));
+        });
+    }
+    w.text(6, &sale.subscription_id);
+    w.number(
+        7,
+        match sale.recurrence {
+            Recurrence::Unknown => v1::Recurrence::Unknown,
+            Recurrence::First => v1::Recurrence::First,
+            Recurrence::Renewal => v1::Recurrence::Renewal,
+        },
+    );
+    if let Some(referral) = &sale.referral {
+        w.message(8, |w| {
+            w.text(1, &referral.code);
+            w.text(2, &referral.found_at);
+        });
+    }
+    match &sale.coupon {
+        Some(CouponRef::Code(code)) => w.message(9, |w| w.present(1, code.as_bytes())),
+        Some(CouponRef::ProviderRef(reference)) => w.message(9, |w| w.present(2, reference.as_bytes())),
+        None => {}
+    }
+}
+
+fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
+    let mut lines = Vec::with_capacity(sale.lines.len());
+    for line in sale.lines {
+        lines.push(SaleLine {
+            line_id: line.line_id,
+            net: Minor(line.net_minor),
+            product_id: line.product_id,
+            price_id: line.price_id,
+            quantity: u32::try_from(line.quantity)
+                .map_err(|_| Unknown::value(MESSAGE, "quantity", line.quantity))?,
+        });
+    }
+    let coupon = match sale.coupon {
+        None => None,
+        Some(v1::CouponRef { by: Some(v1::coupon_ref::By::Code(code)) }) => Some(CouponRef::Code(code)),
+        Some(v1::CouponRef { by: Some(v1::coupon_ref::By::ProviderRef(reference)) }) => {
+            Some(CouponRef::ProviderRef(reference))
+        }
+        Some(v1::CouponRef { by: None }) => return Err(Unknown::value(MESSAGE, "coupon", "of a new kind")),
+    };
+    Ok(Sale {
+        external_id: sale.external_id,
+        currency: currency(MESSAGE, &sale.currency)?,
+        gross: Minor(sale.gross_minor),
+        net: sale.net_minor.map(Minor),
+        lines,
+        subscription_id: sale.subscription_id,
+        recurrence: match number(MESSAGE, "recurrence", sale.recurrence)? {
+            v1::Recurrence::Unknown => Recurrence::Unknown,
+            v1::Recurrence::First => Recurrence::First,
+            v1::Recurrence::Renewal => Recurrence::Renewal,
+        },
+        referral: sale
+            .referral
+            .map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
+        coupon,
+    })
+}
+
+fn write_reversal(w: &mut Writer, reversal: &Reversal) {
+    w.text(1, &reversal.sale_external_id);
+    w.text(2, reversal.currency.code());
+    w.int(3, reversal.gross.0);
+    w.maybe_int(4, reversal.net.map(|net| net.0));
+    for line in &reversal.lines {
+        w.message(5, |w| {
+            w.text(1, &line.line_id);
+            w.int(2, line.net.0);
+        });
+    }
+    w.number(6, family_number(reversal.family));
+    w.number(7, state_number(reversal.state));
+}
+
+fn reversal(reversal: v1::Reversal) -> Result<Reversal, Unknown> {
+    Ok(Reversal {
+        sale_external_id: reversal.sale_external_id,
+        currency: currency(MESSAGE, &reversal.currency)?,
+        gross: Minor(reversal.gross_minor),
+        net: reversal.net_minor.map(Minor),
+        lines: reversal
+            .lines
+            .into_iter()
+            .map(|line| ReversalLine { line_id: line.line_id, net: Minor(line.net_minor) })
+            .collect(),
+        family: family(MESSAGE, reversal.family)?,
+        state: state(MESSAGE, reversal.state)?,
+    })
+}
+
+pub(crate) const fn family_number(family: ReversalFamily) -> v1::ReversalFamily {
+    match family {
+        ReversalFamily::Refund => v1::ReversalFamily::Refund,
+        ReversalFamily::Chargeback => v1::ReversalFamily::Chargeback,
+        ReversalFamily::ChargebackReverse => v1::ReversalFamily::ChargebackReverse,
+    }
+}
+
+pub(crate) fn family(message: &'static str, value: i32) -> Result<ReversalFamily, Unknown> {
+    match number(message, "reversal family", value)? {
+        v1::ReversalFamily::Refund => Ok(ReversalFamily::Refund),
+        v1::ReversalFamily::Chargeback => Ok(ReversalFamily::Chargeback),
+        v1::ReversalFamily::ChargebackReverse => Ok(ReversalFamily::ChargebackReverse),
+        v1::ReversalFamily::Unspecified => Err(Unknown::value(message, "reversal family", value)),
+    }
+}
+
+pub(crate) const fn state_number(state: ReversalState) -> v1::ReversalState {
+    match state {
+        ReversalState::Pending => v1::ReversalState::Pending,
+        ReversalState::Live => v1::ReversalState::Live,
+        ReversalState::Dead => v1::ReversalState::Dead,
+    }
+}
+
+pub(crate) fn state(message: &'static str, value: i32) -> Result<ReversalState, Unknown> {
+    match number(message, "reversal state", value)? {
+        v1::ReversalState::Pending => Ok(ReversalState::Pending),
+        v1::ReversalState::Live => Ok(ReversalState::Live),
+        v1::ReversalState::Dead => Ok(ReversalState::Dead),
+        v1::ReversalState::Unspecified => Err(Unknown::value(message, "reversal state", value)),
+    }
+}
