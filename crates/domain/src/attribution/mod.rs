@@ -1,4 +1,17 @@
 //! Attribution: who earns a sale, decided once, in log order, with every touch that was considered.
+//!
+//! The contract is `docs/reference/attribution.md`. Read next: `touches.rs` (the contest), `identity.rs` (who is one
+//! customer), [`decide`] (a frame), [`evolve`] (what is remembered).
+mod decide;
+mod fold;
+mod identity;
+mod scratch;
+#[cfg(test)]
+mod tests;
+mod touches;
+pub use decide::{LATE_PER_STEP, decide};
+pub use fold::evolve;
+
 use crate::facts::Fact;
 use crate::ids::{EventId, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::normalization::FactsEvent;

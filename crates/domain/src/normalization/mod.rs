@@ -1,12 +1,70 @@
 //! Verdicts and deduplication: every accepted event ends in exactly one recorded verdict, given here and nowhere else.
+//!
+//! Two layers: a *delivery* is known by the provider's event id or the caller's idempotency key, a *fact* by (program,
+//! source, kind, object id, state) with a hash over its money, identity and links. Only an applied verdict reserves a key.
+//! Read next: [`decide`] (the order of refusals), [`evolve`] (what is remembered), `hash.rs` (what makes two facts equal).
+mod decide;
 mod draft;
+mod fold;
+mod hash;
+#[cfg(test)]
+mod tests;
+mod text;
+pub use decide::decide;
 pub use draft::{Draft, Reading};
+pub use fold::{ConfigRow, evolve, gateway_config};
 
 use crate::config::ConfigFact;
 use crate::facts::Fact;
-use crate::ids::{EventId, ProgramId, SourceName};
+use crate::ids::{EventId, Hash, ProgramId, SourceName};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
+
+/// One `ingest` record, decoded and read by its adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NormalizerInput {
+    /// Hash of the record's bytes: new subjects derive from it.
+    pub source_head: Hash,
+    /// The partition's clock at the record.
+    pub clock: Micros,
+    /// What it says.
+    pub kind: InputKind,
+}
+
+/// What an `ingest` record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputKind {
+    /// A raw request, as its adapter read it.
+    Request(Request),
+    /// A quarantined event again.
+    Retry {
+        /// The `ingest` position of the original.
+        of_position: u64,
+        /// The original, read by today's adapter.
+        request: Request,
+    },
+    /// A configuration change. It has no verdict, and leaves an empty frame when it changes nothing.
+    Config(ConfigFact),
+    /// The clock moved.
+    Tick,
+    /// Not a record that we know, and why.
+    Undecodable(String),
+}
+
+/// A raw request, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Whose program.
+    pub program: ProgramId,
+    /// The provider or dialect.
+    pub source: SourceName,
+    /// When the gateway received it, by its own clock. Informative.
+    pub received_at: Micros,
+    /// Where a waiting caller wants the answer.
+    pub reply_to: Option<ReplyAddress>,
+    /// The adapter's reading.
+    pub draft: Draft,
+}
 
 /// An event of `facts.v1`.
 #[derive(Debug, Clone, PartialEq, Eq)]

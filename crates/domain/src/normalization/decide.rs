@@ -1,0 +1,251 @@
+//! The verdict on one `ingest` record.
+use super::fold::{Comparison, Names, code_earns, config_row, index_row, indexed, mode, tick_counts};
+use super::{
+    Draft, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind, hash, text,
+};
+use crate::config::{ConfigFact, ConfigObject, Mode};
+use crate::facts::{Fact, FactBody, Personal};
+use crate::ids::{EventId, Hash, ProgramId, SubjectId};
+use crate::tables::{Key, View};
+use crate::time::Micros;
+
+/// Decides one `ingest` record. `None`: a tick that changes nothing leaves no frame.
+///
+/// The frame of an external request begins with its verdict; the facts that it applied follow.
+#[must_use]
+pub fn decide(view: &dyn View, index_key: &[u8; 32], input: NormalizerInput) -> Option<Vec<FactsEvent>> {
+    match input.kind {
+        InputKind::Tick => tick_counts(view, input.clock).then(|| vec![FactsEvent::Tick]),
+        InputKind::Config(fact) => {
+            Some(if changes(view, &fact) { vec![FactsEvent::Config(fact)] } else { Vec::new() })
+        }
+        InputKind::Undecodable(detail) => Some(vec![FactsEvent::Verdict(undecodable(&input.source_head, detail))]),
+        InputKind::Request(request) => Some(judge(view, index_key, &input.source_head, request, None)),
+        InputKind::Retry { of_position, request } => {
+            Some(judge(view, index_key, &input.source_head, request, Some(of_position)))
+        }
+    }
+}
+
+/// Whether a configuration fact is acceptable and says something new. A program has one mode for life.
+fn changes(view: &dyn View, fact: &ConfigFact) -> bool {
+    if !text::config(fact) {
+        return false;
+    }
+    let Some(known) = config_row(view, &fact.key()) else { return !fact.removed };
+    if let (ConfigObject::Program(before), ConfigObject::Program(after)) = (&known.fact.object, &fact.object)
+        && before.mode != after.mode
+    {
+        return false;
+    }
+    known.fact.removed != fact.removed || (!fact.removed && known.fact.object != fact.object)
+}
+
+/// Somebody else wrote to `ingest`: it belongs to no program, and is kept and shown like everything else.
+fn undecodable(source_head: &Hash, detail: String) -> Verdict {
+    let program = ProgramId::default();
+    let source = "ingest".into();
+    let delivery_key = hex(source_head);
+    Verdict {
+        event: EventId::derive(&program, &source, &delivery_key),
+        program,
+        source,
+        delivery_key,
+        kind: VerdictKind::Quarantined,
+        reason: "undecodable".to_owned(),
+        detail,
+        received_at: Micros(0),
+        reply_to: None,
+        retry_of: None,
+        reserves_key: false,
+    }
+}
+
+fn hex(hash: &Hash) -> String {
+    hash.0.iter().fold(String::with_capacity(64), |mut out, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+        out
+    })
+}
+
+/// What a request comes to; an error is the reason why nothing is applied.
+enum Judged {
+    Applied(Vec<Fact>),
+    Duplicate,
+    Ignored(String),
+    Quarantined(&'static str, String),
+    QuarantinedByAdapter(String, String),
+}
+
+fn judge(
+    view: &dyn View,
+    index_key: &[u8; 32],
+    source_head: &Hash,
+    request: Request,
+    retry_of: Option<u64>,
+) -> Vec<FactsEvent> {
+    let Request { program, source, received_at, reply_to, draft } = request;
+    let Draft { delivery_key, reading, livemode, refuse_unknown_code } = draft;
+    let event = EventId::derive(&program, &source, &delivery_key);
+    let mut verdict = Verdict {
+        program,
+        event,
+        source,
+        delivery_key,
+        kind: VerdictKind::Applied,
+        reason: String::new(),
+        detail: String::new(),
+        received_at,
+        reply_to,
+        retry_of,
+        reserves_key: false,
+    };
+    let judged = Judge { view, index_key, source_head, verdict: &verdict }.reading(
+        reading,
+        livemode,
+        refuse_unknown_code,
+    );
+    let facts = match judged {
+        Judged::Applied(facts) => facts,
+        Judged::Duplicate => {
+            verdict.kind = VerdictKind::Duplicate;
+            Vec::new()
+        }
+        Judged::Ignored(reason) => {
+            (verdict.kind, verdict.reason) = (VerdictKind::Ignored, reason);
+            Vec::new()
+        }
+        Judged::Quarantined(reason, detail) => {
+            (verdict.kind, verdict.reason, verdict.detail) =
+                (VerdictKind::Quarantined, reason.to_owned(), detail);
+            Vec::new()
+        }
+        Judged::QuarantinedByAdapter(reason, detail) => {
+            (verdict.kind, verdict.reason, verdict.detail) = (VerdictKind::Quarantined, reason, detail);
+            Vec::new()
+        }
+    };
+    verdict.reserves_key = verdict.kind == VerdictKind::Applied;
+    let mut events = Vec::with_capacity(1 + facts.len());
+    events.push(FactsEvent::Verdict(verdict));
+    events.extend(facts.into_iter().map(FactsEvent::Fact));
+    events
+}
+
+struct Judge<'a> {
+    view: &'a dyn View,
+    index_key: &'a [u8; 32],
+    source_head: &'a Hash,
+    verdict: &'a Verdict,
+}
+
+impl Judge<'_> {
+    fn reading(&self, reading: Reading, livemode: Option<bool>, refuse_unknown_code: bool) -> Judged {
+        let program = &self.verdict.program;
+        if let Err(bad) = text::id("the delivery's id", &self.verdict.delivery_key) {
+            return Judged::Quarantined("bad_text", bad.detail());
+        }
+        let Some(mode) = mode(self.view, program) else {
+            return Judged::Quarantined(
+                "unknown_program",
+                "no such program here; create it, then retry".to_owned(),
+            );
+        };
+        if let Reading::Quarantined { reason, detail } = reading {
+            return Judged::QuarantinedByAdapter(reason, detail);
+        }
+        if livemode.is_some_and(|live| live != (mode == Mode::Live)) {
+            let (body, program) = if mode == Mode::Live { ("test", "live") } else { ("live", "test") };
+            return Judged::Quarantined(
+                "mode_mismatch",
+                format!("the body says {body} mode, the program is a {program} one; point the endpoint at the program's twin"),
+            );
+        }
+        match reading {
+            Reading::Facts(facts) if !facts.is_empty() => self.facts(facts, refuse_unknown_code),
+            Reading::Ignored { reason } => Judged::Ignored(reason),
+            Reading::Facts(_) | Reading::Quarantined { .. } => Judged::Ignored("not_money_event".to_owned()),
+        }
+    }
+
+    /// The order of refusals: an equal twin gets the first answer, then an unknown code, then a conflict.
+    fn facts(&self, mut facts: Vec<Fact>, refuse_unknown_code: bool) -> Judged {
+        if let Some(bad) = facts.iter().find_map(|fact| text::fact(fact).err()) {
+            return Judged::Quarantined("bad_text", bad.detail());
+        }
+        self.complete(&mut facts);
+        let Verdict { program, source, delivery_key, .. } = self.verdict;
+        let mut names = Names::default();
+        let mut conflict = None;
+        let mut fresh = Vec::with_capacity(facts.len());
+        let codes_earn = !refuse_unknown_code || self.codes_earn(&facts);
+        for fact in facts {
+            let known = names.at(self.view, program, source, &fact.object_id);
+            match known.compare(&fact) {
+                Comparison::Same => {}
+                Comparison::New => {
+                    known.add(&fact);
+                    fresh.push(fact);
+                }
+                Comparison::Conflict { differs } => {
+                    conflict.get_or_insert_with(|| {
+                        let (kind, id) = (fact.body.kind(), &fact.object_id);
+                        format!("{kind} {id} was recorded before and {differs} differs; what was recorded stands")
+                    });
+                }
+            }
+        }
+        if !fresh.is_empty() && names.at(self.view, program, source, delivery_key).reserved {
+            conflict.get_or_insert_with(|| {
+                format!("delivery {delivery_key} was applied before and said something else; what was recorded stands")
+            });
+        }
+        match conflict {
+            None if fresh.is_empty() => Judged::Duplicate,
+            _ if !codes_earn => Judged::Ignored("unknown_code".to_owned()),
+            Some(detail) => Judged::Quarantined("conflict", detail),
+            None => Judged::Applied(fresh),
+        }
+    }
+
+    fn codes_earn(&self, facts: &[Fact]) -> bool {
+        facts.iter().all(|fact| match &fact.body {
+            FactBody::Sale(sale) => sale
+                .referral
+                .as_ref()
+                .is_none_or(|referral| code_earns(self.view, &self.verdict.program, &referral.code)),
+            _ => true,
+        })
+    }
+
+    /// Fills in what adapters cannot know: ids, subjects, hashes.
+    fn complete(&self, facts: &mut [Fact]) {
+        // Subjects that this delivery introduces: one identifier in two facts is one person.
+        let mut introduced: Vec<(Key, SubjectId)> = Vec::new();
+        let mut place = 0_u32;
+        for fact in facts {
+            fact.program.clone_from(&self.verdict.program);
+            fact.event.clone_from(&self.verdict.event);
+            fact.source.clone_from(&self.verdict.source);
+            for identifier in &mut fact.identifiers {
+                place += 1;
+                let Personal::Open(value) = &identifier.value else { continue };
+                let key = index_row(self.index_key, &fact.program, &identifier.namespace, value);
+                let known = introduced.iter().find(|(known, _)| known.bytes() == key.bytes());
+                let subject = known
+                    .map(|(_, subject)| *subject)
+                    .or_else(|| indexed(self.view, &key))
+                    .unwrap_or_else(|| {
+                        let field = format!("{}/{place}", identifier.namespace);
+                        let subject = SubjectId::derive(&fact.program, self.source_head, &field);
+                        introduced.push((key, subject));
+                        subject
+                    });
+                identifier.subject = Some(subject);
+            }
+            fact.hash = hash::of_fact(fact);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The normalizer's state: what its own frames say, and nothing else (protocol, rule 5).
+//!
+//! Rows: one for each *name* that a source uses (a delivery key or an object id; they are one row when they are one text, as
+//! in the Revshare dialect), one for each identifier of a person, one for each configuration object, one for the last tick.
+use super::hash::{self, Half};
+use super::{FactsEvent, Verdict};
+use crate::config::{ConfigFact, ConfigObject, Mode};
+use crate::facts::{Fact, FactBody, Personal};
+use crate::ids::{ProgramId, SourceName, SubjectId};
+use crate::tables::{Key, Tables, View, decode, put_row, row};
+use crate::time::Micros;
+use bytes::Bytes;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+const NAMES: u8 = b'n';
+const INDEX: u8 = b'i';
+const CONFIG: u8 = b'c';
+const TICK: u8 = b't';
+
+/// What is known under one name at one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NameRow {
+    /// A delivery of this name was applied.
+    pub(super) reserved: bool,
+    /// Facts of the object of this name.
+    facts: Vec<Known>,
+}
+
+/// A fact that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Kind and state: with the name, the fact's key.
+    what: String,
+    content: Half,
+    /// `None`: somebody in it was erased, which equals any.
+    identity: Option<Half>,
+}
+
+/// How a fact compares with what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// Not known.
+    New,
+    /// Known, the same.
+    Same,
+    /// Known under the same key, with other content.
+    Conflict {
+        /// The class of fields that differs.
+        differs: &'static str,
+    },
+}
+
+fn what(fact: &Fact) -> String {
+    let (kind, state) = (fact.body.kind(), &fact.state);
+    format!("{kind}/{state}")
+}
+
+impl NameRow {
+    pub(super) fn compare(&self, fact: &Fact) -> Comparison {
+        let (content, identity) = hash::halves(&fact.hash);
+        let what = what(fact);
+        // Links add up: another set of identifiers of the same object is another link, not a contradiction.
+        let adds_up = matches!(fact.body, FactBody::CustomerLink);
+        let mut result = Comparison::New;
+        for known in self.facts.iter().filter(|known| known.what == what) {
+            let same_person = known.identity.is_none_or(|known| known == identity);
+            if known.content == content && same_person {
+                return Comparison::Same;
+            }
+            if !adds_up {
+                let differs = if known.content == content { "the customer" } else { "money or links" };
+                result = Comparison::Conflict { differs };
+            }
+        }
+        result
+    }
+
+    pub(super) fn add(&mut self, fact: &Fact) {
+        let (content, identity) = hash::halves(&fact.hash);
+        let erased =
+            fact.identifiers.iter().any(|identifier| matches!(identifier.value, Personal::Erased(_)));
+        self.facts.push(Known { what: what(fact), content, identity: (!erased).then_some(identity) });
+    }
+}
+
+/// The name rows that one frame touches, each read once.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<(Key, NameRow)>);
+
+impl Names {
+    pub(super) fn at(
+        &mut self,
+        view: &(impl View + ?Sized),
+        program: &ProgramId,
+        source: &SourceName,
+        name: &str,
+    ) -> &mut NameRow {
+        let key = Key::new(NAMES).text(program.as_str()).text(source.as_str()).text(name);
+        let index = self.0.iter().position(|(known, _)| known.bytes() == key.bytes()).unwrap_or_else(|| {
+            let known = row(view, key.bytes()).unwrap_or_default();
+            self.0.push((key, known));
+            self.0.len() - 1
+        });
+        &mut self.0[index].1
+    }
+}
+
+/// Where an identifier's subject is kept: HMAC, so that no store and no snapshot holds the identifier.
+pub(super) fn index_row(index_key: &[u8; 32], program: &ProgramId, namespace: &str, value: &str) -> Key {
+    #[allow(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(index_key).expect("any key length is accepted");
+    for part in [program.as_str(), namespace, value] {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part.as_bytes());
+    }
+    let digest = mac.finalize().into_bytes();
+    Key::new(INDEX).raw(&digest[..16])
+}
+
+/// The subject kept under an [`index_row`] key.
+pub(super) fn indexed(view: &(impl View + ?Sized), key: &Key) -> Option<SubjectId> {
+    let bytes = view.get(key.bytes())?;
+    Some(SubjectId(bytes.as_ref().try_into().ok()?))
+}
+
+/// A configuration object with the `seq` of the frame that set it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRow {
+    /// `seq` of the facts frame that brought it: what gateways compare (protocol, rule 9).
+    pub version: u64,
+    /// Its newest state; a removed object stays as removed.
+    pub fact: ConfigFact,
+}
+
+fn config_key(name: &str) -> Key {
+    Key::new(CONFIG).text(name)
+}
+
+/// The newest state of the object that `name` ([`ConfigFact::key`]) names.
+pub(super) fn config_row(view: &(impl View + ?Sized), name: &str) -> Option<ConfigRow> {
+    row(view, config_key(name).bytes())
+}
+
+fn live(view: &(impl View + ?Sized), name: &str) -> Option<ConfigObject> {
+    config_row(view, name).filter(|row| !row.fact.removed).map(|row| row.fact.object)
+}
+
+/// The program's mode; `None`: no such program.
+pub(super) fn mode(view: &(impl View + ?Sized), program: &ProgramId) -> Option<Mode> {
+    match live(view, &format!("program/{program}"))? {
+        ConfigObject::Program(object) => Some(object.mode),
+        _ => None,
+    }
+}
+
+/// Whether a referral code names a partner who may earn.
+pub(super) fn code_earns(view: &(impl View + ?Sized), program: &ProgramId, code: &str) -> bool {
+    let Some(ConfigObject::Code(code)) = live(view, &format!("code/{program}/{code}")) else { return false };
+    let partner = live(view, &format!("partner/{program}/{}", code.partner));
+    code.active && matches!(partner, Some(ConfigObject::Partner(partner)) if partner.active)
+}
+
+/// What gateways must know of this partition: each object's newest state, in key order. For re-appending (rule 9).
+#[must_use]
+pub fn gateway_config(view: &dyn View) -> Vec<ConfigRow> {
+    const PAGE: usize = 256;
+    let end = Key::new(CONFIG).end();
+    let mut start = Key::new(CONFIG).bytes().to_vec();
+    let mut rows = Vec::new();
+    loop {
+        let page = view.range(&start, &end, PAGE);
+        let Some((last, _)) = page.last() else { return rows };
+        start = last.to_vec();
+        start.push(0);
+        let full = page.len() == PAGE;
+        rows.extend(
+            page.iter().map(|(_, value)| decode::<ConfigRow>(value)).filter(|row| row.fact.concerns_gateway()),
+        );
+        if !full {
+            return rows;
+        }
+    }
+}
+
+/// Whether a tick at `clock` changes anything: it is the first after another frame, or the first of its minute.
+pub(super) fn tick_counts(view: &(impl View + ?Sized), clock: Micros) -> bool {
+    row::<i64>(view, &[TICK]) != Some(clock.minute())
+}
+
+/// Folds one accepted frame of `facts`: frame number `seq`, at `clock`.
+///
+/// Identifiers whose person was erased leave no row; their facts stay known.
+pub fn evolve(
+    tables: &mut dyn Tables,
+    index_key: &[u8; 32],
+    seq: u64,
+    clock: Micros,
+    events: &[FactsEvent],
+) {
+    let mut names = Names::default();
+    let mut tick = false;
+    for event in events {
+        match event {
+            FactsEvent::Verdict(verdict) => fold_verdict(tables, &mut names, verdict),
+            FactsEvent::Fact(fact) => fold_fact(tables, index_key, &mut names, fact),
+            FactsEvent::Config(fact) => {
+                let config = ConfigRow { version: seq, fact: fact.clone() };
+                put_row(tables, config_key(&fact.key()).bytes(), &config);
+            }
+            FactsEvent::Tick => tick = true,
+        }
+    }
+    for (key, known) in &names.0 {
+        put_row(tables, key.bytes(), known);
+    }
+    if tick {
+        put_row(tables, &[TICK], &clock.minute());
+    } else if tables.get(&[TICK]).is_some() {
+        tables.delete(&[TICK]);
+    }
+}
+
+fn fold_verdict(tables: &mut dyn Tables, names: &mut Names, verdict: &Verdict) {
+    if verdict.reserves_key {
+        names.at(tables, &verdict.program, &verdict.source, &verdict.delivery_key).reserved = true;
+    }
+}
+
+fn fold_fact(tables: &mut dyn Tables, index_key: &[u8; 32], names: &mut Names, fact: &Fact) {
+    names.at(tables, &fact.program, &fact.source, &fact.object_id).add(fact);
+    for identifier in &fact.identifiers {
+        let (Some(subject), Personal::Open(value)) = (identifier.subject, &identifier.value) else { continue };
+        let key = index_row(index_key, &fact.program, &identifier.namespace, value);
+        if tables.get(key.bytes()).is_none() {
+            tables.put(key.bytes(), Bytes::copy_from_slice(&subject.0));
+        }
+    }
+}

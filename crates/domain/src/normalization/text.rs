@@ -1,0 +1,104 @@
+//! The last wall before texts become parts of keys: whatever an adapter let through, ids are bounded and free of U+0000.
+use crate::config::{ConfigFact, ConfigObject};
+use crate::facts::{CouponRef, Fact, FactBody, Personal};
+
+/// Ids: 1 to 255 bytes without control characters.
+const ID_BYTES: usize = 255;
+/// Codes, coupons and identifiers of people: longer ones can belong to nobody.
+const CODE_BYTES: usize = 1024;
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadText {
+    /// Which field.
+    pub(super) field: &'static str,
+    /// What it breaks.
+    pub(super) rule: &'static str,
+}
+
+impl BadText {
+    /// For a person.
+    pub(super) fn detail(&self) -> String {
+        format!("{} {}; correct it at the source and send it again, or retry it", self.field, self.rule)
+    }
+}
+
+/// An id that must be there.
+pub(super) fn id(field: &'static str, text: &str) -> Result<(), BadText> {
+    if text.is_empty() {
+        return Err(BadText { field, rule: "is empty" });
+    }
+    optional_id(field, text)
+}
+
+fn optional_id(field: &'static str, text: &str) -> Result<(), BadText> {
+    if text.len() > ID_BYTES {
+        return Err(BadText { field, rule: "is longer than 255 bytes" });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(BadText { field, rule: "has a control character" });
+    }
+    Ok(())
+}
+
+fn code(field: &'static str, text: &str) -> Result<(), BadText> {
+    if text.len() > CODE_BYTES {
+        return Err(BadText { field, rule: "is longer than 1024 bytes" });
+    }
+    if text.contains('\0') {
+        return Err(BadText { field, rule: "has a U+0000" });
+    }
+    Ok(())
+}
+
+/// Every text of the fact that becomes part of a key or an id.
+pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
+    id("the object id", &fact.object_id)?;
+    optional_id("the object's state", &fact.state)?;
+    for identifier in &fact.identifiers {
+        id("an identifier's namespace", &identifier.namespace)?;
+        if let Personal::Open(value) = &identifier.value {
+            code("an identifier of the customer", value)?;
+        }
+    }
+    match &fact.body {
+        FactBody::Sale(sale) => {
+            id("the sale's id", &sale.external_id)?;
+            optional_id("the subscription's id", &sale.subscription_id)?;
+            for line in &sale.lines {
+                optional_id("a line's id", &line.line_id)?;
+            }
+            if let Some(referral) = &sale.referral {
+                code("the referral code", &referral.code)?;
+            }
+            match &sale.coupon {
+                Some(CouponRef::Code(text)) => code("the coupon", text),
+                Some(CouponRef::ProviderRef(reference)) => id("the coupon's id", reference),
+                None => Ok(()),
+            }
+        }
+        FactBody::Reversal(reversal) => {
+            id("the sale's id", &reversal.sale_external_id)?;
+            reversal.lines.iter().try_for_each(|line| optional_id("a line's id", &line.line_id))
+        }
+        FactBody::CustomerLink => Ok(()),
+        FactBody::CouponDefinition { provider_ref, code: text } => {
+            id("the coupon's id", provider_ref)?;
+            code("the coupon", text)
+        }
+    }
+}
+
+/// Whether a configuration object's names can be keys. A slash in a program's id would make two objects share one.
+pub(super) fn config(fact: &ConfigFact) -> bool {
+    let name = match &fact.object {
+        ConfigObject::Program(_) => "program",
+        ConfigObject::Partner(partner) => partner.partner.as_str(),
+        ConfigObject::Code(object) => object.code.as_str(),
+        ConfigObject::Coupon(object) => object.coupon.as_str(),
+        ConfigObject::Rule(rule) => rule.rule.as_str(),
+        ConfigObject::ApiKey(key) => key.key_id.as_str(),
+        ConfigObject::Endpoint(endpoint) => endpoint.endpoint_id.as_str(),
+    };
+    id("program", fact.program.as_str()).is_ok() && !fact.program.as_str().contains('/') && id("name", name).is_ok()
+}
