@@ -1,0 +1,84 @@
+//! The sample traffic: a readable file of requests without signatures, played through the process's own HTTP port.
+use anyhow::{Context as _, bail};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The file that `scripts/sample` sends too.
+pub(crate) const SAMPLE: &str = include_str!("../../../demo/sample.http");
+/// For one request, its outcome included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// One request of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SampleRequest<'file> {
+    pub(crate) title: &'file str,
+    pub(crate) method: &'file str,
+    pub(crate) path: &'file str,
+    pub(crate) headers: Vec<(&'file str, &'file str)>,
+    /// As it is sent: without the line breaks at its end.
+    pub(crate) body: &'file str,
+}
+
+/// Parses the file: blocks that start with `### title`; then `METHOD path`, headers, an empty line, the body.
+pub(crate) fn parse(file: &str) -> anyhow::Result<Vec<SampleRequest<'_>>> {
+    let mut requests = Vec::new();
+    for block in file.split("\n### ").skip(1) {
+        let (head, body) = block.split_once("\n\n").context("a block without an empty line")?;
+        let mut lines = head.lines();
+        let title = lines.next().unwrap_or_default();
+        let request_line = lines.next().with_context(|| format!("{title}: no request line"))?;
+        let (method, path) = request_line.split_once(' ').with_context(|| format!("{title}: no path"))?;
+        let headers = lines
+            .map(|line| line.split_once(": ").with_context(|| format!("{title}: not a header: {line}")))
+            .collect::<anyhow::Result<_>>()?;
+        requests.push(SampleRequest { title, method, path, headers, body: body.trim_end_matches('\n') });
+    }
+    Ok(requests)
+}
+
+/// Sends every request of the file in order; `secret` signs webhooks at that moment.
+///
+/// # Errors
+/// When one is refused or not answered.
+pub(crate) async fn play(base_url: &str, secret: &str) -> anyhow::Result<usize> {
+    let requests = parse(SAMPLE)?;
+    // No proxy: this talks to itself, whatever the environment says.
+    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
+    for request in &requests {
+        let method = reqwest::Method::from_bytes(request.method.as_bytes())?;
+        let mut builder = client.request(method, format!("{base_url}{}", request.path));
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
+        }
+        if request.path.starts_with("/webhooks/paddle") {
+            let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+            let signature = sources::paddle::sign(secret.as_bytes(), seconds as i64, request.body.as_bytes());
+            builder = builder.header("paddle-signature", signature);
+        }
+        let answer = builder.body(request.body.to_owned()).send().await?;
+        let status = answer.status();
+        if !status.is_success() {
+            let text = answer.text().await.unwrap_or_default();
+            bail!("sample request refused: {}: {status}: {text}", request.title);
+        }
+        tracing::info!(title = request.title, status = status.as_u16(), "sample request answered");
+    }
+    Ok(requests.len())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_request_of_the_sample_is_json_without_a_signature() {
+        let requests = parse(SAMPLE).unwrap();
+        assert_eq!(requests.len(), 9);
+        for request in &requests {
+            serde_json::from_str::<serde_json::Value>(request.body).unwrap();
+            assert!(request.headers.iter().all(|(name, _)| !name.contains("signature")), "{}", request.title);
+            assert!(request.path.starts_with('/'), "{}", request.title);
+        }
+        assert_eq!(requests[0].headers[1], ("x-api-key", "sk_demo_tributary"));
+    }
+}
