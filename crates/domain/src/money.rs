@@ -73,7 +73,11 @@ impl Currency {
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
-        let capitals = if bytes.iter().all(u8::is_ascii_lowercase) { bytes.map(|b| b.to_ascii_uppercase()) } else { bytes };
+        let capitals = if bytes.iter().all(u8::is_ascii_lowercase) {
+            bytes.map(|b| b.to_ascii_uppercase())
+        } else {
+            bytes
+        };
         place(capitals).map(|_| Self(capitals))
     }
 
@@ -108,7 +112,11 @@ impl fmt::Display for Currency {
 
 impl Serialize for Currency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.serialize_str(self.code()) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.code())
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -203,7 +211,8 @@ pub fn round_ratio(numerator: i128, denominator: i128, rounding: Rounding) -> Re
 /// # Errors
 /// [`AmountOutOfRange`].
 pub fn rate_of_sum(
-    parts: impl Iterator<Item = (Minor, RatePpm)>, rounding: Rounding,
+    parts: impl Iterator<Item = (Minor, RatePpm)>,
+    rounding: Rounding,
 ) -> Result<Minor, AmountOutOfRange> {
     let mut millionths = 0_i128;
     for (base, rate) in parts {
@@ -265,7 +274,8 @@ mod tests {
     #[test]
     fn every_rounding_treats_ties_and_negatives_as_its_name_says() {
         let rounded = |n, d| {
-            [Rounding::HalfEven, Rounding::HalfUp, Rounding::Floor].map(|rounding| round_ratio(n, d, rounding).unwrap())
+            [Rounding::HalfEven, Rounding::HalfUp, Rounding::Floor]
+                .map(|rounding| round_ratio(n, d, rounding).unwrap())
         };
         assert_eq!(rounded(25, 10), [2, 3, 2]);
         assert_eq!(rounded(35, 10), [4, 4, 3]);
@@ -308,7 +318,10 @@ mod tests {
     #[test]
     fn currencies_are_exact_iso_codes_with_their_own_exponent() {
         let exponent = |code| Currency::parse(code).map(Currency::exponent);
-        assert_eq!(["USD", "usd", "JPY", "KWD", "CLF"].map(exponent), [Some(2), Some(2), Some(0), Some(3), Some(4)]);
+        assert_eq!(
+            ["USD", "usd", "JPY", "KWD", "CLF"].map(exponent),
+            [Some(2), Some(2), Some(0), Some(3), Some(4)]
+        );
         for refused in ["", "US", "USDT", "ZZZ", "UsD", "XXX", "XAU", "U$D", "€"] {
             assert_eq!(Currency::parse(refused), None, "{refused}");
         }

@@ -1,4 +1,28 @@
 //! Commission: what is owed. The contract is `docs/reference/ledger.md`.
+//!
+//! [`decide`] turns attributed facts into commission events, [`evolve`] folds them; nothing else changes state. Money is
+//! exact: every sum is checked, and each event's postings sum to 0.
+//! Read next: `decide` (the frame), `sale` and `reversal` (its two halves), `live` (what refunds take from a sale),
+//! `postings` (which accounts an amount moves between), `book` (the fold), [`balances`] (the fold that `verify` uses).
+#![deny(
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+pub mod balances;
+mod book;
+mod decide;
+mod evolve;
+mod live;
+mod postings;
+mod reversal;
+mod sale;
+mod state;
+
+pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
+pub use evolve::evolve;
+
 use crate::attribution::SaleKey;
 use crate::config::ConfigFact;
 use crate::facts::{ReversalFamily, ReversalState};

@@ -1,0 +1,249 @@
+//! Balances and commissions as a plain fold of commission events: what `verify` compares the read model with, independent
+//! of the commission service's own rows.
+use super::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, Posting};
+use crate::ids::{CommissionId, PartnerId, ProgramId, SaleId, SourceName};
+use crate::money::{AmountOutOfRange, Currency, Minor};
+use crate::time::Micros;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// The buckets of one (program, partner, currency). What a partner is shown as payable is `available - debt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct BalanceSheet {
+    /// Earned, waits for its time.
+    pub pending: Minor,
+    /// Earned, waits for a person or the end of a dispute.
+    pub review: Minor,
+    /// Payable.
+    pub available: Minor,
+    /// In a payout.
+    pub in_flight: Minor,
+    /// Paid, lifetime.
+    pub paid_out: Minor,
+    /// Owed by the partner.
+    pub debt: Minor,
+}
+
+impl BalanceSheet {
+    /// Applies one leg; legs of the program's own accounts change nothing here.
+    ///
+    /// # Errors
+    /// [`AmountOutOfRange`].
+    pub fn post(&mut self, posting: &Posting) -> Result<(), AmountOutOfRange> {
+        let bucket = match posting.account {
+            Account::Pending => &mut self.pending,
+            Account::Review => &mut self.review,
+            Account::Available => &mut self.available,
+            Account::InFlight => &mut self.in_flight,
+            Account::PaidOut => &mut self.paid_out,
+            Account::Debt => {
+                self.debt = self.debt.minus(posting.amount)?;
+                return Ok(());
+            }
+            Account::Expense | Account::ProgramLoss | Account::FxRounding => return Ok(()),
+        };
+        *bucket = bucket.plus(posting.amount)?;
+        Ok(())
+    }
+
+    /// The sum of N over the partner's commissions, as the buckets have it:
+    /// `pending + review + available + in_flight + paid_out - debt`.
+    #[must_use]
+    pub fn net(&self) -> i128 {
+        [self.pending, self.review, self.available, self.in_flight, self.paid_out]
+            .into_iter()
+            .fold(0_i128, |sum, bucket| sum.saturating_add(i128::from(bucket.0)))
+            .saturating_sub(i128::from(self.debt.0))
+    }
+
+    /// The rule of the ledger that these numbers break, if any.
+    #[must_use]
+    pub fn broken_rule(&self) -> Option<&'static str> {
+        let buckets = [self.pending, self.review, self.available, self.in_flight, self.paid_out, self.debt];
+        if buckets.into_iter().any(|bucket| bucket < Minor::ZERO) {
+            return Some("a bucket is negative");
+        }
+        (self.available > Minor::ZERO && self.debt > Minor::ZERO).then_some("available beside a debt")
+    }
+}
+
+/// One line of `balances`, as every output of it has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BalanceLine {
+    /// Whose program.
+    pub program_id: ProgramId,
+    /// Which partner.
+    pub partner_id: PartnerId,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// The amounts, in minor units.
+    #[serde(flatten)]
+    pub sheet: BalanceSheet,
+}
+
+/// Balance sheets of all partners.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Balances(BTreeMap<ProgramId, BTreeMap<PartnerId, BTreeMap<Currency, BalanceSheet>>>);
+
+impl Balances {
+    /// Folds one event's postings.
+    ///
+    /// # Errors
+    /// [`AmountOutOfRange`]: no event that the ledger writes leads there.
+    pub fn apply(&mut self, event: &CommissionEvent) -> Result<(), AmountOutOfRange> {
+        let sheets =
+            self.0.entry(event.program.clone()).or_default().entry(event.partner.clone()).or_default();
+        for posting in &event.postings {
+            sheets.entry(posting.currency).or_default().post(posting)?;
+        }
+        Ok(())
+    }
+
+    /// One partner's sheet.
+    #[must_use]
+    pub fn sheet(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> BalanceSheet {
+        let sheets = self.0.get(program).and_then(|partners| partners.get(partner));
+        sheets.and_then(|sheets| sheets.get(&currency)).copied().unwrap_or_default()
+    }
+
+    /// All lines, by program, partner, currency.
+    pub fn lines(&self) -> impl Iterator<Item = BalanceLine> {
+        self.0.iter().flat_map(|(program, partners)| {
+            partners.iter().flat_map(move |(partner, sheets)| {
+                sheets.iter().map(move |(currency, sheet)| BalanceLine {
+                    program_id: program.clone(),
+                    partner_id: partner.clone(),
+                    currency: *currency,
+                    sheet: *sheet,
+                })
+            })
+        })
+    }
+}
+
+impl Serialize for Balances {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.lines())
+    }
+}
+
+/// One commission as it is now: the row that the read model shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CommissionLine {
+    /// The commission.
+    pub commission_id: CommissionId,
+    /// Whose program.
+    pub program_id: ProgramId,
+    /// Who earns.
+    pub partner_id: PartnerId,
+    /// Its conversion record.
+    pub sale_id: SaleId,
+    /// The sale's id at its source.
+    pub external_id: String,
+    /// The provider or dialect.
+    pub source: SourceName,
+    /// Where it stands, in the ledger's word.
+    #[serde(serialize_with = "status_name")]
+    pub status: CommissionStatus,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// G.
+    pub gross_minor: Minor,
+    /// R.
+    pub reversed_minor: Minor,
+    /// N = G - R.
+    pub net_minor: Minor,
+    /// By the log's clock, in microseconds.
+    pub created_at: Micros,
+    /// By the log's clock, in microseconds.
+    pub updated_at: Micros,
+}
+
+fn status_name<S: Serializer>(status: &CommissionStatus, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.name())
+}
+
+/// Current commissions with the balances that their postings make.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ledger {
+    /// Sheets of all partners.
+    pub balances: Balances,
+    commissions: BTreeMap<CommissionId, CommissionLine>,
+}
+
+impl Ledger {
+    /// Folds one event of a frame whose clock is `clock`.
+    ///
+    /// # Errors
+    /// [`AmountOutOfRange`]: no event that the ledger writes leads there.
+    pub fn apply(&mut self, clock: Micros, event: &CommissionEvent) -> Result<(), AmountOutOfRange> {
+        self.balances.apply(event)?;
+        let net = event.gross.minus(event.reversed)?;
+        if event.kind == CommissionEventKind::Created {
+            let line = CommissionLine {
+                commission_id: event.id.clone(),
+                program_id: event.program.clone(),
+                partner_id: event.partner.clone(),
+                sale_id: event.sale_id.clone(),
+                external_id: event.sale.external_id.clone(),
+                source: event.sale.source.clone(),
+                status: event.status,
+                currency: event.currency,
+                gross_minor: event.gross,
+                reversed_minor: event.reversed,
+                net_minor: net,
+                created_at: clock,
+                updated_at: clock,
+            };
+            self.commissions.insert(event.id.clone(), line);
+        } else if let Some(line) = self.commissions.get_mut(&event.id) {
+            line.status = event.status;
+            line.gross_minor = event.gross;
+            line.reversed_minor = event.reversed;
+            line.net_minor = net;
+            line.updated_at = clock;
+        }
+        Ok(())
+    }
+
+    /// All commissions, by id.
+    pub fn commissions(&self) -> impl Iterator<Item = &CommissionLine> {
+        self.commissions.values()
+    }
+
+    /// One commission.
+    #[must_use]
+    pub fn commission(&self, id: &CommissionId) -> Option<&CommissionLine> {
+        self.commissions.get(id)
+    }
+
+    /// The rules of the ledger that the fold breaks: what is wrong, and where (`program/partner/currency`). Empty: none.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut nets: BTreeMap<(ProgramId, PartnerId, Currency), i128> = BTreeMap::new();
+        for line in self.commissions.values() {
+            let net =
+                nets.entry((line.program_id.clone(), line.partner_id.clone(), line.currency)).or_default();
+            *net = net.saturating_add(i128::from(line.net_minor.0));
+        }
+        let mut problems = Vec::new();
+        for line in self.balances.lines() {
+            let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
+            problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
+            let net = nets.remove(&(line.program_id, line.partner_id, line.currency)).unwrap_or_default();
+            if net != line.sheet.net() {
+                problems.push(("the buckets are not the sum of the commissions", place));
+            }
+        }
+        problems
+    }
+}
+
+/// Whether the legs sum to 0 for each of their currencies.
+#[must_use]
+pub fn is_balanced(postings: &[Posting]) -> bool {
+    postings.iter().all(|of| {
+        let same = postings.iter().filter(|posting| posting.currency == of.currency);
+        same.fold(0_i128, |sum, posting| sum.saturating_add(i128::from(posting.amount.0))) == 0
+    })
+}

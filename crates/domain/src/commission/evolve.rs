@@ -1,0 +1,89 @@
+//! Folds an accepted frame into the tables: the only thing that changes state.
+use super::CommissionsEvent;
+use super::book::{Book, Due};
+use super::state::{AnswerRow, answer_key, timer_key};
+use crate::attribution::SaleKey;
+use crate::ids::{EventId, ProgramId};
+use crate::tables::{Tables, put_row};
+use crate::time::Micros;
+use std::collections::BTreeMap;
+
+/// Rows that `decide` never reads within the frame that writes them.
+#[derive(Default)]
+struct Indexes<'event> {
+    /// `None`: no longer due.
+    timers: BTreeMap<Vec<u8>, Option<(&'event ProgramId, &'event SaleKey)>>,
+    answers: BTreeMap<&'event EventId, AnswerRow>,
+}
+
+/// Folds the events of one frame; `clock` is the frame's.
+///
+/// Each row that the frame changes is read once and written once, however many events change it.
+pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent]) {
+    if events.is_empty() {
+        return;
+    }
+    let mut book = Book::new(&*tables);
+    let mut indexes = Indexes::default();
+    for event in events {
+        match event {
+            CommissionsEvent::Config(fact) => book.config(fact),
+            CommissionsEvent::Sale(recorded) => {
+                book.recorded(recorded);
+                indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+            }
+            CommissionsEvent::Reversal(recorded) => {
+                book.reversed(recorded);
+                indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+            }
+            CommissionsEvent::Commission(event) => {
+                let due = book.changed(event, clock);
+                indexes.due(&due, &event.program, &event.sale);
+            }
+            CommissionsEvent::Answer(recorded) if !recorded.duplicate => {
+                indexes.answers.insert(&recorded.answer.event, AnswerRow::Given(recorded.answer.clone()));
+            }
+            CommissionsEvent::Answer(_) => {}
+        }
+    }
+    let rows = book.rows;
+    rows.programs.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.partners.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.sales.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.balances.iter().for_each(|(key, row)| put_row(tables, key, row));
+    indexes.write(tables);
+}
+
+impl<'event> Indexes<'event> {
+    fn points_at(&mut self, event: &'event EventId, program: &ProgramId, sale: &SaleKey) {
+        // A late decision or a parked reversal names its event again: what was answered stands.
+        self.answers.entry(event).or_insert_with(|| AnswerRow::Sale(program.clone(), sale.clone()));
+    }
+
+    fn due(&mut self, due: &Due, program: &'event ProgramId, sale: &'event SaleKey) {
+        if due.before == due.after {
+            return;
+        }
+        if let Some(before) = due.before {
+            self.timers.insert(timer_key(before, program, sale).bytes().to_vec(), None);
+        }
+        if let Some(after) = due.after {
+            self.timers.insert(timer_key(after, program, sale).bytes().to_vec(), Some((program, sale)));
+        }
+    }
+
+    fn write(self, tables: &mut dyn Tables) {
+        for (key, timer) in &self.timers {
+            match timer {
+                Some(due) => put_row(tables, key, due),
+                None => tables.delete(key),
+            }
+        }
+        for (event, answer) in &self.answers {
+            let key = answer_key(event);
+            if matches!(answer, AnswerRow::Given(_)) || tables.get(key.bytes()).is_none() {
+                put_row(tables, key.bytes(), answer);
+            }
+        }
+    }
+}

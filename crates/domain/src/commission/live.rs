@@ -1,0 +1,216 @@
+//! What the live refunds and lost disputes of a sale leave of it: a pure function of their set, never of their order.
+use super::state::{CommissionRow, ReversalRow};
+use super::{SaleRecorded, Slice};
+use crate::facts::{ReversalFamily, ReversalState};
+use crate::money::{AmountOutOfRange, Minor, Rounding, rate_of_sum, round_ratio, split_by_largest_remainder};
+use std::collections::BTreeMap;
+
+/// What the set says about a commission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// N.
+    pub(super) net: Minor,
+    /// Some lost dispute has an amount: a commission that ends at 0 ends `charged_back`.
+    pub(super) lost_dispute: bool,
+    /// A dispute is open: an unpaid commission is held.
+    pub(super) open_dispute: bool,
+}
+
+/// The outcome for `commission` of `sale`.
+pub(super) fn outcome(
+    sale: &SaleRecorded,
+    commission: &CommissionRow,
+    reversals: &[ReversalRow],
+) -> Result<Outcome, AmountOutOfRange> {
+    let set = LiveSet::of(sale, reversals);
+    let net = if set.is_empty() {
+        commission.gross
+    } else {
+        let slices = &commission.terms.slices;
+        let remaining = set.remaining(sale, slices, commission.terms.rounding)?;
+        let rates = slices.iter().map(|slice| slice.rate);
+        rate_of_sum(remaining.into_iter().zip(rates), commission.terms.rounding)?.min(commission.gross)
+    };
+    Ok(Outcome { net, lost_dispute: set.lost_dispute(), open_dispute: set.open_dispute })
+}
+
+/// Whether a dispute of `sale` is open.
+pub(super) fn is_disputed(sale: &SaleRecorded, reversals: &[ReversalRow]) -> bool {
+    !reversals.is_empty() && LiveSet::of(sale, reversals).open_dispute
+}
+
+/// Sums over the live objects of one family, or over the refunds and lost disputes together.
+#[derive(Debug, Default)]
+struct Sums<'row> {
+    /// As paid, tax included.
+    gross: i128,
+    /// Parts of the base, of those objects that say theirs.
+    own: i128,
+    /// As paid, of those objects that do not: they map to the base pro rata, together.
+    pooled: i128,
+    /// Parts of `own` that name a line.
+    named: BTreeMap<&'row str, i128>,
+}
+
+struct LiveSet<'row> {
+    taken: Sums<'row>,
+    lost_gross: i128,
+    open_dispute: bool,
+}
+
+impl<'row> LiveSet<'row> {
+    fn of(sale: &SaleRecorded, reversals: &'row [ReversalRow]) -> Self {
+        let [mut refunds, mut chargebacks, mut reverses] =
+            [Sums::default(), Sums::default(), Sums::default()];
+        let (mut warned, mut answered) = (false, false);
+        for reversal in reversals.iter().filter(|reversal| reversal.currency == sale.currency) {
+            match (reversal.family, reversal.state) {
+                (ReversalFamily::Refund, ReversalState::Live) => refunds.add(sale, reversal),
+                (ReversalFamily::Chargeback, ReversalState::Live) => {
+                    answered = true;
+                    chargebacks.add(sale, reversal);
+                }
+                (ReversalFamily::ChargebackReverse, ReversalState::Live) => {
+                    answered = true;
+                    reverses.add(sale, reversal);
+                }
+                (ReversalFamily::Chargeback, ReversalState::Pending) => warned = true,
+                _ => {}
+            }
+        }
+        let lost = chargebacks.less(&reverses);
+        let lost_gross = lost.gross;
+        // A warning is an object of its own at some providers: whatever the dispute came to answers it.
+        Self { taken: refunds.and(lost), lost_gross, open_dispute: warned && !answered }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken.gross == 0 && self.taken.own == 0 && self.taken.pooled == 0
+    }
+
+    const fn lost_dispute(&self) -> bool {
+        self.lost_gross > 0
+    }
+
+    /// r: what the set takes from the base, at most all of it. Once everything that was paid has gone back nothing
+    /// remains, however the parts were rounded.
+    fn base_taken(&self, sale: &SaleRecorded, rounding: Rounding) -> Result<i128, AmountOutOfRange> {
+        let (base, paid) = (i128::from(sale.base.0), i128::from(sale.gross.0));
+        if self.taken.gross > 0 && self.taken.gross >= paid {
+            return Ok(base);
+        }
+        let pooled = if self.taken.pooled == 0 {
+            0
+        } else {
+            // Below `paid`, therefore the product of two i64: it fits.
+            round_ratio(self.taken.pooled.checked_mul(base).ok_or(AmountOutOfRange)?, paid, rounding)?
+        };
+        Ok(self.taken.own.saturating_add(pooled).min(base))
+    }
+
+    /// What is left of each slice: those that objects name lose first, each at most all; the rest is taken from what that
+    /// leaves, pro rata by largest remainder.
+    fn remaining(
+        &self,
+        sale: &SaleRecorded,
+        slices: &[Slice],
+        rounding: Rounding,
+    ) -> Result<Vec<Minor>, AmountOutOfRange> {
+        let mut rest = self.base_taken(sale, rounding)?;
+        let mut named = self.taken.named.clone();
+        let mut left = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let wanted = named.get_mut(slice.line_id.as_str());
+            let most = i128::from(slice.base.0).min(rest);
+            let taken = wanted.as_deref().copied().unwrap_or(0).clamp(0, most.max(0));
+            if let Some(wanted) = wanted {
+                *wanted = wanted.saturating_sub(taken);
+            }
+            rest = rest.saturating_sub(taken);
+            left.push(slice.base.minus(Minor::try_from(taken)?)?);
+        }
+        let shares = split_by_largest_remainder(Minor::try_from(rest)?, &left)?;
+        left.into_iter().zip(shares).map(|(base, share)| base.minus(share)).collect()
+    }
+}
+
+impl<'row> Sums<'row> {
+    fn add(&mut self, sale: &SaleRecorded, reversal: &'row ReversalRow) {
+        let gross = positive(reversal.gross);
+        self.gross = self.gross.saturating_add(gross);
+        let Some(own) = own_part(sale, reversal) else {
+            self.pooled = self.pooled.saturating_add(gross);
+            return;
+        };
+        self.own = self.own.saturating_add(own);
+        let mut lines = BTreeMap::new();
+        for (line, net) in &reversal.lines {
+            let sum: &mut i128 = lines.entry(line.as_str()).or_default();
+            *sum = sum.saturating_add(positive(*net));
+        }
+        for (line, part) in at_most(lines, own) {
+            let sum = self.named.entry(line).or_default();
+            *sum = sum.saturating_add(part);
+        }
+    }
+
+    /// These chargebacks less what the bank gave back of them; a dispute never turns into a gain.
+    fn less(self, reverses: &Self) -> Self {
+        let gross = self.gross.saturating_sub(reverses.gross).max(0);
+        if self.pooled > 0 || reverses.pooled > 0 {
+            // One side does not know its part of the base: both are then compared as paid.
+            return Self { gross, pooled: gross, ..Self::default() };
+        }
+        let own = self.own.saturating_sub(reverses.own).max(0);
+        let mut named = self.named;
+        for (line, back) in &reverses.named {
+            if let Some(part) = named.get_mut(line) {
+                *part = part.saturating_sub(*back).max(0);
+            }
+        }
+        Self { gross, own, pooled: 0, named: at_most(named, own) }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.gross = self.gross.saturating_add(other.gross);
+        self.own = self.own.saturating_add(other.own);
+        self.pooled = self.pooled.saturating_add(other.pooled);
+        for (line, part) in other.named {
+            let sum = self.named.entry(line).or_default();
+            *sum = sum.saturating_add(part);
+        }
+        self
+    }
+}
+
+/// The object's part of the base, where it can be told: its own net where the base is net, the amount as paid where the
+/// base is what was paid.
+fn own_part(sale: &SaleRecorded, reversal: &ReversalRow) -> Option<i128> {
+    let lines = || {
+        let sum = reversal.lines.iter().fold(0_i128, |sum, (_, net)| sum.saturating_add(positive(*net)));
+        (!reversal.lines.is_empty()).then_some(sum)
+    };
+    let net = if sale.base_is_net { reversal.net.map(positive).or_else(lines) } else { None };
+    net.or_else(|| (sale.base == sale.gross).then(|| positive(reversal.gross)))
+}
+
+/// `parts`, scaled down so that they sum to at most `whole`.
+fn at_most(parts: BTreeMap<&str, i128>, whole: i128) -> BTreeMap<&str, i128> {
+    let sum = parts.values().fold(0_i128, |sum, part| sum.saturating_add(*part));
+    if sum <= whole {
+        return parts;
+    }
+    let weights: Option<Vec<Minor>> = parts.values().map(|part| Minor::try_from(*part).ok()).collect();
+    let shares = weights
+        .zip(Minor::try_from(whole).ok())
+        .and_then(|(weights, whole)| split_by_largest_remainder(whole, &weights).ok());
+    match shares {
+        Some(shares) => parts.into_keys().zip(shares.into_iter().map(positive)).collect(),
+        // Amounts past i64 on a line that has none: nothing sensible is named.
+        None => BTreeMap::new(),
+    }
+}
+
+fn positive(amount: Minor) -> i128 {
+    i128::from(amount.0.max(0))
+}

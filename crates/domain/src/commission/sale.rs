@@ -1,0 +1,219 @@
+//! A sale becomes a conversion record, and a commission when somebody earns.
+use super::decide::{Desk, SYSTEM};
+use super::live::is_disputed;
+use super::postings::{Bucket, Legs};
+use super::reversal::result_of;
+use super::state::{BalanceRow, ReversalRow};
+use super::{
+    CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, ReversalRecorded, SaleRecorded,
+    Slice, Terms,
+};
+use crate::attribution::{Decision, SaleKey};
+use crate::facts::{Fact, Sale, SaleLine};
+use crate::ids::{CommissionId, EventId, PartnerId, SaleId};
+use crate::money::{AmountOutOfRange, Minor, RatePpm, rate_of_sum};
+
+/// Why a sale has a partner and no commission.
+type NoCommission = &'static str;
+
+impl Desk<'_> {
+    /// A sale fact with its decision.
+    pub(super) fn sale(&mut self, fact: &Fact, sale: &Sale, decision: Option<&Decision>) {
+        let key = SaleKey { source: fact.source.clone(), external_id: sale.external_id.clone() };
+        self.answers_about = Some(key.clone());
+        if self.row(&fact.program, &key).sale.is_some() {
+            // The same sale in another state of its source: the first one counts.
+            return;
+        }
+        let (base, base_is_net) = self.base(fact, sale);
+        let (partner, reason) = match decision.map(|decision| &decision.outcome) {
+            Some(Ok((partner, _))) => (Some(partner.clone()), String::new()),
+            Some(Err(reason)) => (None, reason.clone()),
+            None => (None, "undecided".to_owned()),
+        };
+        let recorded = SaleRecorded {
+            id: SaleId::derive(&fact.program, &key.source, &key.external_id),
+            program: fact.program.clone(),
+            sale: key,
+            event: fact.event.clone(),
+            currency: sale.currency,
+            gross: sale.gross,
+            base,
+            base_is_net,
+            slices: slices_of(sale, base),
+            partner,
+            reason,
+            customer: decision.and_then(|decision| decision.customer),
+            subscription_id: sale.subscription_id.clone(),
+            occurred_at: fact.occurred_at,
+            recorded_at: self.clock,
+            late: false,
+        };
+        self.record(recorded, &fact.event);
+    }
+
+    /// A later link or definition explains a sale that nobody earned. Decided once: a sale with a partner keeps it.
+    pub(super) fn late(&mut self, decision: &Decision, cause: &EventId) {
+        let Ok((partner, _)) = &decision.outcome else { return };
+        let Some(known) = &self.row(&decision.program, &decision.sale).sale else { return };
+        if known.partner.is_some() {
+            return;
+        }
+        let recorded = SaleRecorded {
+            partner: Some(partner.clone()),
+            reason: String::new(),
+            customer: decision.customer.or(known.customer),
+            late: true,
+            ..known.clone()
+        };
+        self.record(recorded, cause);
+    }
+
+    /// Records the sale, its commission, and what waited for it.
+    fn record(&mut self, mut recorded: SaleRecorded, cause: &EventId) {
+        let (program, key) = (recorded.program.clone(), recorded.sale.clone());
+        let created = match recorded.partner.clone() {
+            Some(partner) => match self.created(&recorded, partner, cause) {
+                Ok(event) => Some(event),
+                Err(reason) => {
+                    reason.clone_into(&mut recorded.reason);
+                    None
+                }
+            },
+            None => None,
+        };
+        let parked = if recorded.late { Vec::new() } else { self.parked(&recorded) };
+        let has_reversals = !self.row(&program, &key).reversals.is_empty();
+        let has_commission = created.is_some();
+        self.emit(CommissionsEvent::Sale(recorded));
+        if let Some(event) = created {
+            self.emit(CommissionsEvent::Commission(event));
+        }
+        parked.into_iter().for_each(|reversal| self.emit(CommissionsEvent::Reversal(reversal)));
+        if has_commission && has_reversals {
+            self.settle(&program, &key, cause, None);
+        }
+    }
+
+    /// B, and whether it leaves out tax and discount.
+    fn base(&mut self, fact: &Fact, sale: &Sale) -> (Minor, bool) {
+        let wants_net = self
+            .book()
+            .program(&fact.program)
+            .settings
+            .is_some_and(|settings| settings.profile.base_is_net());
+        match sale.net {
+            Some(net) if wants_net => (net, true),
+            _ => (sale.gross, false),
+        }
+    }
+
+    fn created(
+        &mut self,
+        recorded: &SaleRecorded,
+        partner: PartnerId,
+        cause: &EventId,
+    ) -> Result<CommissionEvent, NoCommission> {
+        let terms = self.terms(recorded, &partner)?;
+        let parts = terms.slices.iter().map(|slice| (slice.base, slice.rate));
+        let gross = rate_of_sum(parts, terms.rounding).map_err(out_of_range)?;
+        if gross <= Minor::ZERO {
+            return Err("commission_zero");
+        }
+        let balance = self.balance(&recorded.program, &partner, recorded.currency);
+        if balance.granted.saturating_add(i128::from(gross.0)) > i128::from(i64::MAX) {
+            // Some later sum of this partner would not fit: refused here, so that nothing later can overflow.
+            return Err(out_of_range(AmountOutOfRange));
+        }
+        let row = self.row(&recorded.program, &recorded.sale);
+        let disputed = is_disputed(recorded, &row.reversals);
+        let status = if disputed { CommissionStatus::Review } else { CommissionStatus::Pending };
+        let mut legs = Legs::new(recorded.currency, BalanceRow::default());
+        legs.expense(gross.negated().map_err(out_of_range)?);
+        legs.give(Bucket::of(status), gross).map_err(out_of_range)?;
+        Ok(CommissionEvent {
+            id: CommissionId::derive(&recorded.id, &partner, 0),
+            program: recorded.program.clone(),
+            partner,
+            sale_id: recorded.id.clone(),
+            sale: recorded.sale.clone(),
+            kind: CommissionEventKind::Created,
+            status,
+            currency: recorded.currency,
+            gross,
+            reversed: Minor::ZERO,
+            delta: gross,
+            postings: legs.finish(),
+            cause: Some(cause.clone()),
+            reason: String::new(),
+            actor: SYSTEM.to_owned(),
+            terms: Some(terms),
+        })
+    }
+
+    /// The terms of this moment, frozen.
+    fn terms(&mut self, recorded: &SaleRecorded, partner: &PartnerId) -> Result<Terms, NoCommission> {
+        let clock = self.clock;
+        let book = self.book();
+        if !book.partner_is_active(&recorded.program, partner) {
+            return Err("partner_inactive");
+        }
+        let program = book.program(&recorded.program);
+        let settings = program.settings.ok_or("no_program")?;
+        let rule = program.current_rule().ok_or("no_rule")?;
+        if !rule.rate.is_valid() {
+            return Err("rate_out_of_range");
+        }
+        Ok(Terms {
+            rule: rule.rule.clone(),
+            rule_version: rule.version,
+            rounding: settings.rounding,
+            slices: recorded.slices.iter().map(|slice| Slice { rate: rule.rate, ..slice.clone() }).collect(),
+            hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
+            manual_approval: settings.manual_approval,
+        })
+    }
+
+    /// The reversals that came before their sale, with what becomes of them now.
+    fn parked(&mut self, recorded: &SaleRecorded) -> Vec<ReversalRecorded> {
+        let row = self.row(&recorded.program, &recorded.sale);
+        let now = |waiting: &ReversalRow| ReversalRecorded {
+            program: recorded.program.clone(),
+            sale: recorded.sale.clone(),
+            object_id: waiting.object_id.clone(),
+            event: waiting.event.clone(),
+            family: waiting.family,
+            state: waiting.state,
+            currency: waiting.currency,
+            gross: waiting.gross,
+            net: waiting.net,
+            lines: waiting.lines.clone(),
+            result: result_of(Some(recorded), waiting.currency),
+        };
+        row.reversals.iter().map(now).collect()
+    }
+}
+
+/// The base by line where the lines say all of it; otherwise in one piece.
+fn slices_of(sale: &Sale, base: Minor) -> Vec<Slice> {
+    let mut sum = 0_i128;
+    for line in &sale.lines {
+        sum = sum.saturating_add(i128::from(line.net.0));
+    }
+    let by_line = !sale.lines.is_empty()
+        && sum == i128::from(base.0)
+        && sale.lines.iter().all(|line| line.net >= Minor::ZERO);
+    if by_line {
+        let slice = |line: &SaleLine| Slice {
+            line_id: line.line_id.clone(),
+            base: line.net,
+            rate: RatePpm::default(),
+        };
+        return sale.lines.iter().map(slice).collect();
+    }
+    vec![Slice { line_id: String::new(), base, rate: RatePpm::default() }]
+}
+
+const fn out_of_range(_: AmountOutOfRange) -> NoCommission {
+    "amount_out_of_range"
+}

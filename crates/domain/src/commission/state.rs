@@ -1,0 +1,152 @@
+//! The rows of a partition's ledger and their keys. A cache of the fold: its encoding may change with any version.
+use super::{Account, CommissionStatus, Posting, SaleRecorded, Terms};
+use crate::attribution::SaleKey;
+use crate::config::{Profile, Rule};
+use crate::facts::{ReversalFamily, ReversalState};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId};
+use crate::money::{Currency, Minor, Rounding};
+use crate::tables::Key;
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+
+const PROGRAMS: u8 = 1;
+const PARTNERS: u8 = 2;
+const SALES: u8 = 3;
+const BALANCES: u8 = 4;
+const TIMERS: u8 = 5;
+const ANSWERS: u8 = 6;
+
+pub(super) fn program_key(program: &ProgramId) -> Key {
+    Key::new(PROGRAMS).text(&program.0)
+}
+
+pub(super) fn partner_key(program: &ProgramId, partner: &PartnerId) -> Key {
+    Key::new(PARTNERS).text(&program.0).text(&partner.0)
+}
+
+pub(super) fn sale_key(program: &ProgramId, sale: &SaleKey) -> Key {
+    Key::new(SALES).text(&program.0).text(&sale.source.0).text(&sale.external_id)
+}
+
+pub(super) fn balance_key(program: &ProgramId, partner: &PartnerId, currency: Currency) -> Key {
+    Key::new(BALANCES).text(&program.0).text(&partner.0).text(currency.code())
+}
+
+pub(super) fn timer_key(due: Micros, program: &ProgramId, sale: &SaleKey) -> Key {
+    timers_at(due).text(&program.0).text(&sale.source.0).text(&sale.external_id)
+}
+
+/// The first timer that could be due at `moment`.
+pub(super) fn timers_at(moment: Micros) -> Key {
+    timers().number(moment.0)
+}
+
+pub(super) fn timers() -> Key {
+    Key::new(TIMERS)
+}
+
+pub(super) fn answer_key(event: &EventId) -> Key {
+    Key::new(ANSWERS).text(&event.0)
+}
+
+/// What commission needs of a program. Rules may come before the program.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct ProgramRow {
+    pub(super) settings: Option<Settings>,
+    pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) profile: Profile,
+    pub(super) rounding: Rounding,
+    pub(super) hold_days: u32,
+    pub(super) manual_approval: bool,
+}
+
+impl ProgramRow {
+    /// The rule that new commissions freeze: the highest version; between equals the first by id.
+    pub(super) fn current_rule(&self) -> Option<&Rule> {
+        self.rules.iter().max_by(|a, b| a.version.cmp(&b.version).then_with(|| b.rule.cmp(&a.rule)))
+    }
+}
+
+/// One sale with all that belongs to it, in one row: a fact about it is one read and one write.
+/// `sale` is missing while only its reversals are here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct SaleRow {
+    pub(super) sale: Option<SaleRecorded>,
+    pub(super) commission: Option<CommissionRow>,
+    pub(super) reversals: Vec<ReversalRow>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct CommissionRow {
+    pub(super) id: CommissionId,
+    pub(super) partner: PartnerId,
+    pub(super) status: CommissionStatus,
+    /// What callers were told.
+    pub(super) created_as: CommissionStatus,
+    /// Its time hold has ended once: after a reinstatement it does not run again.
+    pub(super) was_approved: bool,
+    pub(super) gross: Minor,
+    pub(super) reversed: Minor,
+    /// Its money in `pending` or `review`. Less than N when a reinstatement paid a debt first.
+    pub(super) held: Minor,
+    pub(super) terms: Terms,
+    /// By the log; for people who look into a store.
+    pub(super) changed_at: Micros,
+}
+
+impl CommissionRow {
+    /// When a tick may approve it; `None`: no tick may.
+    pub(super) fn due(&self) -> Option<Micros> {
+        (self.status == CommissionStatus::Pending && !self.terms.manual_approval)
+            .then_some(self.terms.hold_until)
+    }
+}
+
+/// The highest-ranked state of one reversal object, with the amounts of that state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ReversalRow {
+    pub(super) family: ReversalFamily,
+    pub(super) object_id: String,
+    pub(super) event: EventId,
+    pub(super) state: ReversalState,
+    pub(super) currency: Currency,
+    pub(super) gross: Minor,
+    pub(super) net: Option<Minor>,
+    pub(super) lines: Vec<(String, Minor)>,
+}
+
+/// Sums of a partner's accounts in one currency. Wider than an amount, so that a fold never overflows; a commission that
+/// would take `granted` past `i64` is not created, therefore each bucket fits as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BalanceRow {
+    /// Sum of G over all commissions ever.
+    pub(super) granted: i128,
+    pub(super) available: i128,
+    /// Positive: the partner owes it.
+    pub(super) debt: i128,
+}
+
+impl BalanceRow {
+    pub(super) fn post(&mut self, posting: &Posting) {
+        let amount = i128::from(posting.amount.0);
+        // Sums of i64 cannot reach the ends of i128.
+        match posting.account {
+            Account::Available => self.available = self.available.saturating_add(amount),
+            Account::Debt => self.debt = self.debt.saturating_sub(amount),
+            _ => {}
+        }
+    }
+}
+
+/// How to answer a twin of an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum AnswerRow {
+    /// Nobody waited for the first: look at its sale.
+    Sale(ProgramId, SaleKey),
+    /// This was the first answer.
+    Given(super::Answer),
+}
