@@ -41,7 +41,11 @@ pub(super) mod keys {
         of(b'u', program).text(coupon)
     }
 
-    pub(in crate::attribution) fn definition(program: &ProgramId, source: &SourceName, reference: &str) -> Key {
+    pub(in crate::attribution) fn definition(
+        program: &ProgramId,
+        source: &SourceName,
+        reference: &str,
+    ) -> Key {
         of(b'd', program).text(source.as_str()).text(reference)
     }
 
@@ -173,7 +177,11 @@ impl<V: View + ?Sized> Directory<'_, V> {
 }
 
 /// An open sale.
-pub(super) fn open_sale(view: &(impl View + ?Sized), program: &ProgramId, sale: &SaleKey) -> Option<OpenSale> {
+pub(super) fn open_sale(
+    view: &(impl View + ?Sized),
+    program: &ProgramId,
+    sale: &SaleKey,
+) -> Option<OpenSale> {
     row(view, keys::open_sale(program, sale).bytes())
 }
 
@@ -321,8 +329,7 @@ fn define_coupon(tables: &mut (impl Tables + ?Sized), fact: &Fact, reference: &s
 /// Keeps a sale that nobody earned, if a link or a definition may still explain it.
 fn open(tables: &mut (impl Tables + ?Sized), decision: &Decision, sale: &Sale) {
     let (program, key) = (&decision.program, &decision.sale);
-    let open =
-        OpenSale { sale: key.clone(), customer: decision.customer, claims: claims(sale) };
+    let open = OpenSale { sale: key.clone(), customer: decision.customer, claims: claims(sale) };
     let waits = decision
         .touches
         .iter()
@@ -341,10 +348,7 @@ fn open(tables: &mut (impl Tables + ?Sized), decision: &Decision, sale: &Sale) {
 
 /// What a sale says about who earns.
 pub(super) fn claims(sale: &Sale) -> Claims {
-    Claims {
-        code: sale.referral.as_ref().map(|referral| referral.code.clone()),
-        coupon: sale.coupon.clone(),
-    }
+    Claims { code: sale.referral.as_ref().map(|referral| referral.code.clone()), coupon: sale.coupon.clone() }
 }
 
 /// Takes a sale out of its lists, and lists that are empty now off the queue.

@@ -87,8 +87,7 @@ pub(super) fn together(
         let largest = sides.iter().map(|(_, side)| side.size).max()?;
         sides.iter().find(|(_, side)| side.size == largest).map(|(root, _)| *root)
     })?;
-    let binding =
-        sides.iter().find(|(side, _)| *side == root).and_then(|(_, side)| side.binding.clone());
+    let binding = sides.iter().find(|(side, _)| *side == root).and_then(|(_, side)| side.binding.clone());
     Some(Together { root, binding, sides })
 }
 

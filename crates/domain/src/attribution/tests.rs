@@ -50,7 +50,11 @@ impl Attribution {
     }
 
     fn partner(&mut self, partner: &str, active: bool) {
-        self.configure(ConfigObject::Partner(Partner { partner: partner.into(), name: String::new(), active }));
+        self.configure(ConfigObject::Partner(Partner {
+            partner: partner.into(),
+            name: String::new(),
+            active,
+        }));
     }
 
     /// Runs all steps of an input; returns the decision on it and the late ones.
@@ -177,7 +181,11 @@ fn the_profile_says_whether_another_partners_code_beats_the_binding() {
         a.sale("1", &[1], (Some("john123"), None));
         let decision = a.sale("2", &[1], (Some("mary456"), None));
         assert_eq!((earned(&decision), lost(&decision)), (Ok(winner), binding_lost.to_vec()), "{profile:?}");
-        assert_eq!(earned(&a.sale("3", &[1], (None, None))), Ok(("john", TouchClass::Binding)), "{profile:?}");
+        assert_eq!(
+            earned(&a.sale("3", &[1], (None, None))),
+            Ok(("john", TouchClass::Binding)),
+            "{profile:?}"
+        );
         assert_eq!(earned(&a.sale("4", &[1], (Some("john123"), None))), Ok(("john", TouchClass::Code)));
     }
 }
@@ -208,7 +216,11 @@ fn identifiers_that_come_together_are_one_customer() {
     let decision = a.sale("2", &[3], (None, None));
     assert_eq!(earned(&decision), Ok(("john", TouchClass::Binding)));
     assert_eq!(decision.customer, Some(SubjectId([1; 16])));
-    assert_eq!(earned(&a.sale("3", &[4, 3], (None, None))), Ok(("john", TouchClass::Binding)), "also by a sale");
+    assert_eq!(
+        earned(&a.sale("3", &[4, 3], (None, None))),
+        Ok(("john", TouchClass::Binding)),
+        "also by a sale"
+    );
 }
 
 #[test]
@@ -266,7 +278,8 @@ fn a_coupons_definition_explains_the_sales_that_waited_for_it() {
     assert_eq!(earned(&a.sale("2", &[], (None, by_ref("dsc_1")))), Err("coupon_unknown"));
     assert_eq!(earned(&a.sale("3", &[], (None, by_ref("dsc_2")))), Err("coupon_unknown"));
     let late = a.define("dsc_1", "SAVE20", 5);
-    let earned_late: Vec<_> = late.iter().map(|d| (d.sale.external_id.as_str(), earned(d), d.binds)).collect();
+    let earned_late: Vec<_> =
+        late.iter().map(|d| (d.sale.external_id.as_str(), earned(d), d.binds)).collect();
     let john = Ok(("john", TouchClass::Coupon));
     assert_eq!(earned_late, [("1", john, true), ("2", john, false)]);
     assert_eq!(earned(&a.sale("4", &[1], (None, None))), Ok(("john", TouchClass::Binding)));

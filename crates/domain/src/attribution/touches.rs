@@ -38,9 +38,7 @@ pub(super) fn decide_sale<V: View + ?Sized>(
     let bound = candidates.iter().find(usable(TouchClass::Binding));
     let winner = if code_beats_binding { None } else { bound }
         // In a program that keeps customers with their first partner, that partner's own code is still a code.
-        .and_then(|bound| {
-            candidates.iter().find(|c| c.partner.as_ref().ok() == bound.partner.as_ref().ok())
-        })
+        .and_then(|bound| candidates.iter().find(|c| c.partner.as_ref().ok() == bound.partner.as_ref().ok()))
         .or_else(|| candidates.iter().find(|candidate| candidate.partner.is_ok()));
     let outcome = match winner {
         Some(Candidate { class, partner: Ok(partner), .. }) => Ok((partner.clone(), *class)),
@@ -78,9 +76,7 @@ fn candidates<V: View + ?Sized>(
     if let Some(coupon) = &claims.coupon {
         let (reference, text) = match coupon {
             CouponRef::Code(text) => (text, Some(text.clone())),
-            CouponRef::ProviderRef(reference) => {
-                (reference, directory.coupon_text(&sale.source, reference))
-            }
+            CouponRef::ProviderRef(reference) => (reference, directory.coupon_text(&sale.source, reference)),
         };
         let partner = match text.map(|text| directory.coupon(&text)) {
             None => Err((None, COUPON_UNKNOWN)),
@@ -92,8 +88,11 @@ fn candidates<V: View + ?Sized>(
     }
     if let Some(binding) = customer.and_then(|customer| customer.binding.as_ref()) {
         let partner = binding.partner.clone();
-        let partner =
-            if directory.partner_earns(&partner) { Ok(partner) } else { Err((Some(partner), "inactive_partner")) };
+        let partner = if directory.partner_earns(&partner) {
+            Ok(partner)
+        } else {
+            Err((Some(partner), "inactive_partner"))
+        };
         candidates.push(Candidate { class: TouchClass::Binding, reference: String::new(), partner });
     }
     candidates
@@ -103,7 +102,11 @@ fn candidates<V: View + ?Sized>(
 fn reason(candidates: &[Candidate]) -> &'static str {
     let mut reasons = candidates.iter().filter_map(|candidate| candidate.partner.as_ref().err());
     let first = reasons.clone().map(|(_, reason)| *reason).next();
-    reasons.find(|(_, reason)| *reason == COUPON_UNKNOWN).map(|(_, reason)| *reason).or(first).unwrap_or("no_touch")
+    reasons
+        .find(|(_, reason)| *reason == COUPON_UNKNOWN)
+        .map(|(_, reason)| *reason)
+        .or(first)
+        .unwrap_or("no_touch")
 }
 
 fn concluded(candidate: Candidate, winning: Option<TouchClass>, kept: bool) -> Touch {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::config::{ConfigFact, ConfigObject, Mode};
 use crate::facts::{Fact, FactBody, Personal};
-use crate::ids::{EventId, Hash, ProgramId, SubjectId};
+use crate::ids::{EventId, Hash, ProgramId, SourceName, SubjectId};
 use crate::tables::{Key, View};
 use crate::time::Micros;
 
@@ -19,7 +19,12 @@ pub fn decide(view: &dyn View, index_key: &[u8; 32], input: NormalizerInput) -> 
         InputKind::Config(fact) => {
             Some(if changes(view, &fact) { vec![FactsEvent::Config(fact)] } else { Vec::new() })
         }
-        InputKind::Undecodable(detail) => Some(vec![FactsEvent::Verdict(undecodable(&input.source_head, detail))]),
+        // Somebody else wrote to `ingest`: it belongs to no program, and is kept and shown like everything else.
+        InputKind::Undecodable(detail) => {
+            let (program, source) = (ProgramId::default(), SourceName::from("ingest"));
+            let verdict = Verdict::on_unread(program, source, &input.source_head, "undecodable", detail);
+            Some(vec![FactsEvent::Verdict(verdict)])
+        }
         InputKind::Request(request) => Some(judge(view, index_key, &input.source_head, request, None)),
         InputKind::Retry { of_position, request } => {
             Some(judge(view, index_key, &input.source_head, request, Some(of_position)))
@@ -41,23 +46,30 @@ fn changes(view: &dyn View, fact: &ConfigFact) -> bool {
     known.fact.removed != fact.removed || (!fact.removed && known.fact.object != fact.object)
 }
 
-/// Somebody else wrote to `ingest`: it belongs to no program, and is kept and shown like everything else.
-fn undecodable(source_head: &Hash, detail: String) -> Verdict {
-    let program = ProgramId::default();
-    let source = "ingest".into();
-    let delivery_key = hex(source_head);
-    Verdict {
-        event: EventId::derive(&program, &source, &delivery_key),
-        program,
-        source,
-        delivery_key,
-        kind: VerdictKind::Quarantined,
-        reason: "undecodable".to_owned(),
-        detail,
-        received_at: Micros(0),
-        reply_to: None,
-        retry_of: None,
-        reserves_key: false,
+impl Verdict {
+    /// The verdict on a record that no adapter has read: its own hash stands for the delivery key.
+    #[must_use]
+    pub fn on_unread(
+        program: ProgramId,
+        source: SourceName,
+        source_head: &Hash,
+        reason: &str,
+        detail: String,
+    ) -> Self {
+        let delivery_key = hex(source_head);
+        Self {
+            event: EventId::derive(&program, &source, &delivery_key),
+            program,
+            source,
+            delivery_key,
+            kind: VerdictKind::Quarantined,
+            reason: reason.to_owned(),
+            detail,
+            received_at: Micros(0),
+            reply_to: None,
+            retry_of: None,
+            reserves_key: false,
+        }
     }
 }
 
@@ -160,7 +172,9 @@ impl Judge<'_> {
             let (body, program) = if mode == Mode::Live { ("test", "live") } else { ("live", "test") };
             return Judged::Quarantined(
                 "mode_mismatch",
-                format!("the body says {body} mode, the program is a {program} one; point the endpoint at the program's twin"),
+                format!(
+                    "the body says {body} mode, the program is a {program} one; point the endpoint at the program's twin"
+                ),
             );
         }
         match reading {
@@ -192,7 +206,9 @@ impl Judge<'_> {
                 Comparison::Conflict { differs } => {
                     conflict.get_or_insert_with(|| {
                         let (kind, id) = (fact.body.kind(), &fact.object_id);
-                        format!("{kind} {id} was recorded before and {differs} differs; what was recorded stands")
+                        format!(
+                            "{kind} {id} was recorded before and {differs} differs; what was recorded stands"
+                        )
                     });
                 }
             }

@@ -176,7 +176,9 @@ pub fn gateway_config(view: &dyn View) -> Vec<ConfigRow> {
         start.push(0);
         let full = page.len() == PAGE;
         rows.extend(
-            page.iter().map(|(_, value)| decode::<ConfigRow>(value)).filter(|row| row.fact.concerns_gateway()),
+            page.iter()
+                .map(|(_, value)| decode::<ConfigRow>(value))
+                .filter(|row| row.fact.concerns_gateway()),
         );
         if !full {
             return rows;
@@ -192,13 +194,7 @@ pub(super) fn tick_counts(view: &(impl View + ?Sized), clock: Micros) -> bool {
 /// Folds one accepted frame of `facts`: frame number `seq`, at `clock`.
 ///
 /// Identifiers whose person was erased leave no row; their facts stay known.
-pub fn evolve(
-    tables: &mut dyn Tables,
-    index_key: &[u8; 32],
-    seq: u64,
-    clock: Micros,
-    events: &[FactsEvent],
-) {
+pub fn evolve(tables: &mut dyn Tables, index_key: &[u8; 32], seq: u64, clock: Micros, events: &[FactsEvent]) {
     let mut names = Names::default();
     let mut tick = false;
     for event in events {
@@ -231,7 +227,9 @@ fn fold_verdict(tables: &mut dyn Tables, names: &mut Names, verdict: &Verdict) {
 fn fold_fact(tables: &mut dyn Tables, index_key: &[u8; 32], names: &mut Names, fact: &Fact) {
     names.at(tables, &fact.program, &fact.source, &fact.object_id).add(fact);
     for identifier in &fact.identifiers {
-        let (Some(subject), Personal::Open(value)) = (identifier.subject, &identifier.value) else { continue };
+        let (Some(subject), Personal::Open(value)) = (identifier.subject, &identifier.value) else {
+            continue;
+        };
         let key = index_row(index_key, &fact.program, &identifier.namespace, value);
         if tables.get(key.bytes()).is_none() {
             tables.put(key.bytes(), Bytes::copy_from_slice(&subject.0));

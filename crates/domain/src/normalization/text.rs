@@ -100,5 +100,7 @@ pub(super) fn config(fact: &ConfigFact) -> bool {
         ConfigObject::ApiKey(key) => key.key_id.as_str(),
         ConfigObject::Endpoint(endpoint) => endpoint.endpoint_id.as_str(),
     };
-    id("program", fact.program.as_str()).is_ok() && !fact.program.as_str().contains('/') && id("name", name).is_ok()
+    id("program", fact.program.as_str()).is_ok()
+        && !fact.program.as_str().contains('/')
+        && id("name", name).is_ok()
 }
