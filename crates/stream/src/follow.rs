@@ -99,10 +99,6 @@ impl Follower {
     pub(crate) const fn judge(&self) -> &Judge {
         &self.judge
     }
-
-    pub(crate) fn into_judge(self) -> Judge {
-        self.judge
-    }
 }
 
 /// Counts a void record; rubbish and holes are also logged, since nobody should write them.

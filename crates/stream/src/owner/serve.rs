@@ -1,6 +1,6 @@
 //! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
 use super::input::{InputReader, Located};
-use super::take::{InputPosition, Taken, commit, fold_to, take, tables, view};
+use super::take::{InputPosition, Taken, commit, take, tables, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
@@ -203,7 +203,7 @@ impl<S: Service> Serving<S> {
     }
 
     /// Creates the keys that the batch needs, in one durable write, and seals.
-    async fn seal(&self, pending: &mut [Pending<S::Event>]) -> Result<(), OwnerError> {
+    async fn seal(&mut self, pending: &mut [Pending<S::Event>]) -> Result<(), OwnerError> {
         let service = &self.shared.service;
         let mut subjects = Vec::new();
         for event in pending.iter_mut().flat_map(|frame| frame.events.iter_mut()) {
@@ -391,7 +391,7 @@ impl<S: Service> Serving<S> {
     }
 
     /// Waits while a record is further ahead of this machine's clock than clocks may differ (rule 11).
-    async fn wait_for_clock(&self, inputs: &[Located]) {
+    async fn wait_for_clock(&mut self, inputs: &[Located]) {
         let limit = self.shared.options.clock_ahead_limit;
         let Some(newest) = inputs.iter().map(|located| located.input.clock).max() else { return };
         let mut alarmed = false;
@@ -421,7 +421,7 @@ impl<S: Service> Serving<S> {
 
     /// For the kill test only: waits until the frames are readable, then stops without having seen the acknowledgement.
     #[cfg(feature = "failpoints")]
-    async fn hit_when_appended(&self) -> Result<(), OwnerError> {
+    async fn hit_when_appended(&mut self) -> Result<(), OwnerError> {
         if failpoint::next_hit_stops("appended-no-ack") {
             let expected = Offset(self.taken.folded.judge.next_offset());
             while self.shared.log.bounds(S::OUTPUT, self.partition).await?.end <= expected {
@@ -433,7 +433,7 @@ impl<S: Service> Serving<S> {
     }
 
     #[cfg(not(feature = "failpoints"))]
-    async fn hit_when_appended(&self) -> Result<(), OwnerError> {
+    async fn hit_when_appended(&mut self) -> Result<(), OwnerError> {
         Ok(())
     }
 }
