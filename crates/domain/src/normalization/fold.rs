@@ -1,12 +1,12 @@
 //! The normalizer's state: what its own frames say, and nothing else (protocol, rule 5).
 //!
 //! Rows: one for each *name* that a source uses (a delivery key or an object id; they are one row when they are one text, as
-//! in the Revshare dialect), one for each identifier of a person, one for each configuration object, one for the last tick.
+//! in the Revshare dialect), one for each identifier of a person, one or two for each configuration object, one for the last tick.
 use super::hash::{self, Half};
 use super::{FactsEvent, Verdict};
 use crate::config::{ConfigFact, ConfigObject, Mode};
 use crate::facts::{Fact, FactBody, Personal};
-use crate::ids::{ProgramId, SourceName, SubjectId};
+use crate::ids::{PartnerId, ProgramId, SourceName, SubjectId};
 use crate::tables::{Key, Tables, View, decode, put_row, row};
 use crate::time::Micros;
 use bytes::Bytes;
@@ -17,6 +17,9 @@ use sha2::Sha256;
 const NAMES: u8 = b'n';
 const INDEX: u8 = b'i';
 const CONFIG: u8 = b'c';
+const MODES: u8 = b'm';
+const CODES: u8 = b'r';
+const PARTNERS: u8 = b'p';
 const TICK: u8 = b't';
 
 /// What is known under one name at one source.
@@ -143,23 +146,56 @@ pub(super) fn config_row(view: &(impl View + ?Sized), name: &str) -> Option<Conf
     row(view, config_key(name).bytes())
 }
 
-fn live(view: &(impl View + ?Sized), name: &str) -> Option<ConfigObject> {
-    config_row(view, name).filter(|row| !row.fact.removed).map(|row| row.fact.object)
+fn mode_key(program: &ProgramId) -> Key {
+    Key::new(MODES).text(program.as_str())
+}
+
+fn code_key(program: &ProgramId, code: &str) -> Key {
+    Key::new(CODES).text(program.as_str()).text(code)
+}
+
+fn partner_key(program: &ProgramId, partner: &PartnerId) -> Key {
+    Key::new(PARTNERS).text(program.as_str()).text(partner.as_str())
 }
 
 /// The program's mode; `None`: no such program.
 pub(super) fn mode(view: &(impl View + ?Sized), program: &ProgramId) -> Option<Mode> {
-    match live(view, &format!("program/{program}"))? {
-        ConfigObject::Program(object) => Some(object.mode),
-        _ => None,
-    }
+    row(view, mode_key(program).bytes())
 }
 
 /// Whether a referral code names a partner who may earn.
 pub(super) fn code_earns(view: &(impl View + ?Sized), program: &ProgramId, code: &str) -> bool {
-    let Some(ConfigObject::Code(code)) = live(view, &format!("code/{program}/{code}")) else { return false };
-    let partner = live(view, &format!("partner/{program}/{}", code.partner));
-    code.active && matches!(partner, Some(ConfigObject::Partner(partner)) if partner.active)
+    row::<PartnerId>(view, code_key(program, code).bytes())
+        .is_some_and(|partner| view.get(partner_key(program, &partner).bytes()).is_some())
+}
+
+fn set<T: Serialize>(tables: &mut (impl Tables + ?Sized), key: &Key, value: Option<&T>) {
+    match value {
+        Some(value) => put_row(tables, key.bytes(), value),
+        None => tables.delete(key.bytes()),
+    }
+}
+
+fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
+    let config = ConfigRow { version: seq, fact: fact.clone() };
+    put_row(tables, config_key(&fact.key()).bytes(), &config);
+    // What every event asks for, without the rest of the object.
+    let (program, here) = (&fact.program, !fact.removed);
+    match &fact.object {
+        ConfigObject::Program(object) => set(tables, &mode_key(program), here.then_some(&object.mode)),
+        ConfigObject::Partner(object) => {
+            let active = (here && object.active).then_some(&());
+            set(tables, &partner_key(program, &object.partner), active);
+        }
+        ConfigObject::Code(object) => {
+            let partner = (here && object.active).then_some(&object.partner);
+            set(tables, &code_key(program, &object.code), partner);
+        }
+        ConfigObject::Coupon(_)
+        | ConfigObject::Rule(_)
+        | ConfigObject::ApiKey(_)
+        | ConfigObject::Endpoint(_) => {}
+    }
 }
 
 /// What gateways must know of this partition: each object's newest state, in key order. For re-appending (rule 9).
@@ -201,10 +237,7 @@ pub fn evolve(tables: &mut dyn Tables, index_key: &[u8; 32], seq: u64, clock: Mi
         match event {
             FactsEvent::Verdict(verdict) => fold_verdict(tables, &mut names, verdict),
             FactsEvent::Fact(fact) => fold_fact(tables, index_key, &mut names, fact),
-            FactsEvent::Config(fact) => {
-                let config = ConfigRow { version: seq, fact: fact.clone() };
-                put_row(tables, config_key(&fact.key()).bytes(), &config);
-            }
+            FactsEvent::Config(fact) => fold_config(tables, seq, fact),
             FactsEvent::Tick => tick = true,
         }
     }
