@@ -4,6 +4,7 @@
 //! Read next: [`process`] (a running `tributary up`), [`requests`] (bodies and signatures), [`model`] (what the balances
 //! must be), [`load`] (a client that keeps its own record).
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+pub mod kafka;
 pub mod load;
 pub mod model;
 pub mod process;

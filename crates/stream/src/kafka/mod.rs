@@ -1,1 +1,189 @@
-//! The Kafka log.
+//! The log on Apache Kafka.
+//!
+//! Appends go through one idempotent producer per topic (`producer.rs`: why an error makes every partition take again),
+//! reads through a few shared consumers without consumer groups (`lane.rs`: why a few). Partitions are read by hand from
+//! exact offsets; nothing here commits offsets, and nothing starts where it was not told to.
+//! Settings and their reasons: `options.rs` and `docs/reference/kafka.md`.
+mod batch;
+mod context;
+mod lane;
+mod options;
+mod producer;
+mod reader;
+mod topics;
+
+pub use options::{Compression, KafkaOptions, MAX_RECORD_BYTES};
+
+use crate::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
+use async_trait::async_trait;
+use context::{Context, unavailable};
+use lane::{Lane, Lanes, Purpose};
+use producer::{KafkaAppender, Producers};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use reader::KafkaReader;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// One installation's topics on a Kafka cluster.
+#[derive(Debug)]
+pub struct KafkaLog {
+    me: Weak<Self>,
+    options: KafkaOptions,
+    control: Arc<Lane>,
+    lanes: Lanes,
+    producers: Arc<Producers>,
+    active: watch::Sender<Vec<Partition>>,
+}
+
+impl KafkaLog {
+    /// Connects, and waits for a first answer. Neither creates topics ([`KafkaLog::ensure_topics`]) nor checks them
+    /// ([`Log::check`]).
+    ///
+    /// # Errors
+    /// [`LogError::Misconfigured`] for settings that the client does not know, [`LogError::Unavailable`] when no broker
+    /// answers within the request timeout.
+    pub async fn connect(options: KafkaOptions) -> Result<Arc<Self>, LogError> {
+        for config in [options.control(), options.tail(), options.producer(Topic::Facts)] {
+            let checked = config.create_native_config();
+            checked.map_err(|error| LogError::Misconfigured(format!("kafka client setting: {error}")))?;
+        }
+        if options.partitions == 0 {
+            return Err(LogError::Misconfigured("a log needs at least one partition".to_owned()));
+        }
+        let control = Lane::start("control", &options.control())?;
+        let log = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            lanes: Lanes::new(options.clone()),
+            producers: Arc::new(Producers::new(options.clone())),
+            active: watch::Sender::new((0..options.partitions).map(Partition).collect()),
+            control,
+            options,
+        });
+        let brokers = log.options.brokers.clone();
+        let reached = log.blocking("brokers not reached", |consumer, timeout| {
+            consumer.fetch_metadata(None, timeout).map(|metadata| metadata.brokers().len())
+        });
+        let count = reached.await.map_err(|error| LogError::Unavailable(format!("{brokers}: {error}")))?;
+        tracing::info!(brokers, count, "connected to kafka");
+        Ok(log)
+    }
+
+    /// What it was connected with.
+    #[must_use]
+    pub fn options(&self) -> &KafkaOptions {
+        &self.options
+    }
+
+    /// Asks the cluster something that blocks, off the runtime's threads and with a timeout.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        ask: impl FnOnce(&BaseConsumer<Context>, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let consumer = Arc::clone(self.control.consumer());
+        let timeout = self.options.request_timeout;
+        let answer = tokio::task::spawn_blocking(move || ask(&consumer, timeout)).await;
+        answer.map_err(|_| LogError::Closed)?.map_err(|error| match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition,
+            ) => LogError::Misconfigured(format!("{what}: {error}; create the topics with `tributary topics`")),
+            _ => unavailable(what, &error),
+        })
+    }
+
+    /// The partition's bounds, if a reader can begin at `wanted`.
+    async fn require_within(&self, topic: Topic, partition: Partition, wanted: Offset) -> Result<Bounds, LogError> {
+        let bounds = self.bounds(topic, partition).await?;
+        let remedy = if wanted < bounds.start {
+            "these records have expired: rebuild from an older copy, and keep records longer than the longest stop"
+        } else if wanted > bounds.end {
+            "acknowledged records are missing: find out what the brokers lost before anything is written"
+        } else {
+            return Ok(bounds);
+        };
+        Err(LogError::OutOfRange { topic, partition, wanted, bounds, remedy })
+    }
+
+    fn require_partition(&self, partition: Partition) -> Result<(), LogError> {
+        if partition.0 < self.options.partitions {
+            return Ok(());
+        }
+        Err(LogError::Misconfigured(format!("partition {} of {}", partition.0, self.options.partitions)))
+    }
+
+    async fn open(&self, purpose: Purpose, at: (Topic, Partition), from: Offset) -> Result<KafkaReader, LogError> {
+        let log = self.me.upgrade().ok_or(LogError::Closed)?;
+        let slot = self.lanes.slot(purpose, at.0, at.1)?;
+        KafkaReader::open(log, slot, at, from).await
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    fn partition_count(&self) -> u32 {
+        self.options.partitions
+    }
+
+    /// A handle on the shared producers. Producers that failed are not among them.
+    async fn appender(&self) -> Result<Arc<dyn Appender>, LogError> {
+        Ok(Arc::new(KafkaAppender::new(Arc::clone(&self.producers))))
+    }
+
+    async fn reader(&self, topic: Topic, partition: Partition, from: Offset) -> Result<Box<dyn Reader>, LogError> {
+        self.require_within(topic, partition, from).await?;
+        Ok(Box::new(self.open(Purpose::Tail(topic), (topic, partition), from).await?))
+    }
+
+    async fn bounds(&self, topic: Topic, partition: Partition) -> Result<Bounds, LogError> {
+        self.require_partition(partition)?;
+        let name = self.options.topic_name(topic);
+        let number = i32::try_from(partition.0).unwrap_or(i32::MAX);
+        let (low, high) = self
+            .blocking("bounds not read", move |consumer, timeout| consumer.fetch_watermarks(&name, number, timeout))
+            .await?;
+        let offset = |mark: i64| {
+            u64::try_from(mark).map(Offset).map_err(|_| LogError::Unavailable(format!("a watermark is {mark}")))
+        };
+        Ok(Bounds { start: offset(low)?, end: offset(high)? })
+    }
+
+    async fn record_at(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<Record>, LogError> {
+        let bounds = self.bounds(topic, partition).await?;
+        if offset < bounds.start {
+            return Ok(None);
+        }
+        if offset >= bounds.end {
+            let remedy = "no such record was ever readable, or the brokers lost it";
+            return Err(LogError::OutOfRange { topic, partition, wanted: offset, bounds, remedy });
+        }
+        let mut reader = self.open(Purpose::Point, (topic, partition), offset).await?;
+        let read = tokio::time::timeout(self.options.request_timeout, reader.next(1, 0)).await;
+        match read {
+            Ok(Ok(records)) => Ok(records.into_iter().find(|record| record.offset == offset)),
+            // It expired between the two questions.
+            Ok(Err(LogError::OutOfRange { bounds, .. })) if offset < bounds.start => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let name = self.options.topic_name(topic);
+                Err(LogError::Unavailable(format!("{name} partition {}: offset {} not read in time", partition.0, offset.0)))
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), LogError> {
+        self.check_topics().await
+    }
+
+    fn active(&self) -> watch::Receiver<Vec<Partition>> {
+        self.active.subscribe()
+    }
+}

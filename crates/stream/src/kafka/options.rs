@@ -1,0 +1,198 @@
+//! What the Kafka log is told, and the client settings that follow from it.
+use crate::log::Topic;
+use rdkafka::ClientConfig;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The largest key and value together that an appender takes, in bytes. A frame is at most half of it.
+pub const MAX_RECORD_BYTES: usize = 1_000_000;
+/// librdkafka's own limit of a request: a full record and its overhead.
+const MAX_MESSAGE_BYTES: usize = MAX_RECORD_BYTES + 16 * 1024;
+/// What a topic must take in one batch: the broker's default, so that topics of others' making pass.
+pub(super) const REQUIRED_BATCH_BYTES: u64 = 1_048_588;
+/// What topics of our making take: room for larger records of later versions.
+pub(super) const CREATED_BATCH_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Compression of what appenders send. Readers take any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// None: least CPU in the client. The default, since sealed fields hardly compress.
+    #[default]
+    None,
+    /// LZ4: about half the bytes on disk and on the wire.
+    Lz4,
+}
+
+/// How to reach the brokers, and what the topics are to be like.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// `host:port` of some brokers, separated by commas.
+    pub brokers: String,
+    /// What the topics' names begin with.
+    pub topic_prefix: String,
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// Copies of each partition; `None`: the broker's default.
+    pub replication: Option<u32>,
+    /// Copies that must have a record before it is acknowledged; `None`: the broker's default.
+    pub min_insync: Option<u32>,
+    /// How long `ingest` keeps the bodies. A person's erasure is complete when it has passed.
+    pub ingest_retention: Duration,
+    /// How long `outcomes` keeps answers to callers who wait.
+    pub outcomes_retention: Duration,
+    /// Compression of what is appended.
+    pub compression: Compression,
+    /// Longest time for one question to the brokers: bounds, topics, settings, one record.
+    pub request_timeout: Duration,
+    /// Longest time from an append to its acknowledgement; then the producer is discarded (rule 7).
+    pub append_deadline: Duration,
+    /// librdkafka settings on top (`security.protocol`, `sasl.username`, …). They may hold secrets and are never printed.
+    pub client: BTreeMap<String, String>,
+}
+
+impl KafkaOptions {
+    /// The defaults for these brokers: prefix `tributary.`, 64 partitions, 30 days of `ingest`.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            topic_prefix: "tributary.".to_owned(),
+            partitions: 64,
+            replication: None,
+            min_insync: None,
+            ingest_retention: Duration::from_secs(30 * 24 * 3600),
+            outcomes_retention: Duration::from_secs(10 * 60),
+            compression: Compression::None,
+            request_timeout: Duration::from_secs(10),
+            append_deadline: Duration::from_secs(30),
+            client: BTreeMap::new(),
+        }
+    }
+
+    /// The topic's full name.
+    #[must_use]
+    pub fn topic_name(&self, topic: Topic) -> String {
+        format!("{}{}", self.topic_prefix, topic.name())
+    }
+
+    fn base(&self, role: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", format!("tributary-{role}"))
+            .set("socket.nagle.disable", "true")
+            .set("socket.keepalive.enable", "true")
+            // A broker that comes back is used at once; one that stays away is asked each second.
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("log.connection.close", "false");
+        config
+    }
+
+    /// The operator's settings come last, but for those that the protocol rests on.
+    fn with_operator_settings(&self, mut config: ClientConfig, fixed: &[(&str, &str)]) -> ClientConfig {
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
+        for (name, value) in fixed {
+            config.set(*name, *value);
+        }
+        config
+    }
+
+    /// For the appenders of one topic.
+    pub(super) fn producer(&self, topic: Topic) -> ClientConfig {
+        let mut config = self.base(topic.name());
+        config
+            // No waiting for more: while requests are in flight, what comes meanwhile becomes the next batch.
+            .set("linger.ms", "0")
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+            .set("retry.backoff.ms", "20")
+            .set("retry.backoff.max.ms", "500")
+            .set("compression.type", match self.compression {
+                Compression::None => "none",
+                Compression::Lz4 => "lz4",
+            });
+        self.with_operator_settings(config, &[
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            // The client never gives up on its own: a message that times out in flight may have landed, and its
+            // successors go on, which is a hole. The deadline is ours, and it discards the whole producer.
+            ("message.timeout.ms", "0"),
+            // Above the appender's own bounds, which refuse a batch as a whole.
+            ("queue.buffering.max.messages", "1000000"),
+            ("queue.buffering.max.kbytes", "1048576"),
+        ])
+    }
+
+    /// For readers that follow partitions.
+    pub(super) fn tail(&self) -> ClientConfig {
+        let mut config = self.reading("reader");
+        config
+            // Brokers answer as soon as there is a byte; this is how long a partition that is newly read may wait for
+            // the request that is already out.
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.max.bytes", (8 * 1024 * 1024).to_string())
+            .set("max.partition.fetch.bytes", (1024 * 1024).to_string())
+            // Of each partition: at most this (and one fetch) waits in memory for a slow reader.
+            .set("queued.max.messages.kbytes", "1024")
+            .set("queued.min.messages", "10000")
+            // How soon a partition whose queue was full is fetched again. The default, one second, is for small machines.
+            .set("fetch.queue.backoff.ms", "2");
+        self.with_operator_settings(config, READER_FIXED)
+    }
+
+    /// For single records: fetches no more than the batch that holds the record.
+    pub(super) fn point(&self) -> ClientConfig {
+        let mut config = self.reading("point-reader");
+        config
+            .set("fetch.wait.max.ms", "5")
+            .set("max.partition.fetch.bytes", "1")
+            .set("queued.min.messages", "1");
+        self.with_operator_settings(config, READER_FIXED)
+    }
+
+    /// For questions about the cluster. A consumer, since asking as a producer could create the topic that is asked for.
+    pub(super) fn control(&self) -> ClientConfig {
+        self.with_operator_settings(self.reading("control"), READER_FIXED)
+    }
+
+    /// For creating topics and reading their settings.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.with_operator_settings(self.base("admin"), &[])
+    }
+
+    fn reading(&self, role: &str) -> ClientConfig {
+        let mut config = self.base(role);
+        config
+            // Named because the client wants a name to assign partitions by hand; the group is never joined.
+            .set("group.id", format!("{}unused", self.topic_prefix))
+            .set("message.max.bytes", CREATED_BATCH_BYTES.to_string())
+            .set("fetch.min.bytes", "1")
+            .set("fetch.error.backoff.ms", "50");
+        config
+    }
+}
+
+/// What the protocol rests on, whatever the operator sets.
+const READER_FIXED: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // A position that the log does not have is a finding, never a reason to start elsewhere (rule 10).
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "false"),
+    ("check.crcs", "true"),
+    ("isolation.level", "read_uncommitted"),
+    ("allow.auto.create.topics", "false"),
+];
+
+impl std::fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("brokers", &self.brokers)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("partitions", &self.partitions)
+            .field("client", &self.client.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading one partition through its queue in a shared consumer.
+use super::KafkaLog;
+use super::context::Context;
+use super::lane::{Assigned, Slot};
+use crate::log::{LogError, Offset, Partition, Reader, Record, Topic};
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::time::Micros;
+use rdkafka::Message;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Reads one partition. The queue wakes the waiting task itself: no thread and no channel between client and reader.
+/// librdkafka stops fetching a partition whose queue is full, so a slow reader costs a bounded amount of memory.
+pub(super) struct KafkaReader {
+    // First: the queue must be gone before the slot gives the partition back.
+    queue: PartitionQueue<Context>,
+    wake: Arc<Notify>,
+    _slot: Slot,
+    log: Arc<KafkaLog>,
+    topic: Topic,
+    partition: Partition,
+    next: Offset,
+    /// A record that did not fit in the last answer.
+    kept: Option<Record>,
+    /// An error that came behind records.
+    failed: Option<KafkaError>,
+}
+
+impl KafkaReader {
+    pub(super) async fn open(
+        log: Arc<KafkaLog>,
+        slot: Slot,
+        (topic, partition): (Topic, Partition),
+        from: Offset,
+    ) -> Result<Self, LogError> {
+        let Assigned { queue, wake } = slot.assign(from).await?;
+        Ok(Self { queue, wake, _slot: slot, log, topic, partition, next: from, kept: None, failed: None })
+    }
+
+    /// The next message of the queue as a record, without waiting.
+    fn take(&mut self) -> Option<Result<Record, KafkaError>> {
+        if let Some(record) = self.kept.take() {
+            return Some(Ok(record));
+        }
+        loop {
+            let record = match self.queue.poll(Duration::ZERO)? {
+                Ok(message) => record(&message),
+                Err(error) => return Some(Err(error)),
+            };
+            // A fetch delivers from the beginning of the batch that holds the wanted offset. The client skips what is
+            // before it; this is for a client that does not.
+            if record.offset >= self.next {
+                self.next = record.offset.next();
+                return Some(Ok(record));
+            }
+        }
+    }
+
+    async fn explain(&self, error: &KafkaError) -> LogError {
+        let topic = self.topic.name();
+        let partition = self.partition.0;
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                match self.log.require_within(self.topic, self.partition, self.next).await {
+                    Err(error) => error,
+                    Ok(_) => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
+                }
+            }
+            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
+                LogError::Corrupt(format!("{topic} partition {partition} near offset {}: {error}", self.next.0))
+            }
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed,
+            ) => LogError::Misconfigured(format!("{topic} partition {partition} cannot be read: {error}")),
+            _ => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
+        }
+    }
+}
+
+#[async_trait]
+impl Reader for KafkaReader {
+    async fn next(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<Record>, LogError> {
+        loop {
+            if let Some(error) = &self.failed {
+                let error = error.clone();
+                return Err(self.explain(&error).await);
+            }
+            let mut records = Vec::new();
+            let mut bytes = 0;
+            while records.len() < max_records.max(1) {
+                match self.take() {
+                    None => break,
+                    Some(Err(error)) => {
+                        self.failed = Some(error);
+                        break;
+                    }
+                    Some(Ok(record)) => {
+                        bytes += record.key.len() + record.value.len();
+                        if bytes > max_bytes && !records.is_empty() {
+                            self.kept = Some(record);
+                            break;
+                        }
+                        records.push(record);
+                    }
+                }
+            }
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            // The queue was seen empty: its next message sets the permit, also when it came since.
+            if self.failed.is_none() {
+                self.wake.notified().await;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for KafkaReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaReader")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Copies a message out of the client's memory: one allocation for key and value.
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let key = message.key().unwrap_or_default();
+    let value = message.payload().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(key.len() + value.len());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
+    let mut key_bytes = Bytes::from(bytes);
+    let value = key_bytes.split_off(key.len());
+    Record {
+        // Never negative for a message that was read.
+        offset: Offset(u64::try_from(message.offset()).unwrap_or_default()),
+        appended_at: Micros(message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000)),
+        key: key_bytes,
+        value,
+    }
+}
