@@ -1,2 +1,86 @@
-//! bench
-fn main(){}
+//! Benchmarks that print ratios with both sides' figures. Nothing here is a test: no figure makes anything fail.
+//!
+//! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement. `pipeline`: source events per
+//! CPU-second through normalizer, attribution and commission. `latency`: webhook to balance at a fixed rate.
+#![allow(
+    missing_docs,
+    clippy::cast_precision_loss,
+    clippy::unwrap_used,
+    reason = "a program that prints figures, not a library"
+)]
+mod gateway_bench;
+mod http_load;
+mod latency;
+mod pipeline;
+mod place;
+mod usage;
+
+use clap::{Parser, Subcommand};
+
+/// Figures of Tributary on this machine.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Kafka bootstrap servers; without them the embedded log is measured.
+    #[arg(long)]
+    kafka_brokers: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Acknowledged requests per second beside a bare axum handler.
+    Gateway {
+        /// Seconds of each sample.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Pairs of samples.
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+        /// Connections.
+        #[arg(long, default_value_t = 256)]
+        connections: usize,
+    },
+    /// Source events per CPU-second through three services.
+    Pipeline {
+        /// Events.
+        #[arg(long, default_value_t = 200_000)]
+        events: usize,
+        /// Programs.
+        #[arg(long, default_value_t = 1_000)]
+        programs: usize,
+    },
+    /// Webhook to balance at a fixed rate, against a running `tributary up --demo`.
+    Latency {
+        /// Its address.
+        #[arg(long)]
+        url: String,
+        /// Its database.
+        #[arg(long)]
+        database_url: String,
+        /// Events per second.
+        #[arg(long, default_value_t = 1_000)]
+        rate: u64,
+        /// Seconds.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let brokers = arguments.kafka_brokers.as_deref();
+    match arguments.command {
+        Command::Gateway { seconds, pairs, connections } => {
+            gateway_bench::run(brokers, seconds, pairs, connections)
+        }
+        Command::Pipeline { events, programs } => pipeline::run(brokers, events, programs),
+        Command::Latency { url, database_url, rate, seconds } => {
+            latency::run(&url, &database_url, rate, seconds)
+        }
+    }
+}

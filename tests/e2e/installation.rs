@@ -35,7 +35,7 @@ impl Installation {
         let kafka = match target {
             Target::Embedded => None,
             Target::Kafka => {
-                let brokers = testkit::kafka::bootstrap().await?;
+                let brokers = testkit::kafka::KafkaBroker::shared().await?.bootstrap().to_owned();
                 let unique = directory.path().file_name().context("a name")?.to_string_lossy().to_string();
                 Some((brokers, format!("{unique}.")))
             }

@@ -1,0 +1,154 @@
+//! Source events per CPU-second through normalizer, attribution and commission: `ingest` is filled first, then the services
+//! run in this process until `commissions` holds a frame for each record; all their CPU time counts, the log's writer and
+//! the sealing of a new customer in each event included. A Kafka broker is another process and is not counted.
+use crate::{place, usage};
+use anyhow::Result;
+use bytes::Bytes;
+use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
+use domain::money::{Currency, RatePpm, Rounding};
+use domain::time::Micros;
+use services::{Attribution, Commission, Normalizer};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stream::keys::KeyStore;
+use stream::keys_file::FileKeyStore;
+use stream::log::{Log, NewRecord, Partition, Topic, partition_of};
+use stream::owner::{OwnerOptions, run_service};
+use stream::store::StateDb;
+use testkit::requests::paddle_sale;
+use tokio_util::sync::CancellationToken;
+use wire::ingest::{IngestRecord, RawRequest};
+
+const PARTITIONS: u32 = 8;
+const PREFILL_BATCH: usize = 2_000;
+
+pub(crate) fn run(brokers: Option<&str>, events: usize, programs: usize) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(measure(brokers, events, programs))
+}
+
+async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let log = place::open(brokers, directory.path(), PARTITIONS).await?;
+    let records = fill(&log, events, programs).await?;
+    let state = StateDb::open(&directory.path().join("state"))?;
+    let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.path().join("keys"))?);
+    let normalizer = Arc::new(Normalizer::new(keys.index_key(), PARTITIONS));
+    let stop = CancellationToken::new();
+    let (cpu, started) = (usage::cpu_time()?, Instant::now());
+    let options = OwnerOptions::default();
+    let tasks = [
+        tokio::spawn(run_service(normalizer, options.clone(), Arc::clone(&log), Arc::clone(&state), Arc::clone(&keys), stop.clone())),
+        tokio::spawn(run_service(Arc::new(Attribution), options.clone(), Arc::clone(&log), Arc::clone(&state), Arc::clone(&keys), stop.clone())),
+        tokio::spawn(run_service(Arc::new(Commission::new(PARTITIONS)), options, Arc::clone(&log), state, keys, stop.clone())),
+    ];
+    let wanted = records + u64::from(PARTITIONS);
+    while ends(&log, Topic::Commissions).await? < wanted {
+        anyhow::ensure!(!tasks.iter().any(tokio::task::JoinHandle::is_finished), "a service ended");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (wall, cpu) = (started.elapsed(), usage::cpu_time()? - cpu);
+    let seconds = |time: Duration| time.as_secs_f64();
+    println!("| log | events | events/s | events/CPU-s | CPU us/event | peak MiB |\n|---|---|---|---|---|---|");
+    println!(
+        "| {} | {events} | {:.0} | {:.0} | {:.1} | {} |",
+        if brokers.is_some() { "kafka" } else { "embedded" },
+        events as f64 / seconds(wall),
+        events as f64 / seconds(cpu),
+        seconds(cpu) * 1e6 / events as f64,
+        usage::peak_mib()?
+    );
+    stop.cancel();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}
+
+async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
+    let mut total = 0;
+    for partition in 0..log.partition_count() {
+        total += log.bounds(topic, Partition(partition)).await?.end.0;
+    }
+    Ok(total)
+}
+
+/// Programs, then signed-for sales of 1.4 KB; the number of records.
+async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize) -> Result<u64> {
+    let appender = log.appender().await?;
+    let mut batches: Vec<Vec<NewRecord>> = vec![Vec::new(); PARTITIONS as usize];
+    let mut records = 0;
+    let mut add = |program: &str, record: &IngestRecord, batches: &mut Vec<Vec<NewRecord>>| {
+        let partition = partition_of(program, PARTITIONS);
+        batches[partition.0 as usize].push(NewRecord { key: Bytes::new(), value: wire::ingest::encode(record) });
+        records += 1;
+        (batches[partition.0 as usize].len() >= PREFILL_BATCH).then_some(partition)
+    };
+    for number in 0..programs {
+        let id = format!("prog_{number}");
+        for object in program_objects() {
+            let fact = ConfigFact { program: id.as_str().into(), actor: "bench".into(), object, removed: false };
+            add(&id, &IngestRecord::Config(fact), &mut batches);
+        }
+    }
+    for number in 0..events {
+        let program = format!("prog_{}", number % programs);
+        let record = IngestRecord::Request(request(&program, number));
+        if let Some(full) = add(&program, &record, &mut batches) {
+            let batch = std::mem::take(&mut batches[full.0 as usize]);
+            appender.append(Topic::Ingest, full, batch).await?;
+        }
+    }
+    for (partition, batch) in (0..).map(Partition).zip(batches) {
+        if !batch.is_empty() {
+            appender.append(Topic::Ingest, partition, batch).await?;
+        }
+    }
+    Ok(records)
+}
+
+fn program_objects() -> [ConfigObject; 4] {
+    [
+        ConfigObject::Program(Program {
+            account: "acct_bench".into(),
+            name: "bench".into(),
+            mode: Mode::Test,
+            profile: Profile::Native,
+            currency: Currency::parse("USD").unwrap(),
+            rounding: Rounding::HalfEven,
+            click_window_days: 30,
+            hold_days: 0,
+            manual_approval: false,
+        }),
+        ConfigObject::Partner(Partner { partner: "partner_a".into(), name: "A".into(), active: true }),
+        ConfigObject::Code(Code { code: "a123".into(), partner: "partner_a".into(), active: true }),
+        ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 1, rate: RatePpm(200_000) }),
+    ]
+}
+
+fn request(program: &str, number: usize) -> RawRequest {
+    let mut body = paddle_sale(
+        &format!("evt_{number}"),
+        &format!("txn_{number}"),
+        10_000,
+        800,
+        Some("a123"),
+        &format!("ctm_{number}"),
+    );
+    // Up to the size of the bodies that the peers were measured with.
+    body["data"]["note"] = "x".repeat(420).into();
+    RawRequest {
+        program: program.into(),
+        source: "paddle".into(),
+        body: Bytes::from(body.to_string()),
+        headers: Vec::new(),
+        query: String::new(),
+        authenticated_by: "endpoint".into(),
+        received_at: Micros(1_700_000_000_000_000),
+        reply_to: None,
+        trace: None,
+    }
+}

@@ -1,0 +1,27 @@
+//! Where a benchmark runs: a log in a fresh directory, or fresh topics on a real Kafka.
+use anyhow::Result;
+use std::path::Path;
+use std::sync::Arc;
+use stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::log::Log;
+
+/// Opens an empty log with `partitions` partitions.
+pub(crate) async fn open(brokers: Option<&str>, directory: &Path, partitions: u32) -> Result<Arc<dyn Log>> {
+    match brokers {
+        None => {
+            let mut options = EmbeddedOptions::new(directory.join("log"));
+            options.partitions = partitions;
+            Ok(EmbeddedLog::open(options)?)
+        }
+        Some(brokers) => {
+            let prefix = format!("bench-{}-{}.", std::process::id(), testkit::requests::now_seconds());
+            let mut options = KafkaOptions::new(brokers);
+            options.topic_prefix = prefix;
+            options.partitions = partitions;
+            let log = KafkaLog::connect(options).await?;
+            log.ensure_topics().await?;
+            Ok(log)
+        }
+    }
+}
