@@ -1,0 +1,81 @@
+//! Commission: attributed facts become commission events with their postings, and answers to callers.
+use crate::normalizer::outcome_output;
+use bytes::Bytes;
+use domain::commission::{self, CommissionInput, CommissionsEvent};
+use domain::normalization::VerdictKind;
+use domain::tables::{Tables, View};
+use std::panic::panic_any;
+use stream::log::Topic;
+use stream::service::{Decided, FrameMeta, Input, Payload, Service, SideOutput, UnknownEvent};
+use wire::outcomes::OutcomeRecord;
+
+/// `attributed` -> `commissions`.
+#[derive(Debug, Clone, Copy)]
+pub struct Commission {
+    partition_count: u32,
+}
+
+impl Commission {
+    /// `partition_count`: of every topic.
+    #[must_use]
+    pub const fn new(partition_count: u32) -> Self {
+        Self { partition_count }
+    }
+}
+
+impl Service for Commission {
+    type Event = CommissionsEvent;
+
+    const NAME: &'static str = "commission";
+    const INPUT: Topic = Topic::Attributed;
+    const OUTPUT: Topic = Topic::Commissions;
+    const LOGIC_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 1;
+
+    fn decide(&self, view: &dyn View, input: &Input, step: u32) -> Decided<CommissionsEvent> {
+        let Payload::Events(events) = &input.payload else { return Decided::Nothing };
+        let events: Vec<_> = events
+            .iter()
+            .map(|bytes| match wire::attributed::decode(bytes) {
+                Ok(event) => event,
+                Err(error) => panic_any(UnknownEvent { service: Self::NAME, detail: error.to_string() }),
+            })
+            .collect();
+        let input = CommissionInput { clock: input.clock, events: &events };
+        let (events, more) = commission::decide(view, &input, step);
+        Decided::Frame { events, more }
+    }
+
+    fn evolve(&self, tables: &mut dyn Tables, frame: &FrameMeta, events: &[CommissionsEvent]) {
+        commission::evolve(tables, frame.clock, events);
+    }
+
+    fn encode(&self, event: &CommissionsEvent) -> Bytes {
+        wire::commissions::encode(event)
+    }
+
+    fn decode(&self, bytes: &Bytes) -> Result<CommissionsEvent, UnknownEvent> {
+        wire::commissions::decode(bytes)
+            .map_err(|error| UnknownEvent { service: Self::NAME, detail: error.to_string() })
+    }
+
+    fn side_outputs(&self, _frame: &FrameMeta, events: &[CommissionsEvent]) -> Vec<SideOutput> {
+        let answers = events.iter().filter_map(|event| match event {
+            CommissionsEvent::Answer(recorded) => Some(recorded),
+            _ => None,
+        });
+        answers
+            .filter_map(|recorded| {
+                let outcome = OutcomeRecord {
+                    reply_to: recorded.reply_to.clone()?,
+                    verdict: if recorded.duplicate { VerdictKind::Duplicate } else { VerdictKind::Applied },
+                    reason: recorded.answer.declined.clone(),
+                    detail: String::new(),
+                    answer: Some(recorded.answer.clone()),
+                    duplicate: recorded.duplicate,
+                };
+                Some(outcome_output(&outcome, self.partition_count))
+            })
+            .collect()
+    }
+}
