@@ -1,0 +1,336 @@
+//! One fixed sample of every event kind. Golden bytes are made of these: never change one, only add.
+use bytes::Bytes;
+use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
+use domain::commission::{
+    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
+    Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
+};
+use domain::config::{
+    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Rule,
+};
+use domain::facts::{
+    CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
+    ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
+};
+use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
+use domain::money::{Currency, Minor, RatePpm, Rounding};
+use domain::normalization::{FactsEvent, ReplyAddress, Verdict, VerdictKind};
+use domain::time::Micros;
+use wire::ingest::{IngestRecord, RawRequest};
+use wire::outcomes::OutcomeRecord;
+
+const AT: Micros = Micros(1_712_917_129_738_971);
+
+fn usd() -> Currency {
+    Currency::parse("USD").unwrap()
+}
+
+fn event() -> EventId {
+    EventId::derive(&"prog_demo".into(), &"paddle".into(), "evt_sample")
+}
+
+fn sale_key() -> SaleKey {
+    SaleKey { source: "paddle".into(), external_id: "txn_sample".into() }
+}
+
+fn sale_id() -> SaleId {
+    SaleId::derive(&"prog_demo".into(), &"paddle".into(), "txn_sample")
+}
+
+fn commission_id() -> CommissionId {
+    CommissionId::derive(&sale_id(), &"ptn_john".into(), 0)
+}
+
+fn reply() -> ReplyAddress {
+    ReplyAddress { gateway_instance: "gw_sample".into(), correlation_id: 300 }
+}
+
+fn config(object: ConfigObject) -> ConfigFact {
+    ConfigFact { program: "prog_demo".into(), actor: "demo".into(), object, removed: false }
+}
+
+pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
+    let program = Program {
+        account: "acc_demo".into(),
+        name: "Demo".into(),
+        mode: Mode::Test,
+        profile: Profile::Native,
+        currency: usd(),
+        rounding: Rounding::HalfEven,
+        click_window_days: 30,
+        hold_days: 0,
+        manual_approval: true,
+    };
+    let key = ApiKey {
+        key_id: "key_1".into(),
+        sha256: [7; 32],
+        account: "acc_demo".into(),
+        publishable: true,
+        mode: Mode::Live,
+    };
+    let endpoint = Endpoint {
+        endpoint_id: "end_1".into(),
+        provider: "paddle".into(),
+        sealed_secrets: vec![vec![1, 2, 3], vec![4]],
+        tolerance_seconds: 300,
+    };
+    let code = Code { code: "john123".into(), partner: "ptn_john".into(), active: true };
+    vec![
+        ("program", config(ConfigObject::Program(program))),
+        (
+            "partner",
+            config(ConfigObject::Partner(Partner { partner: "ptn_john".into(), name: "John".into(), active: true })),
+        ),
+        ("code", config(ConfigObject::Code(code.clone()))),
+        ("code_removed", ConfigFact { removed: true, ..config(ConfigObject::Code(code)) }),
+        (
+            "coupon",
+            config(ConfigObject::Coupon(Coupon {
+                coupon: "SAVE10".into(),
+                partner: "ptn_john".into(),
+                active: false,
+            })),
+        ),
+        (
+            "rule",
+            config(ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 2, rate: RatePpm(125_000) })),
+        ),
+        ("api_key", config(ConfigObject::ApiKey(key))),
+        ("endpoint", config(ConfigObject::Endpoint(endpoint))),
+    ]
+}
+
+fn fact(state: &str, body: FactBody) -> Fact {
+    Fact {
+        program: "prog_demo".into(),
+        event: event(),
+        source: "paddle".into(),
+        object_id: "txn_sample".into(),
+        state: state.into(),
+        hash: Hash([9; 32]),
+        occurred_at: AT,
+        identifiers: vec![Identifier {
+            namespace: "paddle.customer".into(),
+            subject: Some(SubjectId([3; 16])),
+            value: Personal::Sealed(SealedValue {
+                key_id: [4; 16],
+                ciphertext: Bytes::from_static(b"sealed bytes of a sample"),
+            }),
+        }],
+        body,
+    }
+}
+
+fn sale(coupon: CouponRef) -> FactBody {
+    FactBody::Sale(Sale {
+        external_id: "txn_sample".into(),
+        currency: usd(),
+        gross: Minor(65_215),
+        net: Some(Minor(0)),
+        lines: vec![SaleLine {
+            line_id: "txnitm_1".into(),
+            net: Minor(i64::MAX),
+            product_id: "pro_1".into(),
+            price_id: "pri_1".into(),
+            quantity: 10,
+        }],
+        subscription_id: "sub_1".into(),
+        recurrence: Recurrence::Renewal,
+        referral: Some(Referral { code: "john123".into(), found_at: "custom_data.ref_code".into() }),
+        coupon: Some(coupon),
+    })
+}
+
+pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
+    let verdict = Verdict {
+        program: "prog_demo".into(),
+        event: event(),
+        source: "paddle".into(),
+        delivery_key: "evt_sample".into(),
+        kind: VerdictKind::Quarantined,
+        reason: "bad_amount".into(),
+        detail: "data.details.totals.total: not decimal digits".into(),
+        received_at: AT,
+        reply_to: Some(reply()),
+        retry_of: Some(0),
+        reserves_key: true,
+    };
+    let reversal = Reversal {
+        sale_external_id: "txn_sample".into(),
+        currency: Currency::parse("JPY").unwrap(),
+        gross: Minor(100),
+        net: Some(Minor(92)),
+        lines: vec![ReversalLine { line_id: "txnitm_1".into(), net: Minor(92) }],
+        family: ReversalFamily::ChargebackReverse,
+        state: ReversalState::Dead,
+    };
+    let definition =
+        FactBody::CouponDefinition { provider_ref: "dsc_1".into(), code: "SAVE10".into() };
+    vec![
+        ("verdict", FactsEvent::Verdict(verdict)),
+        ("sale_provider_coupon", FactsEvent::Fact(fact("completed", sale(CouponRef::ProviderRef("dsc_1".into()))))),
+        ("sale_coupon_code", FactsEvent::Fact(fact("completed", sale(CouponRef::Code(String::new()))))),
+        ("reversal", FactsEvent::Fact(fact("reversed", FactBody::Reversal(reversal)))),
+        ("customer_link", FactsEvent::Fact(fact("", FactBody::CustomerLink))),
+        ("coupon_definition", FactsEvent::Fact(fact("active", definition))),
+        ("config", FactsEvent::Config(configs().remove(0).1)),
+        ("tick", FactsEvent::Tick),
+    ]
+}
+
+fn decision(outcome: Result<(domain::ids::PartnerId, TouchClass), String>) -> Decision {
+    Decision {
+        program: "prog_demo".into(),
+        sale: sale_key(),
+        outcome,
+        customer: Some(SubjectId([3; 16])),
+        touches: vec![
+            Touch {
+                class: TouchClass::Code,
+                reference: "john123".into(),
+                partner: Some("ptn_john".into()),
+                lost_because: String::new(),
+            },
+            Touch {
+                class: TouchClass::Binding,
+                reference: String::new(),
+                partner: None,
+                lost_because: "weaker".into(),
+            },
+        ],
+        binds: true,
+    }
+}
+
+pub(crate) fn attributed() -> Vec<(&'static str, AttributedEvent)> {
+    let passed = |at: usize, decision| {
+        let event = facts().remove(at).1;
+        AttributedEvent::Passed { bytes: wire::facts::encode(&event).unwrap(), event, decision }
+    };
+    let won = decision(Ok(("ptn_john".into(), TouchClass::Code)));
+    vec![
+        ("passed_sale", passed(1, Some(won.clone()))),
+        ("passed_nobody", passed(2, Some(decision(Err("unknown_code".into()))))),
+        ("passed_tick", passed(7, None)),
+        ("late", AttributedEvent::Late { decision: won, cause: event() }),
+    ]
+}
+
+fn answer() -> Answer {
+    Answer {
+        event: event(),
+        sale: Some(sale_id()),
+        commission: Some(commission_id()),
+        partner: Some("ptn_john".into()),
+        amount: Minor(5_990),
+        currency: Some(usd()),
+        status: Some(CommissionStatus::ChargedBack),
+        declined: "unknown_payout".into(),
+    }
+}
+
+pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
+    let slice = Slice { line_id: "txnitm_1".into(), base: Minor(59_900), rate: RatePpm(100_000) };
+    let sale = SaleRecorded {
+        id: sale_id(),
+        program: "prog_demo".into(),
+        sale: sale_key(),
+        event: event(),
+        currency: usd(),
+        gross: Minor(65_215),
+        base: Minor(59_900),
+        base_is_net: true,
+        slices: vec![slice.clone()],
+        partner: Some("ptn_john".into()),
+        reason: "no_rule".into(),
+        customer: Some(SubjectId([3; 16])),
+        subscription_id: "sub_1".into(),
+        occurred_at: AT,
+        recorded_at: AT.plus_days(1),
+        late: true,
+    };
+    let reversal = ReversalRecorded {
+        program: "prog_demo".into(),
+        sale: sale_key(),
+        object_id: "adj_1".into(),
+        event: event(),
+        family: ReversalFamily::Refund,
+        state: ReversalState::Live,
+        currency: usd(),
+        gross: Minor(100),
+        net: Some(Minor(92)),
+        lines: vec![("txnitm_1".into(), Minor(92))],
+        result: ReversalResult::CurrencyMismatch,
+    };
+    let commission = CommissionEvent {
+        id: commission_id(),
+        program: "prog_demo".into(),
+        partner: "ptn_john".into(),
+        sale_id: sale_id(),
+        sale: sale_key(),
+        kind: CommissionEventKind::Created,
+        status: CommissionStatus::Pending,
+        currency: usd(),
+        gross: Minor(5_990),
+        reversed: Minor::ZERO,
+        delta: Minor(5_990),
+        postings: vec![
+            Posting { account: Account::Expense, currency: usd(), amount: Minor(-5_990) },
+            Posting { account: Account::Pending, currency: usd(), amount: Minor(5_990) },
+        ],
+        cause: Some(event()),
+        reason: String::new(),
+        actor: "system".into(),
+        terms: Some(Terms {
+            rule: "rule_1".into(),
+            rule_version: 1,
+            rounding: Rounding::Floor,
+            slices: vec![slice],
+            hold_until: AT,
+            manual_approval: true,
+        }),
+    };
+    let answered = AnswerRecorded { answer: answer(), reply_to: Some(reply()), duplicate: true };
+    vec![
+        ("config", CommissionsEvent::Config(configs().remove(5).1)),
+        ("sale", CommissionsEvent::Sale(sale)),
+        ("reversal", CommissionsEvent::Reversal(reversal)),
+        ("commission", CommissionsEvent::Commission(commission)),
+        ("answer", CommissionsEvent::Answer(answered)),
+    ]
+}
+
+pub(crate) fn outcomes() -> Vec<(&'static str, OutcomeRecord)> {
+    let applied = OutcomeRecord {
+        reply_to: reply(),
+        verdict: VerdictKind::Duplicate,
+        reason: "twin".into(),
+        detail: "seen before".into(),
+        answer: Some(answer()),
+        duplicate: true,
+    };
+    let refused = OutcomeRecord { answer: None, verdict: VerdictKind::Ignored, ..applied.clone() };
+    vec![("applied", applied), ("refused", refused)]
+}
+
+pub(crate) fn ingest() -> Vec<(&'static str, IngestRecord)> {
+    let request = RawRequest {
+        program: "prog_demo".into(),
+        source: "paddle".into(),
+        body: Bytes::from_static(br#"{"event_id":"evt_sample"}"#),
+        headers: vec![("paddle-signature".into(), "ts=1;h1=00".into())],
+        query: "program_id=prog_demo".into(),
+        authenticated_by: "end_1".into(),
+        received_at: AT,
+        reply_to: Some(reply()),
+        trace: Some(([1; 16], [2; 8])),
+    };
+    let untraced = RawRequest { reply_to: None, trace: None, ..request.clone() };
+    vec![
+        ("request", IngestRecord::Request(request)),
+        ("config", IngestRecord::Config(configs().remove(0).1)),
+        ("tick", IngestRecord::Tick),
+        ("retry", IngestRecord::Retry { of_position: 12, request: untraced, actor: "ann".into() }),
+        ("base", IngestRecord::Base { first_position: 1_000_000 }),
+    ]
+}
