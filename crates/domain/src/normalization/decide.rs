@@ -1,5 +1,6 @@
 //! The verdict on one `ingest` record.
-use super::fold::{Comparison, Names, code_earns, config_row, index_row, indexed, mode, tick_counts};
+use super::fold::{code_earns, config_row, index_row, indexed, mode, tick_counts};
+use super::names::{Comparison, Names};
 use super::{
     Draft, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind, hash, text,
 };
@@ -196,11 +197,10 @@ impl Judge<'_> {
         let mut fresh = Vec::with_capacity(facts.len());
         let codes_earn = !refuse_unknown_code || self.codes_earn(&facts);
         for fact in facts {
-            let known = names.at(self.view, program, source, &fact.object_id);
-            match known.compare(&fact) {
+            match names.compare(self.view, &fact) {
                 Comparison::Same => {}
                 Comparison::New => {
-                    known.add(&fact);
+                    names.add(self.view, &fact);
                     fresh.push(fact);
                 }
                 Comparison::Conflict { differs } => {
@@ -213,7 +213,7 @@ impl Judge<'_> {
                 }
             }
         }
-        if !fresh.is_empty() && names.at(self.view, program, source, delivery_key).reserved {
+        if !fresh.is_empty() && names.is_reserved(self.view, program, source, delivery_key) {
             conflict.get_or_insert_with(|| {
                 format!("delivery {delivery_key} was applied before and said something else; what was recorded stands")
             });

@@ -1,12 +1,12 @@
 //! The normalizer's state: what its own frames say, and nothing else (protocol, rule 5).
 //!
-//! Rows: one for each *name* that a source uses (a delivery key or an object id; they are one row when they are one text, as
-//! in the Revshare dialect), one for each identifier of a person, one or two for each configuration object, one for the last tick.
-use super::hash::{self, Half};
+//! Rows: one for each name that a source uses ([`super::names`]), one for each identifier of a person, one or two for each
+//! configuration object, one for the last tick.
+use super::names::Names;
 use super::{FactsEvent, Verdict};
 use crate::config::{ConfigFact, ConfigObject, Mode};
-use crate::facts::{Fact, FactBody, Personal};
-use crate::ids::{PartnerId, ProgramId, SourceName, SubjectId};
+use crate::facts::{Fact, Personal};
+use crate::ids::{PartnerId, ProgramId, SubjectId};
 use crate::tables::{Key, Tables, View, decode, put_row, row};
 use crate::time::Micros;
 use bytes::Bytes;
@@ -14,101 +14,12 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-const NAMES: u8 = b'n';
 const INDEX: u8 = b'i';
 const CONFIG: u8 = b'c';
 const MODES: u8 = b'm';
 const CODES: u8 = b'r';
 const PARTNERS: u8 = b'p';
 const TICK: u8 = b't';
-
-/// What is known under one name at one source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct NameRow {
-    /// A delivery of this name was applied.
-    pub(super) reserved: bool,
-    /// Facts of the object of this name.
-    facts: Vec<Known>,
-}
-
-/// A fact that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
-    /// Kind and state: with the name, the fact's key.
-    what: String,
-    content: Half,
-    /// `None`: somebody in it was erased, which equals any.
-    identity: Option<Half>,
-}
-
-/// How a fact compares with what is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
-    /// Not known.
-    New,
-    /// Known, the same.
-    Same,
-    /// Known under the same key, with other content.
-    Conflict {
-        /// The class of fields that differs.
-        differs: &'static str,
-    },
-}
-
-fn what(fact: &Fact) -> String {
-    let (kind, state) = (fact.body.kind(), &fact.state);
-    format!("{kind}/{state}")
-}
-
-impl NameRow {
-    pub(super) fn compare(&self, fact: &Fact) -> Comparison {
-        let (content, identity) = hash::halves(&fact.hash);
-        let what = what(fact);
-        // Links add up: another set of identifiers of the same object is another link, not a contradiction.
-        let adds_up = matches!(fact.body, FactBody::CustomerLink);
-        let mut result = Comparison::New;
-        for known in self.facts.iter().filter(|known| known.what == what) {
-            let same_person = known.identity.is_none_or(|known| known == identity);
-            if known.content == content && same_person {
-                return Comparison::Same;
-            }
-            if !adds_up {
-                let differs = if known.content == content { "the customer" } else { "money or links" };
-                result = Comparison::Conflict { differs };
-            }
-        }
-        result
-    }
-
-    pub(super) fn add(&mut self, fact: &Fact) {
-        let (content, identity) = hash::halves(&fact.hash);
-        let erased =
-            fact.identifiers.iter().any(|identifier| matches!(identifier.value, Personal::Erased(_)));
-        self.facts.push(Known { what: what(fact), content, identity: (!erased).then_some(identity) });
-    }
-}
-
-/// The name rows that one frame touches, each read once.
-#[derive(Debug, Default)]
-pub(super) struct Names(Vec<(Key, NameRow)>);
-
-impl Names {
-    pub(super) fn at(
-        &mut self,
-        view: &(impl View + ?Sized),
-        program: &ProgramId,
-        source: &SourceName,
-        name: &str,
-    ) -> &mut NameRow {
-        let key = Key::new(NAMES).text(program.as_str()).text(source.as_str()).text(name);
-        let index = self.0.iter().position(|(known, _)| known.bytes() == key.bytes()).unwrap_or_else(|| {
-            let known = row(view, key.bytes()).unwrap_or_default();
-            self.0.push((key, known));
-            self.0.len() - 1
-        });
-        &mut self.0[index].1
-    }
-}
 
 /// Where an identifier's subject is kept: HMAC, so that no store and no snapshot holds the identifier.
 pub(super) fn index_row(index_key: &[u8; 32], program: &ProgramId, namespace: &str, value: &str) -> Key {
@@ -241,9 +152,7 @@ pub fn evolve(tables: &mut dyn Tables, index_key: &[u8; 32], seq: u64, clock: Mi
             FactsEvent::Tick => tick = true,
         }
     }
-    for (key, known) in &names.0 {
-        put_row(tables, key.bytes(), known);
-    }
+    names.store(tables);
     if tick {
         put_row(tables, &[TICK], &clock.minute());
     } else if tables.get(&[TICK]).is_some() {
@@ -253,12 +162,12 @@ pub fn evolve(tables: &mut dyn Tables, index_key: &[u8; 32], seq: u64, clock: Mi
 
 fn fold_verdict(tables: &mut dyn Tables, names: &mut Names, verdict: &Verdict) {
     if verdict.reserves_key {
-        names.at(tables, &verdict.program, &verdict.source, &verdict.delivery_key).reserved = true;
+        names.reserve(tables, &verdict.program, &verdict.source, &verdict.delivery_key);
     }
 }
 
 fn fold_fact(tables: &mut dyn Tables, index_key: &[u8; 32], names: &mut Names, fact: &Fact) {
-    names.at(tables, &fact.program, &fact.source, &fact.object_id).add(fact);
+    names.add(tables, fact);
     for identifier in &fact.identifiers {
         let (Some(subject), Personal::Open(value)) = (identifier.subject, &identifier.value) else {
             continue;

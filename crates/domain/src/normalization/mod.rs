@@ -7,6 +7,7 @@ mod decide;
 mod draft;
 mod fold;
 mod hash;
+mod names;
 #[cfg(test)]
 mod tests;
 mod text;

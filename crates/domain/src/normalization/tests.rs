@@ -205,6 +205,23 @@ fn states_of_one_refund_are_facts_of_their_own() {
 }
 
 #[test]
+fn an_object_of_many_states_is_told_apart_in_every_one_and_its_row_stays_small() {
+    let mut n = Normalizer::new();
+    let state = |number: u32| format!("s{number}");
+    for number in 0..40 {
+        assert_eq!(
+            n.said(draft(&format!("evt_{number}"), vec![refund("adj_1", &state(number), 1)])),
+            applied()
+        );
+    }
+    for number in 0..40 {
+        assert_eq!(n.said(draft("evt_x", vec![refund("adj_1", &state(number), 1)])), duplicate());
+        assert_eq!(n.said(draft("evt_x", vec![refund("adj_1", &state(number), 2)])), quarantined("conflict"));
+    }
+    assert!(n.tables.0.values().all(|value| value.len() < 1024));
+}
+
+#[test]
 fn moments_and_places_make_no_conflict_but_money_currency_code_and_customer_do() {
     let mut n = Normalizer::new();
     n.send(draft("evt_1", vec![sale("txn_1", 4900)]));
