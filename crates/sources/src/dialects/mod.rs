@@ -1,0 +1,2 @@
+//! Request and answer forms of hosted trackers whose clients only change the host (`docs/dialects`).
+pub mod revshare;

@@ -1,0 +1,3 @@
+//! Payment providers: one adapter each, beside the traps of its fact sheet (`docs/providers`).
+mod metadata;
+pub mod paddle;

@@ -1,0 +1,178 @@
+//! Signature checks over the exact bytes that were sent. Nobody here reads a clock: `now` is an argument.
+use domain::time::Micros;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+
+/// Signature age that is tolerated, both ways, unless the endpoint says otherwise, in seconds.
+pub const DEFAULT_TOLERANCE_SECONDS: u32 = 300;
+/// Signatures of one header that are looked at: a rotation sends two.
+const MAX_SIGNATURES: usize = 16;
+
+/// Why a delivery is not authentic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// There is no signature header.
+    #[error("the signature header is missing")]
+    Missing,
+    /// The header is not of its form.
+    #[error("the signature header is malformed")]
+    Malformed,
+    /// A right signature of another time.
+    #[error("the signature is too old, or of the future")]
+    Stale,
+    /// Made with another secret, or over other bytes.
+    #[error("the signature does not match")]
+    Mismatch,
+}
+
+/// Checks a `Paddle-Signature` header: `ts=<unix seconds>;h1=<lower-case hex>[;h1=…]`, HMAC-SHA256 over `ts:body`.
+///
+/// Any `h1` may match any of the `secrets`. All pairs are compared, in constant time for their number. Unknown parts of the
+/// header are ignored. A `tolerance_seconds` of 0 means [`DEFAULT_TOLERANCE_SECONDS`]; it counts both ways.
+///
+/// # Errors
+/// [`SignatureError`]. A header that is both stale and wrong is a mismatch.
+pub fn verify_paddle<S: AsRef<[u8]>>(
+    header: Option<&str>,
+    body: &[u8],
+    secrets: &[S],
+    tolerance_seconds: u32,
+    now: Micros,
+) -> Result<(), SignatureError> {
+    let header = header.filter(|header| !header.trim().is_empty()).ok_or(SignatureError::Missing)?;
+    let (timestamp, signatures) = parse_paddle(header)?;
+    let mut matched = Choice::from(0);
+    for secret in secrets {
+        let expected = paddle_mac(secret.as_ref(), timestamp, body);
+        for signature in &signatures {
+            matched |= expected.as_slice().ct_eq(signature);
+        }
+    }
+    if !bool::from(matched) {
+        return Err(SignatureError::Mismatch);
+    }
+    let tolerance = if tolerance_seconds == 0 { DEFAULT_TOLERANCE_SECONDS } else { tolerance_seconds };
+    let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::Malformed)?;
+    let age = now.0.div_euclid(1_000_000).abs_diff(seconds);
+    if age > u64::from(tolerance) { Err(SignatureError::Stale) } else { Ok(()) }
+}
+
+/// The header that the provider would send: for samples and tests.
+#[must_use]
+pub fn sign_paddle(secret: &[u8], unix_seconds: i64, body: &[u8]) -> String {
+    let timestamp = unix_seconds.to_string();
+    let mac = paddle_mac(secret, &timestamp, body);
+    format!("ts={timestamp};h1={}", hex::encode(mac))
+}
+
+/// The timestamp as it was written, and each `h1` that is 32 bytes of lower-case hex.
+fn parse_paddle(header: &str) -> Result<(&str, Vec<[u8; 32]>), SignatureError> {
+    let mut timestamp = None;
+    let mut signatures = Vec::new();
+    for part in header.split(';') {
+        match part.trim().split_once('=') {
+            Some(("ts", value)) => {
+                if timestamp.replace(value).is_some() {
+                    return Err(SignatureError::Malformed);
+                }
+            }
+            Some(("h1", value)) if signatures.len() < MAX_SIGNATURES => signatures.extend(lower_hex(value)),
+            _ => {}
+        }
+    }
+    let timestamp = timestamp.ok_or(SignatureError::Malformed)?;
+    let plain = (1..=18).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain || signatures.is_empty() {
+        return Err(SignatureError::Malformed);
+    }
+    Ok((timestamp, signatures))
+}
+
+fn lower_hex(text: &str) -> Option<[u8; 32]> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut out = [0; 32];
+    hex::decode_to_slice(text, &mut out).ok()?;
+    Some(out)
+}
+
+#[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn paddle_mac(secret: &[u8], timestamp: &str, body: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
+    mac.update(timestamp.as_bytes());
+    mac.update(b":");
+    mac.update(body);
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SECRET: &str = "pdl_ntfset_docs_only_secret";
+    const BODY: &[u8] = br#"{"event_id":"evt_test_1","event_type":"transaction.completed"}"#;
+    const H1: &str = "e7a7965d9fc834785d677a10289dca534c8a6f15a0204fad1a21a130b28967cd";
+    const AT: i64 = 1_700_000_000;
+
+    fn check(header: &str, body: &[u8], secrets: &[&str], seconds: i64) -> Result<(), SignatureError> {
+        verify_paddle(Some(header), body, secrets, 0, Micros(seconds * 1_000_000 + 999_999))
+    }
+
+    #[test]
+    fn the_vector_of_the_fact_sheet_is_reproduced_and_accepted() {
+        let header = format!("ts={AT};h1={H1}");
+        assert_eq!(sign_paddle(SECRET.as_bytes(), AT, BODY), header);
+        assert_eq!(check(&header, BODY, &[SECRET], AT), Ok(()));
+    }
+
+    #[test]
+    fn one_signature_and_one_secret_of_several_are_enough() {
+        let other = "0".repeat(64);
+        let header = format!("v2=x;h1={other}; ts={AT};h1={H1};h1={other}");
+        assert_eq!(check(&header, BODY, &["old", SECRET], AT), Ok(()));
+        assert_eq!(check(&header, BODY, &["old"], AT), Err(SignatureError::Mismatch));
+        assert_eq!(check(&header, BODY, &[], AT), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn the_tolerance_counts_both_ways_and_each_endpoint_sets_its_own() {
+        let header = format!("ts={AT};h1={H1}");
+        for (seconds, expected) in [
+            (AT + 300, Ok(())),
+            (AT - 300, Ok(())),
+            (AT + 301, Err(SignatureError::Stale)),
+            (AT - 301, Err(SignatureError::Stale)),
+        ] {
+            assert_eq!(check(&header, BODY, &[SECRET], seconds), expected, "{seconds}");
+        }
+        let now = Micros((AT + 6) * 1_000_000);
+        assert_eq!(verify_paddle(Some(&header), BODY, &[SECRET], 5, now), Err(SignatureError::Stale));
+    }
+
+    #[test]
+    fn a_header_that_is_not_of_its_form_is_refused() {
+        use SignatureError::{Malformed, Mismatch, Missing};
+        assert_eq!(verify_paddle::<&str>(None, BODY, &[], 0, Micros(0)), Err(Missing));
+        assert_eq!(check("", BODY, &[SECRET], AT), Err(Missing));
+        let upper = H1.to_uppercase();
+        for header in [
+            format!("h1={H1}"),
+            format!("ts={AT}"),
+            format!("ts=;h1={H1}"),
+            format!("ts=-5;h1={H1}"),
+            format!("ts=1e9;h1={H1}"),
+            format!("ts={AT};ts={AT};h1={H1}"),
+            format!("ts={AT};h1={upper}"),
+            format!("ts={AT};h1={}", &H1[..62]),
+            format!("ts=99999999999999999999;h1={H1}"),
+        ] {
+            assert_eq!(check(&header, BODY, &[SECRET], AT), Err(Malformed), "{header}");
+        }
+        let other_body = [BODY, b"\n"].concat();
+        assert_eq!(check(&format!("ts={AT};h1={H1}"), &other_body, &[SECRET], AT), Err(Mismatch));
+        assert_eq!(check(&format!("ts=0{AT};h1={H1}"), BODY, &[SECRET], AT), Err(Mismatch));
+    }
+}
