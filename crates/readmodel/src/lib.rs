@@ -1,1 +1,46 @@
-//! readmodel
+//! What analysts read: Postgres tables and views, projected from the log.
+//!
+//! The projector hands over decoded frames; [`apply::apply`] turns them into rows and commits them with the whole cursors in
+//! one transaction, which refuses a gap, an overlap, a second writer and a stale replica. Postgres is disposable: nothing
+//! here may decide anything, and nothing may be kept here that the log does not hold.
+//!
+//! Read next: `migrations/0001_read_model.sql` (the views are the contract), [`batch`] (what is handed over), `rows.rs` (how
+//! it folds), [`apply`], [`audit`] (what `verify` compares), [`private_postgres`] (a server without set-up).
+pub mod apply;
+pub mod audit;
+pub mod batch;
+pub mod cursors;
+pub mod dump;
+pub mod private_postgres;
+pub mod queries;
+mod rows;
+mod text;
+mod write;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The generation of tables that this version writes.
+pub const GENERATION: i32 = 1;
+
+/// Connects to the database at `url`, at most `connections` at a time. Waits at most 10 s for one.
+///
+/// # Errors
+/// When the URL is none, or nobody answers.
+pub async fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("tributary");
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+}
+
+/// Brings the schema up to this version: one linear history, forward only, run by one process at a time.
+///
+/// # Errors
+/// When a migration fails, or the database is newer than this binary.
+pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    sqlx::migrate!("./migrations").run(pool).await
+}

@@ -1,0 +1,279 @@
+//! Rows from `commissions`.
+use super::{Places, column};
+use crate::rows::{
+    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, ParkedRow, ReversalRow, micros, state_name,
+};
+use crate::text::clean;
+use domain::commission::{CommissionEvent, SaleRecorded};
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+
+pub(super) async fn sales(
+    connection: &mut PgConnection,
+    rows: &BTreeMap<&str, Current<(&SaleRecorded, &str)>>,
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.values().map(|row| &row.at));
+    let sales = || rows.values().map(|row| row.value.0);
+    sqlx::query!(
+        "INSERT INTO tributary.sale_rows AS t (sale_id, program_id, source, external_id, event_id, partner_id, reason,
+            customer_id, subscription_id, currency, gross_minor, base_minor, occurred_at, partition, seq, created_at,
+            updated_at)
+         SELECT sale_id, program_id, source, external_id, event_id, partner_id, reason,
+            customer_id, subscription_id, currency, gross, base, tributary.moment(occurred), partition, seq,
+            tributary.moment(created), tributary.moment(clock)
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
+            $17::bigint[])
+            AS u (sale_id, program_id, source, external_id, event_id, partner_id, reason, customer_id, subscription_id,
+                  currency, gross, base, occurred, partition, seq, created, clock)
+         ON CONFLICT (sale_id) DO UPDATE SET partner_id = excluded.partner_id,
+            reason = excluded.reason, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
+            currency = excluded.currency, gross_minor = excluded.gross_minor, base_minor = excluded.base_minor,
+            occurred_at = excluded.occurred_at, seq = excluded.seq, updated_at = excluded.updated_at",
+        &column(rows.keys(), |id| clean(id)),
+        &column(sales(), |sale| clean(sale.program.as_str())),
+        &column(sales(), |sale| clean(sale.sale.source.as_str())),
+        &column(sales(), |sale| clean(&sale.sale.external_id)),
+        &column(rows.values(), |row| clean(row.value.1)),
+        &column(sales(), |sale| sale.partner.as_ref().map(|id| clean(id.as_str()))) as &[Option<String>],
+        &column(sales(), |sale| clean(&sale.reason)),
+        &column(sales(), |sale| sale.customer.map(|id| hex::encode(id.0))) as &[Option<String>],
+        &column(sales(), |sale| clean(&sale.subscription_id)),
+        &column(sales(), |sale| sale.currency.code().to_owned()),
+        &column(sales(), |sale| sale.gross.0),
+        &column(sales(), |sale| sale.base.0),
+        &column(sales(), |sale| micros(sale.occurred_at)),
+        &at.partition,
+        &at.seq,
+        &column(rows.values(), |row| row.created),
+        &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn customers(
+    connection: &mut PgConnection,
+    rows: &BTreeMap<(&str, String), CustomerChange>,
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.values().map(|row| &row.at));
+    sqlx::query!(
+        "INSERT INTO tributary.customer_rows AS t (program_id, customer_id, partner_id, sales, partition, first_sale_at,
+            last_sale_at)
+         SELECT program_id, customer_id, partner_id, sales, partition, tributary.moment(first), tributary.moment(clock)
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::bigint[], $7::bigint[])
+            AS u (program_id, customer_id, partner_id, sales, partition, first, clock)
+         ON CONFLICT (program_id, customer_id) DO UPDATE SET
+            partner_id = coalesce(t.partner_id, excluded.partner_id), sales = t.sales + excluded.sales,
+            last_sale_at = excluded.last_sale_at",
+        &column(rows.keys(), |key| clean(key.0)),
+        &column(rows.keys(), |key| key.1.clone()),
+        &column(rows.values(), |row| row.partner.clone()) as &[Option<String>],
+        &column(rows.values(), |row| row.sales),
+        &at.partition,
+        &column(rows.values(), |row| row.first),
+        &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn reversals(
+    connection: &mut PgConnection,
+    rows: &[ReversalRow<'_>],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.iter().map(|row| &row.at));
+    let reversals = || rows.iter().map(|row| row.reversal);
+    sqlx::query!(
+        "INSERT INTO tributary.reversal_rows (partition, seq, ordinal, recorded_at, program_id, source, sale_external_id,
+            object_id, event_id, family, state, currency, gross_minor, net_minor, result)
+         SELECT partition, seq, ordinal, tributary.moment(clock), program_id, source, sale_external_id,
+            object_id, event_id, family, state, currency, gross, net, result
+         FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[])
+            AS u (partition, seq, ordinal, clock, program_id, source, sale_external_id,
+                  object_id, event_id, family, state, currency, gross, net, result)",
+        &at.partition,
+        &at.seq,
+        &at.ordinal,
+        &at.clock,
+        &column(reversals(), |row| clean(row.program.as_str())),
+        &column(reversals(), |row| clean(row.sale.source.as_str())),
+        &column(reversals(), |row| clean(&row.sale.external_id)),
+        &column(reversals(), |row| clean(&row.object_id)),
+        &column(reversals(), |row| clean(row.event.as_str())),
+        &column(reversals(), |row| row.family.name().to_owned()),
+        &column(reversals(), |row| state_name(row.state).to_owned()),
+        &column(reversals(), |row| row.currency.code().to_owned()),
+        &column(reversals(), |row| row.gross.0),
+        &column(reversals(), |row| row.net.map(|net| net.0)) as &[Option<i64>],
+        &column(reversals(), |row| row.result.name().to_owned()),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn commissions(
+    connection: &mut PgConnection,
+    rows: &BTreeMap<&str, Current<(&CommissionEvent, FrozenTerms)>>,
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.values().map(|row| &row.at));
+    let events = || rows.values().map(|row| row.value.0);
+    let terms = || rows.values().map(|row| &row.value.1);
+    sqlx::query!(
+        "INSERT INTO tributary.commission_rows AS t (commission_id, program_id, partner_id, sale_id, source, external_id,
+            status, currency, gross_minor, reversed_minor, rule_id, rule_version, hold_until, partition, seq, created_at,
+            updated_at)
+         SELECT commission_id, program_id, partner_id, sale_id, source, external_id,
+            status, currency, gross, reversed, rule_id, rule_version, tributary.moment(hold_until), partition, seq,
+            tributary.moment(created), tributary.moment(clock)
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::bigint[], $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
+            $17::bigint[])
+            AS u (commission_id, program_id, partner_id, sale_id, source, external_id, status, currency, gross, reversed,
+                  rule_id, rule_version, hold_until, partition, seq, created, clock)
+         ON CONFLICT (commission_id) DO UPDATE SET status = excluded.status, gross_minor = excluded.gross_minor,
+            reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at",
+        &column(rows.keys(), |id| clean(id)),
+        &column(events(), |event| clean(event.program.as_str())),
+        &column(events(), |event| clean(event.partner.as_str())),
+        &column(events(), |event| clean(event.sale_id.as_str())),
+        &column(events(), |event| clean(event.sale.source.as_str())),
+        &column(events(), |event| clean(&event.sale.external_id)),
+        &column(events(), |event| event.status.name().to_owned()),
+        &column(events(), |event| event.currency.code().to_owned()),
+        &column(events(), |event| event.gross.0),
+        &column(events(), |event| event.reversed.0),
+        &column(terms(), |terms| terms.rule.clone()),
+        &column(terms(), |terms| terms.rule_version),
+        &column(terms(), |terms| terms.hold_until) as &[Option<i64>],
+        &at.partition,
+        &at.seq,
+        &column(rows.values(), |row| row.created),
+        &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn events(
+    connection: &mut PgConnection,
+    rows: &[EventRow<'_>],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.iter().map(|row| &row.at));
+    let events = || rows.iter().map(|row| row.event);
+    sqlx::query!(
+        "INSERT INTO tributary.commission_event_rows (partition, seq, ordinal, recorded_at, commission_id, program_id,
+            partner_id, sale_id, kind, status, currency, gross_minor, reversed_minor, delta_minor, postings, cause_event_id,
+            reason, actor)
+         SELECT partition, seq, ordinal, tributary.moment(clock), commission_id, program_id,
+            partner_id, sale_id, kind, status, currency, gross, reversed, delta, postings::jsonb, cause, reason, actor
+         FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::text[],
+            $17::text[], $18::text[])
+            AS u (partition, seq, ordinal, clock, commission_id, program_id, partner_id, sale_id, kind, status, currency,
+                  gross, reversed, delta, postings, cause, reason, actor)",
+        &at.partition,
+        &at.seq,
+        &at.ordinal,
+        &at.clock,
+        &column(events(), |event| clean(event.id.as_str())),
+        &column(events(), |event| clean(event.program.as_str())),
+        &column(events(), |event| clean(event.partner.as_str())),
+        &column(events(), |event| clean(event.sale_id.as_str())),
+        &column(events(), |event| event.kind.name().to_owned()),
+        &column(events(), |event| event.status.name().to_owned()),
+        &column(events(), |event| event.currency.code().to_owned()),
+        &column(events(), |event| event.gross.0),
+        &column(events(), |event| event.reversed.0),
+        &column(events(), |event| event.delta.0),
+        &column(rows, |row| row.postings.clone()),
+        &column(events(), |event| event.cause.as_ref().map(|id| clean(id.as_str()))) as &[Option<String>],
+        &column(events(), |event| clean(&event.reason)),
+        &column(events(), |event| clean(&event.actor)),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn balances(
+    connection: &mut PgConnection,
+    rows: &BTreeMap<(&str, &str, String), BalanceChange>,
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.values().map(|row| &row.at));
+    let bucket = |index: usize| column(rows.values(), |row| row.buckets[index]);
+    sqlx::query!(
+        "INSERT INTO tributary.balance_rows AS t (program_id, partner_id, currency, pending, review, available, in_flight,
+            paid_out, debt, partition, updated_at)
+         SELECT program_id, partner_id, currency, pending, review, available, in_flight,
+            paid_out, debt, partition, tributary.moment(clock)
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::int[], $11::bigint[])
+            AS u (program_id, partner_id, currency, pending, review, available, in_flight, paid_out, debt, partition, clock)
+         ON CONFLICT (program_id, partner_id, currency) DO UPDATE SET
+            pending = t.pending + excluded.pending, review = t.review + excluded.review,
+            available = t.available + excluded.available, in_flight = t.in_flight + excluded.in_flight,
+            paid_out = t.paid_out + excluded.paid_out, debt = t.debt + excluded.debt, updated_at = excluded.updated_at",
+        &column(rows.keys(), |key| clean(key.0)),
+        &column(rows.keys(), |key| clean(key.1)),
+        &column(rows.keys(), |key| key.2.clone()),
+        &bucket(0),
+        &bucket(1),
+        &bucket(2),
+        &bucket(3),
+        &bucket(4),
+        &bucket(5),
+        &at.partition,
+        &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn parked(
+    connection: &mut PgConnection,
+    rows: &[ParkedRow],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.iter().map(|row| &row.at));
+    sqlx::query!(
+        "INSERT INTO tributary.parked_rows (partition, seq, position, detail, parked_at)
+         SELECT partition, seq, position, detail, tributary.moment(clock)
+         FROM UNNEST($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
+            AS u (partition, seq, position, detail, clock)",
+        &at.partition,
+        &at.seq,
+        &at.source,
+        &column(rows, |row| row.detail.clone()),
+        &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
