@@ -162,7 +162,9 @@ impl<T> Default for List<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(Self::default()) };
+        let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
         if !raw.get().starts_with('[') {
             return Ok(Self::default());
         }
@@ -266,7 +268,9 @@ pub(crate) fn moment(path: &str, raw: Raw<'_>) -> Result<Option<Micros>, Defect>
     let bad = || Defect::new(reason::BAD_TIME, format!("{path} is not a moment in RFC 3339"));
     let text = string(path, raw)?.ok_or_else(bad)?;
     let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| bad())?;
-    i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).map(|micros| Some(Micros(micros))).map_err(|_| bad())
+    i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000))
+        .map(|micros| Some(Micros(micros)))
+        .map_err(|_| bad())
 }
 
 /// What a field is, in a word, without its content.

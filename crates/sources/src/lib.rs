@@ -5,8 +5,8 @@
 //! bytes, and must never put a value of the body into a detail: values may be personal data.
 //! Read next: [`normalize`], [`providers::paddle`], [`dialects::revshare`], [`json`] (what is refused at the door),
 //! [`signature`].
-pub mod dialects;
 mod defect;
+pub mod dialects;
 pub mod json;
 pub mod providers;
 pub mod signature;
@@ -53,7 +53,11 @@ pub fn normalize(request: &SourceRequest<'_>) -> Draft {
 }
 
 /// A draft under the delivery key, or under a hash of the body where there is none.
-fn draft(request: &SourceRequest<'_>, delivery_key: Option<String>, reading: Result<Reading, Defect>) -> Draft {
+fn draft(
+    request: &SourceRequest<'_>,
+    delivery_key: Option<String>,
+    reading: Result<Reading, Defect>,
+) -> Draft {
     let delivery_key =
         delivery_key.unwrap_or_else(|| format!("sha256:{}", hex::encode(Hash::of(request.body).0)));
     Draft {

@@ -137,11 +137,9 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             name: partner.name,
             active: partner.active,
         }),
-        Object::Code(code) => ConfigObject::Code(Code {
-            code: code.code,
-            partner: code.partner_id.into(),
-            active: code.active,
-        }),
+        Object::Code(code) => {
+            ConfigObject::Code(Code { code: code.code, partner: code.partner_id.into(), active: code.active })
+        }
         Object::Coupon(coupon) => ConfigObject::Coupon(Coupon {
             coupon: coupon.coupon,
             partner: coupon.partner_id.into(),

@@ -243,9 +243,7 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
             v1::Recurrence::First => Recurrence::First,
             v1::Recurrence::Renewal => Recurrence::Renewal,
         },
-        referral: sale
-            .referral
-            .map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
+        referral: sale.referral.map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
         coupon,
     })
 }

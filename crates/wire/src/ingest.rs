@@ -121,10 +121,7 @@ fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
     let trace = if request.trace_id.is_empty() {
         None
     } else {
-        Some((
-            fixed(MESSAGE, "trace id", &request.trace_id)?,
-            fixed(MESSAGE, "span id", &request.span_id)?,
-        ))
+        Some((fixed(MESSAGE, "trace id", &request.trace_id)?, fixed(MESSAGE, "span id", &request.span_id)?))
     };
     Ok(RawRequest {
         program: request.program_id.into(),

@@ -14,12 +14,14 @@ use wire::envelope::{Envelope, Kind};
 use wire::{UnknownDetail, v1};
 
 fn golden(name: &str, bytes: &[u8]) -> Bytes {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(format!("{name}.hex"));
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(format!("{name}.hex"));
     if !path.exists() && std::env::var_os("TRIBUTARY_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, to_hex(bytes)).unwrap();
     }
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{name} has no golden bytes ({error}): set TRIBUTARY_WRITE_GOLDEN=1 once"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{name} has no golden bytes ({error}): set TRIBUTARY_WRITE_GOLDEN=1 once")
+    });
     assert_eq!(to_hex(bytes), text, "{name} no longer encodes to its golden bytes");
     from_hex(&text)
 }
@@ -74,7 +76,12 @@ fn every_event_kind_keeps_its_bytes() {
     }
     for (name, sample) in samples::attributed() {
         let bytes = wire::attributed::encode(&sample);
-        check::<_, v1::AttributedEvent>(&format!("attributed_{name}"), &sample, &bytes, wire::attributed::decode);
+        check::<_, v1::AttributedEvent>(
+            &format!("attributed_{name}"),
+            &sample,
+            &bytes,
+            wire::attributed::decode,
+        );
     }
     for (name, sample) in samples::commissions() {
         let bytes = wire::commissions::encode(&sample);
@@ -175,11 +182,8 @@ fn a_readable_identifier_is_never_written() {
 #[test]
 fn the_facts_event_inside_an_attributed_event_is_not_touched() {
     // Bytes of a newer writer: a verdict with a field that this version does not know.
-    let mut verdict = v1::Verdict {
-        kind: v1::VerdictKind::Applied.into(),
-        ..v1::Verdict::default()
-    }
-    .encode_to_vec();
+    let mut verdict =
+        v1::Verdict { kind: v1::VerdictKind::Applied.into(), ..v1::Verdict::default() }.encode_to_vec();
     verdict.extend_from_slice(&[0xa0, 0x06, 0x01]);
     let mut bytes = vec![0x0a, verdict.len() as u8];
     bytes.extend_from_slice(&verdict);

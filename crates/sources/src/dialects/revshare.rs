@@ -263,9 +263,7 @@ pub fn respond(outcome: &Outcome<'_>) -> (u16, Value) {
         }
         Outcome::UnknownCode => refused(404, "Affiliate not found"),
         Outcome::Conflict => refused(409, "Transaction already recorded with different data"),
-        Outcome::Invalid { fields } => {
-            (400, json!({ "error": "Missing required fields", "fields": fields }))
-        }
+        Outcome::Invalid { fields } => (400, json!({ "error": "Missing required fields", "fields": fields })),
         Outcome::BadKey => refused(401, "Invalid API key"),
         Outcome::Forbidden => refused(403, "Program not accessible"),
         Outcome::UnknownProgram => refused(404, "Program not found"),

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// Names of a referral code, in the order in which they are tried.
-const REFERRAL_KEYS: [&str; 6] = ["tributary_ref", "ref_code", "affonso_referral", "affihub_ref", "ref", "via"];
+const REFERRAL_KEYS: [&str; 6] =
+    ["tributary_ref", "ref_code", "affonso_referral", "affihub_ref", "ref", "via"];
 /// Names of the merchant's own key of a customer, in the order in which they are tried.
 const CUSTOMER_KEYS: [&str; 3] = ["customer_key", "tributary_customer", "partnerstack_customer_key"];
 

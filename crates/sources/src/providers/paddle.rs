@@ -267,8 +267,7 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
 fn sale_amounts(path: &str, totals: &Totals<'_>) -> Result<(Option<Minor>, Option<Minor>), Defect> {
     let gross = optional_digits_amount(&format!("{path}.total"), totals.total)?;
     let subtotal = optional_digits_amount(&format!("{path}.subtotal"), totals.subtotal)?;
-    let discount =
-        optional_digits_amount(&format!("{path}.discount"), totals.discount)?.unwrap_or_default();
+    let discount = optional_digits_amount(&format!("{path}.discount"), totals.discount)?.unwrap_or_default();
     let Some(subtotal) = subtotal else { return Ok((gross, None)) };
     match subtotal.minus(discount) {
         Ok(net) if net >= Minor::ZERO => Ok((gross, Some(net))),
@@ -278,7 +277,11 @@ fn sale_amounts(path: &str, totals: &Totals<'_>) -> Result<(Option<Minor>, Optio
 
 /// The currency of `totals`, which must be the object's own where both are written.
 fn agreed_currency(path: &str, totals: &Totals<'_>, own: Raw<'_>) -> Result<Currency, Defect> {
-    let written = if totals.currency_code.is_some() { (path, totals.currency_code) } else { ("data.currency_code", own) };
+    let written = if totals.currency_code.is_some() {
+        (path, totals.currency_code)
+    } else {
+        ("data.currency_code", own)
+    };
     let found = currency(written.0, written.1)?;
     if own.is_some() && currency("data.currency_code", own)? != found {
         return Err(Defect::new(reason::CONTRADICTORY, format!("data.currency_code and {path} differ")));
@@ -335,7 +338,11 @@ fn paid_at(data: &Transaction<'_>) -> Result<Option<Micros>, Defect> {
 }
 
 /// The provider's customer, and the merchant's own key of it.
-fn identifiers(path: &str, customer_id: Raw<'_>, custom_data: &Object<Metadata<'_>>) -> Result<Vec<Identifier>, Defect> {
+fn identifiers(
+    path: &str,
+    customer_id: Raw<'_>,
+    custom_data: &Object<Metadata<'_>>,
+) -> Result<Vec<Identifier>, Defect> {
     let mut found = Vec::with_capacity(2);
     let customer = optional_id(path, customer_id)?;
     if !customer.is_empty() {
@@ -415,9 +422,9 @@ fn reversal_lines(items: &List<AdjustmentItem<'_>>) -> Result<Vec<ReversalLine>,
             continue;
         }
         let sum = nets.entry(line_id).or_default();
-        *sum = sum
-            .plus(net)
-            .map_err(|_| Defect::new(reason::BAD_AMOUNT, format!("{subtotal}: the items sum to no amount")))?;
+        *sum = sum.plus(net).map_err(|_| {
+            Defect::new(reason::BAD_AMOUNT, format!("{subtotal}: the items sum to no amount"))
+        })?;
     }
     Ok(nets.into_iter().map(|(line_id, net)| ReversalLine { line_id, net }).collect())
 }

@@ -2,8 +2,8 @@
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
 use domain::commission::{
-    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
-    Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
+    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus,
+    CommissionsEvent, Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
 };
 use domain::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Rule,
@@ -79,7 +79,11 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         ("program", config(ConfigObject::Program(program))),
         (
             "partner",
-            config(ConfigObject::Partner(Partner { partner: "ptn_john".into(), name: "John".into(), active: true })),
+            config(ConfigObject::Partner(Partner {
+                partner: "ptn_john".into(),
+                name: "John".into(),
+                active: true,
+            })),
         ),
         ("code", config(ConfigObject::Code(code.clone()))),
         ("code_removed", ConfigFact { removed: true, ..config(ConfigObject::Code(code)) }),
@@ -164,11 +168,13 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         family: ReversalFamily::ChargebackReverse,
         state: ReversalState::Dead,
     };
-    let definition =
-        FactBody::CouponDefinition { provider_ref: "dsc_1".into(), code: "SAVE10".into() };
+    let definition = FactBody::CouponDefinition { provider_ref: "dsc_1".into(), code: "SAVE10".into() };
     vec![
         ("verdict", FactsEvent::Verdict(verdict)),
-        ("sale_provider_coupon", FactsEvent::Fact(fact("completed", sale(CouponRef::ProviderRef("dsc_1".into()))))),
+        (
+            "sale_provider_coupon",
+            FactsEvent::Fact(fact("completed", sale(CouponRef::ProviderRef("dsc_1".into())))),
+        ),
         ("sale_coupon_code", FactsEvent::Fact(fact("completed", sale(CouponRef::Code(String::new()))))),
         ("reversal", FactsEvent::Fact(fact("reversed", FactBody::Reversal(reversal)))),
         ("customer_link", FactsEvent::Fact(fact("", FactBody::CustomerLink))),
