@@ -2,6 +2,7 @@
 use async_trait::async_trait;
 use domain::ids::SubjectId;
 use std::fmt::Debug;
+use zeroize::Zeroize;
 
 /// A person's key and its name.
 #[derive(Clone, PartialEq, Eq)]
@@ -10,6 +11,12 @@ pub struct SubjectKey {
     pub key_id: [u8; 16],
     /// AES-256-SIV key.
     pub key: [u8; 64],
+}
+
+impl Drop for SubjectKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
 }
 
 impl Debug for SubjectKey {

@@ -13,6 +13,7 @@ pub mod follow;
 pub mod judge;
 pub mod kafka;
 pub mod keys;
+pub mod keys_file;
 pub mod log;
 pub mod owner;
 pub mod seal;

@@ -98,6 +98,6 @@ fn an_overlay_is_a_table_in_memory_whatever_is_committed_when() {
     assert_eq!(overlay.range(&[], &[0xff; 4], 10_000), model.range(&[], &[0xff; 4], 10_000));
     assert_eq!(
         overlay.bytes(),
-        overlay.changes().iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len)).sum()
+        overlay.changes().iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len)).sum::<usize>()
     );
 }
