@@ -1,0 +1,56 @@
+//! What the gateway asks of `sources`: signatures, well-formed JSON, and the Revshare dialect's words.
+use crate::refusal::Refusal;
+use axum::http::HeaderMap;
+use domain::time::Micros;
+use sources::json;
+use sources::signature::{self, SignatureError};
+
+const PADDLE_SIGNATURE: &str = "paddle-signature";
+
+/// The providers whose signatures this gateway can check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    Paddle,
+}
+
+impl Provider {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        (name == Self::Paddle.name()).then_some(Self::Paddle)
+    }
+
+    /// The name in URLs, endpoints and `ingest` records.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Paddle => "paddle",
+        }
+    }
+}
+
+/// Checks the signature over exactly these bytes against every secret, in constant time for their number.
+/// A `tolerance_seconds` of 0 is the provider's default.
+pub(crate) fn verify(
+    provider: Provider,
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[impl AsRef<[u8]>],
+    tolerance_seconds: u32,
+    now: Micros,
+) -> Result<(), Refusal> {
+    let result = match provider {
+        Provider::Paddle => {
+            let header = headers.get(PADDLE_SIGNATURE).map(|value| value.to_str().unwrap_or("?"));
+            signature::verify_paddle(header, body, secrets, tolerance_seconds, now)
+        }
+    };
+    result.map_err(|error| match error {
+        SignatureError::Missing => Refusal::SignatureMissing,
+        SignatureError::Malformed => Refusal::SignatureMalformed,
+        SignatureError::Stale => Refusal::SignatureStale,
+        SignatureError::Mismatch => Refusal::SignatureMismatch,
+    })
+}
+
+/// Refuses what is not one JSON object of bearable depth. Nothing else is looked at.
+pub(crate) fn precheck(body: &[u8]) -> Result<(), Refusal> {
+    json::precheck(body, json::MAX_DEPTH).map_err(|error| Refusal::Malformed(error.to_string()))
+}

@@ -1,0 +1,6 @@
+//! The gateway over real sockets and a log in memory that can be told to stall.
+#![allow(clippy::unwrap_used)]
+mod answers;
+mod bad_input;
+mod fake_log;
+mod harness;
