@@ -95,18 +95,20 @@ impl<'view> Book<'view> {
         }
     }
 
-    /// Keeps the highest-ranked state of an object. The same state again is the record of what became of a parked one.
-    pub(super) fn reversed(&mut self, recorded: &ReversalRecorded) {
+    /// Keeps the highest-ranked state of an object; whether the state is new to the row. The same state again is the record
+    /// of what became of a parked one.
+    pub(super) fn reversed(&mut self, recorded: &ReversalRecorded) -> bool {
         let row = self.sale(&recorded.program, &recorded.sale);
         let known = row
             .reversals
             .iter_mut()
             .find(|known| known.family == recorded.family && known.object_id == recorded.object_id);
         match known {
-            Some(known) if known.state >= recorded.state => {}
+            Some(known) if known.state >= recorded.state => return known.state != recorded.state,
             Some(known) => *known = reversal_row(recorded),
             None => row.reversals.push(reversal_row(recorded)),
         }
+        true
     }
 
     pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Due {
@@ -155,7 +157,9 @@ impl<'view> Book<'view> {
         match event {
             CommissionsEvent::Config(fact) => self.config(fact),
             CommissionsEvent::Sale(recorded) => self.recorded(recorded),
-            CommissionsEvent::Reversal(recorded) => self.reversed(recorded),
+            CommissionsEvent::Reversal(recorded) => {
+                self.reversed(recorded);
+            }
             CommissionsEvent::Commission(event) => {
                 self.changed(event, clock);
             }

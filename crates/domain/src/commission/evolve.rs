@@ -30,11 +30,14 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
             CommissionsEvent::Config(fact) => book.config(fact),
             CommissionsEvent::Sale(recorded) => {
                 book.recorded(recorded);
-                indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+                if !recorded.late {
+                    indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+                }
             }
             CommissionsEvent::Reversal(recorded) => {
-                book.reversed(recorded);
-                indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+                if book.reversed(recorded) {
+                    indexes.points_at(&recorded.event, &recorded.program, &recorded.sale);
+                }
             }
             CommissionsEvent::Commission(event) => {
                 let due = book.changed(event, clock);
@@ -55,8 +58,9 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
 }
 
 impl<'event> Indexes<'event> {
+    /// For events that are here for the first time. A late decision and a parked reversal name theirs again: what was
+    /// answered stands.
     fn points_at(&mut self, event: &'event EventId, program: &ProgramId, sale: &SaleKey) {
-        // A late decision or a parked reversal names its event again: what was answered stands.
         self.answers.entry(event).or_insert_with(|| AnswerRow::Sale(program.clone(), sale.clone()));
     }
 
@@ -80,10 +84,7 @@ impl<'event> Indexes<'event> {
             }
         }
         for (event, answer) in &self.answers {
-            let key = answer_key(event);
-            if matches!(answer, AnswerRow::Given(_)) || tables.get(key.bytes()).is_none() {
-                put_row(tables, key.bytes(), answer);
-            }
+            put_row(tables, answer_key(event).bytes(), answer);
         }
     }
 }

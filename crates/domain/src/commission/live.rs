@@ -214,3 +214,81 @@ fn at_most(parts: BTreeMap<&str, i128>, whole: i128) -> BTreeMap<&str, i128> {
 fn positive(amount: Minor) -> i128 {
     i128::from(amount.0.max(0))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::money::{Currency, RatePpm};
+    use crate::time::Micros;
+
+    fn sold(lines: &[(&str, i64)]) -> SaleRecorded {
+        let slice = |(line, base): &(&str, i64)| Slice {
+            line_id: (*line).to_owned(),
+            base: Minor(*base),
+            rate: RatePpm::default(),
+        };
+        let base = Minor(lines.iter().map(|(_, base)| base).sum());
+        SaleRecorded {
+            id: "sal".into(),
+            program: "prog".into(),
+            sale: crate::attribution::SaleKey { source: "paddle".into(), external_id: "txn".to_owned() },
+            event: "evt".into(),
+            currency: Currency::parse("USD").unwrap(),
+            gross: Minor(base.0.saturating_mul(2)),
+            base,
+            base_is_net: true,
+            slices: lines.iter().map(slice).collect(),
+            partner: None,
+            reason: String::new(),
+            customer: None,
+            subscription_id: String::new(),
+            occurred_at: Micros(0),
+            recorded_at: Micros(0),
+            late: false,
+        }
+    }
+
+    fn object(family: ReversalFamily, id: &str, net: i64, lines: &[(&str, i64)]) -> ReversalRow {
+        ReversalRow {
+            family,
+            object_id: id.to_owned(),
+            event: "evt".into(),
+            state: ReversalState::Live,
+            currency: Currency::parse("USD").unwrap(),
+            gross: Minor(net),
+            net: Some(Minor(net)),
+            lines: lines.iter().map(|(line, net)| ((*line).to_owned(), Minor(*net))).collect(),
+        }
+    }
+
+    fn left(sale: &SaleRecorded, set: &[ReversalRow]) -> Vec<i64> {
+        let left = LiveSet::of(sale, set).remaining(sale, &sale.slices, Rounding::HalfEven).unwrap();
+        left.into_iter().map(|base| base.0).collect()
+    }
+
+    #[test]
+    fn named_lines_lose_first_and_what_is_over_is_shared_by_what_they_leave() {
+        use ReversalFamily::{Chargeback, ChargebackReverse, Refund};
+        let sale = sold(&[("a", 100), ("b", 100), ("c", 100)]);
+        let of = |set: &[ReversalRow]| left(&sale, set);
+        assert_eq!(of(&[object(Refund, "1", 40, &[("b", 40)])]), [100, 60, 100]);
+        assert_eq!(of(&[object(Refund, "1", 40, &[])]), [86, 87, 87]);
+        // Past its line, of a line that nobody sold, and unnamed: all the same rest.
+        for set in [
+            vec![object(Refund, "1", 120, &[("b", 120)])],
+            vec![object(Refund, "1", 120, &[("b", 100), ("x", 20)])],
+            vec![object(Refund, "1", 20, &[]), object(Refund, "2", 100, &[("b", 100)])],
+        ] {
+            assert_eq!(of(&set), [90, 0, 90]);
+        }
+        // An object names no more than it took.
+        assert_eq!(of(&[object(Refund, "1", 10, &[("a", 30), ("c", 10)])]), [92, 100, 98]);
+        // A dispute that was won gives its own line back.
+        let lost = [object(Chargeback, "1", 50, &[("a", 50)]), object(Chargeback, "2", 30, &[("b", 30)])];
+        assert_eq!(of(&lost), [50, 70, 100]);
+        let [first, second] = lost;
+        assert_eq!(of(&[first, second, object(ChargebackReverse, "3", 50, &[("a", 50)])]), [100, 70, 100]);
+        assert_eq!(of(&[object(Refund, "1", 400, &[("a", 400)])]), [0, 0, 0]);
+    }
+}

@@ -1,0 +1,360 @@
+//! A partition in memory: frames go in, every invariant is checked after every step.
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, TouchClass};
+use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
+use tributary_domain::commission::{
+    Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus, CommissionsEvent,
+    Posting, SaleRecorded, decide, evolve,
+};
+use tributary_domain::config::{ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
+use tributary_domain::facts::{
+    Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine,
+};
+use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
+use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
+use tributary_domain::normalization::{FactsEvent, ReplyAddress, Verdict, VerdictKind};
+use tributary_domain::tables::MemoryTables;
+use tributary_domain::time::Micros;
+
+pub const PROGRAM: &str = "prog_test";
+pub const SOURCE: &str = "paddle";
+
+pub fn currency(code: &str) -> Currency {
+    Currency::parse(code).unwrap()
+}
+
+/// A sale as a test writes it.
+#[derive(Debug, Clone)]
+pub struct SaleSpec {
+    pub id: String,
+    pub partner: Option<String>,
+    pub currency: &'static str,
+    pub gross: i64,
+    pub net: Option<i64>,
+    pub lines: Vec<(&'static str, i64)>,
+}
+
+/// A refund or chargeback as a test writes it.
+#[derive(Debug, Clone)]
+pub struct ReversalSpec {
+    pub sale: String,
+    pub id: String,
+    pub family: ReversalFamily,
+    pub state: ReversalState,
+    pub currency: &'static str,
+    pub gross: i64,
+    pub net: Option<i64>,
+    pub lines: Vec<(&'static str, i64)>,
+}
+
+pub fn sale(id: &str, gross: i64) -> SaleSpec {
+    let partner = Some("partner_john".to_owned());
+    SaleSpec { id: id.to_owned(), partner, currency: "USD", gross, net: None, lines: vec![] }
+}
+
+pub fn refund(sale: &str, id: &str, gross: i64) -> ReversalSpec {
+    ReversalSpec {
+        sale: sale.to_owned(),
+        id: id.to_owned(),
+        family: ReversalFamily::Refund,
+        state: ReversalState::Live,
+        currency: "USD",
+        gross,
+        net: None,
+        lines: vec![],
+    }
+}
+
+/// The program's settings of a test.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub profile: Profile,
+    pub rounding: Rounding,
+    pub hold_days: u32,
+    pub manual: bool,
+    pub rate: i64,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { profile: Profile::Native, rounding: Rounding::HalfEven, hold_days: 0, manual: false, rate: 300_000 }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct World {
+    pub tables: MemoryTables,
+    pub clock: Micros,
+    pub ledger: Ledger,
+    /// Each frame as it was folded.
+    pub log: Vec<(Micros, Vec<CommissionsEvent>)>,
+    /// Current conversion records.
+    pub sales: BTreeMap<String, SaleRecorded>,
+    hold_until: BTreeMap<CommissionId, Micros>,
+    deliveries: u64,
+}
+
+impl World {
+    pub fn new(setting: Setting) -> Self {
+        let mut world = Self { clock: Micros(1_000_000_000), ..Self::default() };
+        world.config(ConfigObject::Program(Program {
+            account: "acct".into(),
+            name: "Test".to_owned(),
+            mode: Mode::Test,
+            profile: setting.profile,
+            currency: currency("USD"),
+            rounding: setting.rounding,
+            click_window_days: 30,
+            hold_days: setting.hold_days,
+            manual_approval: setting.manual,
+        }));
+        world.rate(1, setting.rate);
+        world
+    }
+
+    pub fn rate(&mut self, version: u32, ppm: i64) {
+        self.config(ConfigObject::Rule(Rule { rule: "rule_default".into(), version, rate: RatePpm(ppm) }));
+    }
+
+    pub fn partner(&mut self, partner: &str, active: bool) {
+        self.config(ConfigObject::Partner(Partner { partner: partner.into(), name: String::new(), active }));
+    }
+
+    fn config(&mut self, object: ConfigObject) {
+        let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed: false };
+        self.frame(vec![passed(FactsEvent::Config(fact), None)]);
+    }
+
+    pub fn sale(&mut self, spec: &SaleSpec) -> Vec<CommissionsEvent> {
+        let events = self.sale_events(spec, None);
+        self.frame(events)
+    }
+
+    /// The frame of a sale, its verdict first.
+    pub fn sale_events(&mut self, spec: &SaleSpec, reply_to: Option<ReplyAddress>) -> Vec<AttributedEvent> {
+        let body = FactBody::Sale(Sale {
+            external_id: spec.id.clone(),
+            currency: currency(spec.currency),
+            gross: Minor(spec.gross),
+            net: spec.net.map(Minor),
+            lines: spec
+                .lines
+                .iter()
+                .map(|(line, net)| SaleLine { line_id: (*line).to_owned(), net: Minor(*net), ..SaleLine::default() })
+                .collect(),
+            subscription_id: String::new(),
+            recurrence: Recurrence::Unknown,
+            referral: None,
+            coupon: None,
+        });
+        let fact = self.fact(&spec.id, "completed", body);
+        let decision = decision(&spec.id, spec.partner.as_deref());
+        let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
+        vec![
+            passed(FactsEvent::Verdict(verdict), None),
+            passed(FactsEvent::Fact(fact), Some(decision)),
+        ]
+    }
+
+    pub fn reversal(&mut self, spec: &ReversalSpec) -> Vec<CommissionsEvent> {
+        let body = FactBody::Reversal(Reversal {
+            sale_external_id: spec.sale.clone(),
+            currency: currency(spec.currency),
+            gross: Minor(spec.gross),
+            net: spec.net.map(Minor),
+            lines: spec
+                .lines
+                .iter()
+                .map(|(line, net)| ReversalLine { line_id: (*line).to_owned(), net: Minor(*net) })
+                .collect(),
+            family: spec.family,
+            state: spec.state,
+        });
+        let fact = self.fact(&spec.id, &format!("{:?}", spec.state), body);
+        let verdict = verdict(VerdictKind::Applied, &fact.event, None);
+        self.frame(vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)])
+    }
+
+    pub fn late(&mut self, sale: &str, partner: &str) -> Vec<CommissionsEvent> {
+        let decision = decision(sale, Some(partner));
+        self.frame(vec![AttributedEvent::Late { decision, cause: "evt_link".into() }])
+    }
+
+    pub fn tick(&mut self) -> Vec<CommissionsEvent> {
+        self.frame(vec![passed(FactsEvent::Tick, None)])
+    }
+
+    fn fact(&mut self, object_id: &str, state: &str, body: FactBody) -> Fact {
+        self.deliveries += 1;
+        let delivery = format!("delivery_{}", self.deliveries);
+        Fact {
+            program: PROGRAM.into(),
+            event: EventId::derive(&PROGRAM.into(), &SOURCE.into(), &delivery),
+            source: SOURCE.into(),
+            object_id: object_id.to_owned(),
+            state: state.to_owned(),
+            hash: Hash::ZERO,
+            // By the source: some time before the log saw it.
+            occurred_at: Micros(self.clock.0 - 5_000_000),
+            identifiers: vec![],
+            body,
+        }
+    }
+
+    /// Decides and folds one input frame, step by step.
+    pub fn frame(&mut self, input: Vec<AttributedEvent>) -> Vec<CommissionsEvent> {
+        let mut all = Vec::new();
+        for step in 0.. {
+            assert!(step < 100, "a tick that never ends");
+            let input = CommissionInput { clock: self.clock, events: &input };
+            let (events, more) = decide(&self.tables, &input, step);
+            assert_eq!((&events, more), (&decide(&self.tables, &input, step).0, more), "decide is not a function");
+            self.fold(&events);
+            all.extend(events);
+            if !more {
+                return all;
+            }
+        }
+        unreachable!()
+    }
+
+    /// Folds events as they are: what later parts of the ledger (payouts) will write.
+    pub fn fold(&mut self, events: &[CommissionsEvent]) {
+        evolve(&mut self.tables, self.clock, events);
+        self.log.push((self.clock, events.to_vec()));
+        for event in events {
+            match event {
+                CommissionsEvent::Sale(recorded) => {
+                    self.sales.insert(recorded.sale.external_id.clone(), recorded.clone());
+                }
+                CommissionsEvent::Commission(event) => self.check(event),
+                _ => {}
+            }
+        }
+        assert_eq!(self.ledger.problems(), vec![], "after {events:#?}");
+    }
+
+    fn check(&mut self, event: &CommissionEvent) {
+        assert!(is_balanced(&event.postings), "{event:#?}");
+        assert!(event.postings.iter().all(|posting| posting.currency == event.currency && posting.amount.0 != 0));
+        assert!((0..=event.gross.0).contains(&event.reversed.0), "{event:#?}");
+        let net_before = self.ledger.commission(&event.id).map_or(0, |line| line.net_minor.0);
+        assert_eq!(event.delta.0, event.gross.0 - event.reversed.0 - net_before, "{event:#?}");
+        match event.kind {
+            CommissionEventKind::Created => {
+                assert!(event.gross.0 > 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
+                assert!(matches!(event.status, CommissionStatus::Pending | CommissionStatus::Review));
+                self.hold_until.insert(event.id.clone(), event.terms.as_ref().unwrap().hold_until);
+            }
+            CommissionEventKind::Approved if event.status == CommissionStatus::Approved => {
+                assert!(event.cause.is_none() && self.clock >= self.hold_until[&event.id], "{event:#?}");
+                assert_eq!(self.ledger.commission(&event.id).unwrap().status, CommissionStatus::Pending);
+            }
+            _ => {}
+        }
+        self.ledger.apply(self.clock, event).unwrap();
+    }
+
+    /// Pays what is available of an approved commission. Payouts come later; their postings are in the contract.
+    pub fn pay(&mut self, sale: &str) -> bool {
+        let Some(line) = self.commission(sale) else { return false };
+        let sheet = self.sheet(&line.partner_id.0);
+        let amount = line.net_minor.min(sheet.available);
+        if line.status != CommissionStatus::Approved || amount == Minor::ZERO || sheet.debt != Minor::ZERO {
+            return false;
+        }
+        let leg = |account, amount| Posting { account, currency: line.currency, amount: Minor(amount) };
+        self.fold(&[CommissionsEvent::Commission(CommissionEvent {
+            id: line.commission_id.clone(),
+            program: line.program_id.clone(),
+            partner: line.partner_id.clone(),
+            sale_id: line.sale_id.clone(),
+            sale: SaleKey { source: line.source.clone(), external_id: line.external_id.clone() },
+            kind: CommissionEventKind::Approved,
+            status: CommissionStatus::Paid,
+            currency: line.currency,
+            gross: line.gross_minor,
+            reversed: line.reversed_minor,
+            delta: Minor::ZERO,
+            postings: vec![leg(Account::Available, -amount.0), leg(Account::PaidOut, amount.0)],
+            cause: None,
+            reason: String::new(),
+            actor: "test".to_owned(),
+            terms: None,
+        })]);
+        true
+    }
+
+    pub fn commission(&self, sale: &str) -> Option<CommissionLine> {
+        self.ledger.commissions().find(|line| line.external_id == sale).cloned()
+    }
+
+    /// (R, N, status) of the commission of a sale.
+    pub fn numbers(&self, sale: &str) -> (i64, i64, &'static str) {
+        let line = self.commission(sale).unwrap();
+        (line.reversed_minor.0, line.net_minor.0, line.status.name())
+    }
+
+    pub fn sheet(&self, partner: &str) -> BalanceSheet {
+        self.ledger.balances.sheet(&PROGRAM.into(), &partner.into(), currency("USD"))
+    }
+
+    /// State is a function of the log's prefix: folding it again gives the same rows.
+    pub fn assert_rebuild_is_identical(&self) {
+        let mut again = MemoryTables::default();
+        self.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
+        assert_eq!(again, self.tables);
+    }
+}
+
+pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent {
+    AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
+}
+
+pub fn verdict(kind: VerdictKind, event: &EventId, reply_to: Option<ReplyAddress>) -> Verdict {
+    Verdict {
+        program: PROGRAM.into(),
+        event: event.clone(),
+        source: SOURCE.into(),
+        delivery_key: String::new(),
+        kind,
+        reason: String::new(),
+        detail: String::new(),
+        received_at: Micros(0),
+        reply_to,
+        retry_of: None,
+        reserves_key: true,
+    }
+}
+
+fn decision(sale: &str, partner: Option<&str>) -> Decision {
+    Decision {
+        program: ProgramId::from(PROGRAM),
+        sale: SaleKey { source: SOURCE.into(), external_id: sale.to_owned() },
+        outcome: match partner {
+            Some(partner) => Ok((PartnerId::from(partner), TouchClass::Code)),
+            None => Err("no_touch".to_owned()),
+        },
+        customer: None,
+        touches: vec![],
+        binds: false,
+    }
+}
+
+/// What happened to commissions, in short: (what, change of N).
+pub fn kinds(events: &[CommissionsEvent]) -> Vec<(&'static str, i64)> {
+    let short = |event: &CommissionsEvent| match event {
+        CommissionsEvent::Commission(event) => Some((event.kind.name(), event.delta.0)),
+        _ => None,
+    };
+    events.iter().filter_map(short).collect()
+}
+
+pub fn answer(events: &[CommissionsEvent]) -> AnswerRecorded {
+    let answers = |event: &CommissionsEvent| match event {
+        CommissionsEvent::Answer(answer) => Some(answer.clone()),
+        _ => None,
+    };
+    events.iter().find_map(answers).unwrap()
+}

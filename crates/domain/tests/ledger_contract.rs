@@ -1,0 +1,12 @@
+//! The ledger's contract (`docs/reference/ledger.md`), tested through `decide` and `evolve` only: its vectors, and its
+//! invariants under random histories against a naive model that shares no code with the ledger.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "ledger/harness.rs"]
+mod harness;
+#[path = "ledger/model.rs"]
+mod model;
+#[path = "ledger/properties.rs"]
+mod properties;
+#[path = "ledger/vectors.rs"]
+mod vectors;
