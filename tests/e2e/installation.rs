@@ -3,7 +3,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use stream::embedded::{EmbeddedLog, open_read_only};
+use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::log::{Log, Topic};
 use testkit::process::Setup;
 use tokio::time::Instant;
 
@@ -142,4 +146,35 @@ pub(crate) async fn missing_verdicts(database: &sqlx::PgPool, keys: &[String]) -
     .bind(keys)
     .fetch_all(database)
     .await?)
+}
+
+impl Installation {
+    /// The log, while no process of this installation runs.
+    pub(crate) async fn open_log(&self) -> Result<Arc<dyn Log>> {
+        Ok(match &self.setup.kafka {
+            None => open_read_only(&self.setup.data_dir.join("log")).await?,
+            Some((brokers, prefix)) => {
+                let mut options = KafkaOptions::new(brokers);
+                options.topic_prefix.clone_from(prefix);
+                KafkaLog::connect(options).await?
+            }
+        })
+    }
+
+    /// Empties every topic but `ingest`, and the local state that was folded from them; the key store stays.
+    pub(crate) async fn empty_chain(&self) -> Result<()> {
+        match &self.setup.kafka {
+            None => EmbeddedLog::drop_chain_topics(&self.setup.data_dir.join("log"))?,
+            Some((brokers, prefix)) => {
+                let topics: Vec<String> = Topic::ALL
+                    .into_iter()
+                    .filter(|topic| *topic != Topic::Ingest)
+                    .map(|topic| format!("{prefix}{}", topic.name()))
+                    .collect();
+                testkit::topics::delete(brokers, &topics).await?;
+            }
+        }
+        std::fs::remove_dir_all(self.setup.data_dir.join("state"))?;
+        Ok(())
+    }
 }

@@ -9,3 +9,4 @@ pub mod load;
 pub mod model;
 pub mod process;
 pub mod requests;
+pub mod topics;
