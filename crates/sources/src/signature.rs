@@ -68,14 +68,12 @@ pub fn sign_paddle(secret: &[u8], unix_seconds: i64, body: &[u8]) -> String {
 
 /// The timestamp as it was written, and each `h1` that is 32 bytes of lower-case hex.
 fn parse_paddle(header: &str) -> Result<(&str, Vec<[u8; 32]>), SignatureError> {
-    let mut timestamp = None;
+    let (mut timestamp, mut repeated) = (None, false);
     let mut signatures = Vec::new();
     for part in header.split(';') {
         match part.trim().split_once('=') {
             Some(("ts", value)) => {
-                if timestamp.replace(value).is_some() {
-                    return Err(SignatureError::Malformed);
-                }
+                repeated |= timestamp.replace(value).is_some();
             }
             Some(("h1", value)) if signatures.len() < MAX_SIGNATURES => signatures.extend(lower_hex(value)),
             _ => {}
@@ -83,7 +81,7 @@ fn parse_paddle(header: &str) -> Result<(&str, Vec<[u8; 32]>), SignatureError> {
     }
     let timestamp = timestamp.ok_or(SignatureError::Malformed)?;
     let plain = (1..=18).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
-    if !plain || signatures.is_empty() {
+    if repeated || !plain || signatures.is_empty() {
         return Err(SignatureError::Malformed);
     }
     Ok((timestamp, signatures))
