@@ -45,6 +45,8 @@ Without --database-url a private Postgres is started from the installed server b
     Commission(Stage),
     /// Run the projector alone, on Kafka: commission events become rows in Postgres
     Projector(Stage),
+    /// Create the topics in Kafka where they are missing, and check the settings that promises rest on
+    Topics(Read),
     /// Create or update the tables and views in Postgres
     Migrate(Read),
     /// Check the configuration, print what is in force, change nothing

@@ -1,2 +1,55 @@
-//! tributary
-fn main(){}
+//! The binary: subcommands and wiring, nothing else.
+//!
+//! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
+//! answers `balances`, `verify` and `events find`. What they start is in the crates below.
+mod cli;
+mod database;
+mod demo;
+mod parts;
+mod report;
+mod sample;
+mod services_task;
+mod settle;
+mod stage;
+mod up;
+
+use clap::Parser as _;
+use cli::{Cli, Command, Events};
+use nix::sys::stat::{Mode, umask};
+use std::process::ExitCode;
+
+/// `verify` and other commands that could not do their work.
+const COULD_NOT_RUN: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Whatever we write is ours alone.
+    umask(Mode::from_bits_truncate(0o077));
+    let cli = Cli::parse();
+    let could_not_run = if matches!(cli.command, Command::Verify(_)) { COULD_NOT_RUN } else { 1 };
+    match run(cli.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tributary: error: {error:#}");
+            ExitCode::from(could_not_run)
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::up(&args).await?,
+        Command::Gateway(args) => stage::gateway(&args).await?,
+        Command::Normalizer(args) => stage::normalizer(&args).await?,
+        Command::Attribution(args) => stage::attribution(&args).await?,
+        Command::Commission(args) => stage::commission(&args).await?,
+        Command::Projector(args) => stage::projector(&args).await?,
+        Command::Topics(args) => stage::topics(&args).await?,
+        Command::Migrate(args) => report::migrate(&args).await?,
+        Command::CheckConfig(args) => report::check_config(&args)?,
+        Command::Balances(args) => report::balances(&args).await?,
+        Command::Verify(args) => return report::verify(&args).await,
+        Command::Events(Events::Find(args)) => report::find(&args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -4,9 +4,12 @@
 //! hop (unless nothing happened since the tick before it), so it is enough to follow the last records: the frame at the end of
 //! each topic must come from the frame at the end of the topic before it, and the one at the end of `facts` from a tick.
 use anyhow::bail;
+use readmodel::batch::Followed;
+use services::projector::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::log::{Bounds, Log, Offset, Partition, Topic};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::envelope::Kind;
 use wire::ingest::IngestRecord;
@@ -26,19 +29,13 @@ struct LastFrame {
     complete: bool,
 }
 
-/// How far the projector has come: the next offset of `commissions` in each partition.
-pub(crate) trait Projected {
-    /// The partition's next offset; 0 when it has none yet.
-    async fn next_offset(&self, partition: Partition) -> anyhow::Result<Offset>;
-}
-
 /// Waits until every partition that holds events has settled.
 ///
 /// # Errors
 /// When the log cannot be read, nothing moves any more, or the process is told to stop.
 pub(crate) async fn settled(
     log: &Arc<dyn Log>,
-    projected: &impl Projected,
+    projected: &watch::Receiver<Progress>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut waiting = Vec::new();
@@ -81,13 +78,14 @@ type Place = (Option<Offset>, Option<Offset>, Option<Offset>, Offset);
 
 async fn look(
     log: &Arc<dyn Log>,
-    projected: &impl Projected,
+    projected: &watch::Receiver<Progress>,
     partition: Partition,
 ) -> anyhow::Result<(bool, Place)> {
     let facts = last_frame(log, Topic::Facts, partition).await?;
     let attributed = last_frame(log, Topic::Attributed, partition).await?;
     let commissions = last_frame(log, Topic::Commissions, partition).await?;
-    let next = projected.next_offset(partition).await?;
+    let cursor = projected.borrow().cursors.get(&(Followed::Commissions, partition)).copied();
+    let next = cursor.map_or(Offset(0), |cursor| cursor.next_offset());
     let offset = |frame: Option<LastFrame>| frame.map(|frame| frame.offset);
     let place = (offset(facts), offset(attributed), offset(commissions), next);
     let follows = |frame: Option<LastFrame>, before: LastFrame| {

@@ -1,0 +1,159 @@
+//! The parts that commands put together: configuration, data directory, log, keys.
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use domain::ids::SubjectId;
+use kit::config::{Config, Layers};
+use kit::lifecycle::{CancellationToken, Supervisor, shut_down_on_signals};
+use kit::telemetry::{init_logging, init_metrics};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use stream::embedded::{EmbeddedLog, EmbeddedOptions, open_read_only};
+use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::keys_file::FileKeyStore;
+use stream::keys::{KeyState, KeyStore, KeyStoreError};
+use stream::log::Log;
+
+/// The embedded log's place in the data directory.
+const LOG_DIR: &str = "log";
+/// The key store's place. Backed up apart from the log.
+const KEYS_DIR: &str = "keys";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads the configuration and sets logging up.
+pub(crate) fn configure(layers: &Layers) -> anyhow::Result<Config> {
+    let config = Config::load(layers)?;
+    init_logging(&config.logging)?;
+    Ok(config)
+}
+
+/// Serves metrics and watches for signals. The token is cancelled by SIGTERM or SIGINT.
+pub(crate) async fn open_process(config: &Config) -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    shut_down_on_signals(stop.clone())?;
+    let metrics = init_metrics()?;
+    // Metrics outlive the token: the last scrape sees the drain. They end with the process.
+    let (address, _serving) = metrics
+        .serve(config.metrics_listen, CancellationToken::new())
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another with --metrics-listen", config.metrics_listen))?;
+    eprintln!("tributary: metrics at http://{address}/metrics");
+    Ok(stop)
+}
+
+/// Creates the data directory for its owner alone.
+pub(crate) fn create_data_dir(dir: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot create the data directory {}; choose another with --data-dir", dir.display()))?;
+    dir.canonicalize().with_context(|| format!("data directory {}", dir.display()))
+}
+
+/// The log that a process writes.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnLog {
+    pub(crate) log: Arc<dyn Log>,
+    embedded: Option<Arc<EmbeddedLog>>,
+}
+
+impl OwnLog {
+    /// Opens it: Kafka when brokers are given, else the embedded one, which then belongs to this process and answers others
+    /// through its socket.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        if config.kafka.brokers.is_some() {
+            let log = open_kafka(config).await?;
+            log.ensure_topics().await?;
+            return Ok(Self { log, embedded: None });
+        }
+        let mut options = EmbeddedOptions::new(config.data_dir.join(LOG_DIR));
+        options.partitions = config.log.partitions;
+        options.ingest_retention = DAY * config.log.ingest_retention_days;
+        let log = EmbeddedLog::open(options)?;
+        log.serve()?;
+        Ok(Self { log: Arc::clone(&log) as Arc<dyn Log>, embedded: Some(log) })
+    }
+
+    /// Ends the process when the log is poisoned: what the disk has is only known after a new start.
+    pub(crate) fn watch(&self, supervisor: &mut Supervisor) {
+        let Some(log) = &self.embedded else { return };
+        let mut poisoned = log.poisoned();
+        let stop = supervisor.token().clone();
+        supervisor.spawn("log", async move {
+            match stop.run_until_cancelled(poisoned.wait()).await {
+                Some(reason) => bail!("the log can no longer be trusted ({reason}); start again to recover"),
+                None => Ok(()),
+            }
+        });
+    }
+
+    /// Fsyncs what waits and gives the directory back.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        if let Some(log) = self.embedded {
+            tokio::task::spawn_blocking(move || log.close()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the log for reading, beside a running `up` or without one.
+pub(crate) async fn open_log_read_only(config: &Config) -> anyhow::Result<Arc<dyn Log>> {
+    if config.kafka.brokers.is_some() {
+        return Ok(open_kafka(config).await?);
+    }
+    let dir = config.data_dir.join(LOG_DIR);
+    if !dir.exists() {
+        bail!("there is no log in {}; name the data directory of `tributary up` with --data-dir", config.data_dir.display());
+    }
+    Ok(open_read_only(&dir).await?)
+}
+
+/// Kafka, for commands that need it.
+pub(crate) async fn open_kafka(config: &Config) -> anyhow::Result<Arc<KafkaLog>> {
+    let Some(brokers) = &config.kafka.brokers else {
+        bail!(
+            "a service in a process of its own needs Kafka: give --kafka-brokers host:port (or run `tributary up`, which runs \
+             all services in one process on an embedded log)"
+        );
+    };
+    let mut options = KafkaOptions::new(brokers);
+    options.topic_prefix.clone_from(&config.kafka.topic_prefix);
+    options.partitions = config.log.partitions;
+    options.ingest_retention = DAY * config.log.ingest_retention_days;
+    let log = KafkaLog::connect(options).await;
+    log.with_context(|| format!("Kafka at {brokers}; is it running, and is --kafka-brokers right?"))
+}
+
+/// The installation's key store: a file, opened by one process at a time.
+pub(crate) fn open_keys(config: &Config) -> anyhow::Result<Arc<dyn KeyStore>> {
+    Ok(Arc::new(FileKeyStore::open(&config.data_dir.join(KEYS_DIR))?))
+}
+
+/// For services that neither seal nor open: asking it is a defect, and stops the partition.
+#[derive(Debug)]
+pub(crate) struct NoKeys;
+
+#[async_trait]
+impl KeyStore for NoKeys {
+    fn get(&self, _subject: SubjectId) -> Result<KeyState, KeyStoreError> {
+        Err(no_keys())
+    }
+
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<(), KeyStoreError> {
+        if subjects.is_empty() { Ok(()) } else { Err(no_keys()) }
+    }
+
+    async fn destroy(&self, _subject: SubjectId) -> Result<(), KeyStoreError> {
+        Err(no_keys())
+    }
+
+    fn index_key(&self) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+fn no_keys() -> KeyStoreError {
+    KeyStoreError("this service works without personal data and has no keys".to_owned())
+}

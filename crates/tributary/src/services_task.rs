@@ -1,0 +1,97 @@
+//! The services as supervised tasks.
+use kit::health::{Flag, Health};
+use kit::lifecycle::Supervisor;
+use services::attribution::Attribution;
+use services::commission::Commission;
+use services::normalizer::Normalizer;
+use services::projector::{self, Progress, State};
+use sqlx::PgPool;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use stream::keys::KeyStore;
+use stream::log::{Log, Partition};
+use stream::owner::{HaltHook, OwnerError, OwnerOptions, run_service};
+use stream::service::Service;
+use stream::store::StateDb;
+use tokio::sync::watch;
+
+/// The owner of a partition appends a tick this often.
+const TICK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the services of one process share.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) state: Arc<StateDb>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) health: Health,
+}
+
+impl Chain {
+    pub(crate) fn normalizer(&self, supervisor: &mut Supervisor) {
+        let service = Normalizer::new(self.keys.index_key(), self.log.partition_count());
+        self.spawn(supervisor, service, Some(TICK_EVERY));
+    }
+
+    pub(crate) fn attribution(&self, supervisor: &mut Supervisor) {
+        self.spawn(supervisor, Attribution, None);
+    }
+
+    pub(crate) fn commission(&self, supervisor: &mut Supervisor) {
+        self.spawn(supervisor, Commission::new(self.log.partition_count()), None);
+    }
+
+    /// The projector, and how far it has come.
+    pub(crate) fn projector(&self, supervisor: &mut Supervisor, pool: PgPool) -> watch::Receiver<Progress> {
+        let (sender, progress) = watch::channel(Progress::default());
+        let flag = self.health.flag("projector");
+        let mut state = progress.clone();
+        let stop = supervisor.token().clone();
+        supervisor.spawn("projector readiness", async move {
+            let following = state.wait_for(|progress| progress.state == State::Following);
+            if let Some(Ok(_)) = stop.run_until_cancelled(following).await {
+                // Up once it has started. Later a Postgres that is away must not stop the intake, which does not need it.
+                flag.ready();
+            }
+            stop.cancelled().await;
+            Ok(())
+        });
+        let log = Arc::clone(&self.log);
+        let stop = supervisor.token().clone();
+        supervisor.spawn("projector", async move {
+            projector::run(projector::Options::default(), log, pool, stop, sender).await?;
+            Ok(())
+        });
+        progress
+    }
+
+    fn spawn<S: Service>(&self, supervisor: &mut Supervisor, service: S, tick_every: Option<Duration>) {
+        let flag = self.health.flag(S::NAME);
+        flag.ready();
+        let options =
+            OwnerOptions { tick_every, on_halt: Some(readiness_hook(flag)), ..OwnerOptions::default() };
+        let chain = self.clone();
+        let stop = supervisor.token().clone();
+        supervisor.spawn(S::NAME, async move {
+            run_service(Arc::new(service), options, chain.log, chain.state, chain.keys, stop).await?;
+            Ok(())
+        });
+    }
+}
+
+/// A process with a halted partition is not ready, and says which and why.
+fn readiness_hook(flag: Flag) -> HaltHook {
+    let halted: Mutex<BTreeMap<Partition, String>> = Mutex::default();
+    HaltHook(Arc::new(move |partition: Partition, error: Option<&OwnerError>| {
+        let mut halted = halted.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => halted.insert(partition, error.to_string()),
+            None => halted.remove(&partition),
+        };
+        match halted.first_key_value() {
+            Some((_, why)) => flag.not_ready(why),
+            None => flag.ready(),
+        }
+    }))
+}

@@ -1,0 +1,112 @@
+//! One service in a process of its own, on Kafka.
+use crate::cli::{Gateway, Read, Stage};
+use crate::database::Database;
+use crate::parts::{NoKeys, configure, create_data_dir, open_kafka, open_keys, open_process};
+use crate::services_task::Chain;
+use crate::up::{print_line, start_gateway, stop_together};
+use kit::config::{Config, Layers};
+use kit::health::Health;
+use kit::lifecycle::{CancellationToken, Supervisor};
+use kit::master_key::MasterKey;
+use std::sync::Arc;
+use std::time::Duration;
+use stream::keys::KeyStore;
+use stream::log::Log;
+use stream::store::StateDb;
+
+/// For a service to drain.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What every single service starts from.
+struct Base {
+    config: Config,
+    stop: CancellationToken,
+    log: Arc<dyn Log>,
+    health: Health,
+}
+
+async fn base(layers: &Layers) -> anyhow::Result<Base> {
+    let mut config = configure(layers)?;
+    // Before anything is bound or created: without brokers there is nothing to do.
+    let kafka = open_kafka(&config).await?;
+    kafka.ensure_topics().await?;
+    let stop = open_process(&config).await?;
+    config.data_dir = create_data_dir(&config.data_dir)?;
+    Ok(Base { config, stop, log: kafka, health: Health::new() })
+}
+
+/// Runs the gateway. Its master key must be the one that the endpoints' secrets were sealed under.
+pub(crate) async fn gateway(args: &Gateway) -> anyhow::Result<()> {
+    let Base { config, stop, log, health } = base(&args.layers()).await?;
+    let master_key = MasterKey::load_or_create(&config.data_dir)?;
+    let gateway = start_gateway(&config, &log, master_key, &health, &stop).await?;
+    let address = gateway.local_addr;
+    tokio::select! {
+        () = health.wait_ready() => print_line(&format!("tributary ready: http://{address}"))?,
+        () = stop.cancelled() => {}
+    }
+    gateway.finished().await?;
+    Ok(())
+}
+
+/// Runs the normalizer. It needs the installation's key store.
+pub(crate) async fn normalizer(args: &Stage) -> anyhow::Result<()> {
+    let base = base(&args.layers()).await?;
+    let keys = open_keys(&base.config)?;
+    run("normalizer", base, keys, Chain::normalizer).await
+}
+
+/// Runs the attribution service.
+pub(crate) async fn attribution(args: &Stage) -> anyhow::Result<()> {
+    run("attribution", base(&args.layers()).await?, Arc::new(NoKeys), Chain::attribution).await
+}
+
+/// Runs the commission service.
+pub(crate) async fn commission(args: &Stage) -> anyhow::Result<()> {
+    run("commission", base(&args.layers()).await?, Arc::new(NoKeys), Chain::commission).await
+}
+
+async fn run(
+    name: &str,
+    base: Base,
+    keys: Arc<dyn KeyStore>,
+    start: impl FnOnce(&Chain, &mut Supervisor),
+) -> anyhow::Result<()> {
+    // Services may share a data directory; each has a store of its own in it.
+    let state = StateDb::open(&base.config.data_dir.join(format!("state-{name}")))?;
+    let mut supervisor = Supervisor::new(base.stop);
+    start(&Chain { log: base.log, state, keys, health: base.health }, &mut supervisor);
+    supervisor.run(DRAIN).await
+}
+
+/// Runs the projector.
+pub(crate) async fn projector(args: &Stage) -> anyhow::Result<()> {
+    let base = base(&args.layers()).await?;
+    let database = Database::open(&base.config).await?;
+    readmodel::migrate(database.pool()).await?;
+    let mut supervisor = Supervisor::new(CancellationToken::new());
+    let state = StateDb::open(&base.config.data_dir.join("state-projector"))?;
+    let chain = Chain { log: base.log, state, keys: Arc::new(NoKeys), health: base.health };
+    let _progress = chain.projector(&mut supervisor, database.pool().clone());
+    let services = supervisor.token().clone();
+    let stop = base.stop.clone();
+    stop_together(&mut supervisor, &stop);
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        services.cancel();
+    });
+    let ended = supervisor.run(DRAIN).await;
+    ended.and(database.close().await)
+}
+
+/// Creates the topics and checks them.
+pub(crate) async fn topics(args: &Read) -> anyhow::Result<()> {
+    let config = configure(&args.place.layers(&[]))?;
+    let kafka = open_kafka(&config).await?;
+    kafka.ensure_topics().await?;
+    kafka.check().await?;
+    print_line(&format!(
+        "topics with the prefix {} are there, with {} partitions and the settings that are needed",
+        config.kafka.topic_prefix, config.log.partitions
+    ))
+}
