@@ -10,12 +10,12 @@ use domain::money::{Currency, RatePpm, Rounding};
 use domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
 use domain::tables::MemoryTables;
 use domain::time::Micros;
-use services::attribution::Attribution;
-use services::commission::Commission;
-use services::normalizer::Normalizer;
 use std::collections::BTreeMap;
 use stream::log::Topic;
 use stream::service::{Decided, FrameMeta, Input, Payload, Service, SideOutput};
+use tributary_services::attribution::Attribution;
+use tributary_services::commission::Commission;
+use tributary_services::normalizer::Normalizer;
 use wire::ingest::{IngestRecord, RawRequest};
 use wire::outcomes::OutcomeRecord;
 
@@ -166,7 +166,7 @@ impl Chain {
 
     /// One second of log time for each record.
     fn append_bytes(&mut self, record: Bytes) {
-        let clock = Micros(1_700_000_000_000_000 + i64::try_from(self.position).unwrap() * 1_000_000);
+        let clock = Micros(1_800_000_000_000_000 + i64::try_from(self.position).unwrap() * 1_000_000);
         let head = Hash::of(&record);
         let input =
             Input { source: self.position, head, clock, payload: Payload::Ingest(record), trace: None };
@@ -193,7 +193,7 @@ impl Chain {
             headers: Vec::new(),
             query: String::new(),
             authenticated_by: "test".into(),
-            received_at: Micros(1_700_000_000_000_000),
+            received_at: Micros(1_800_000_000_000_000),
             reply_to: Some(reply_to),
             trace: None,
         };
