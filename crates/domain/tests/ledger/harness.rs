@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, TouchClass};
 use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
 use tributary_domain::commission::{
-    Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus, CommissionsEvent,
-    Posting, SaleRecorded, decide, evolve,
+    Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
+    CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
 use tributary_domain::config::{ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
 use tributary_domain::facts::{
@@ -78,7 +78,13 @@ pub struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { profile: Profile::Native, rounding: Rounding::HalfEven, hold_days: 0, manual: false, rate: 300_000 }
+        Self {
+            profile: Profile::Native,
+            rounding: Rounding::HalfEven,
+            hold_days: 0,
+            manual: false,
+            rate: 300_000,
+        }
     }
 }
 
@@ -141,7 +147,11 @@ impl World {
             lines: spec
                 .lines
                 .iter()
-                .map(|(line, net)| SaleLine { line_id: (*line).to_owned(), net: Minor(*net), ..SaleLine::default() })
+                .map(|(line, net)| SaleLine {
+                    line_id: (*line).to_owned(),
+                    net: Minor(*net),
+                    ..SaleLine::default()
+                })
                 .collect(),
             subscription_id: String::new(),
             recurrence: Recurrence::Unknown,
@@ -151,10 +161,7 @@ impl World {
         let fact = self.fact(&spec.id, "completed", body);
         let decision = decision(&spec.id, spec.partner.as_deref());
         let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
-        vec![
-            passed(FactsEvent::Verdict(verdict), None),
-            passed(FactsEvent::Fact(fact), Some(decision)),
-        ]
+        vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), Some(decision))]
     }
 
     pub fn reversal(&mut self, spec: &ReversalSpec) -> Vec<CommissionsEvent> {
@@ -209,7 +216,11 @@ impl World {
             assert!(step < 100, "a tick that never ends");
             let input = CommissionInput { clock: self.clock, events: &input };
             let (events, more) = decide(&self.tables, &input, step);
-            assert_eq!((&events, more), (&decide(&self.tables, &input, step).0, more), "decide is not a function");
+            assert_eq!(
+                (&events, more),
+                (&decide(&self.tables, &input, step).0, more),
+                "decide is not a function"
+            );
             self.fold(&events);
             all.extend(events);
             if !more {
@@ -237,7 +248,9 @@ impl World {
 
     fn check(&mut self, event: &CommissionEvent) {
         assert!(is_balanced(&event.postings), "{event:#?}");
-        assert!(event.postings.iter().all(|posting| posting.currency == event.currency && posting.amount.0 != 0));
+        assert!(
+            event.postings.iter().all(|posting| posting.currency == event.currency && posting.amount.0 != 0)
+        );
         assert!((0..=event.gross.0).contains(&event.reversed.0), "{event:#?}");
         let net_before = self.ledger.commission(&event.id).map_or(0, |line| line.net_minor.0);
         assert_eq!(event.delta.0, event.gross.0 - event.reversed.0 - net_before, "{event:#?}");
@@ -245,7 +258,9 @@ impl World {
             CommissionEventKind::Created => {
                 assert!(event.gross.0 > 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
                 assert!(matches!(event.status, CommissionStatus::Pending | CommissionStatus::Review));
-                self.hold_until.insert(event.id.clone(), event.terms.as_ref().unwrap().hold_until);
+                let hold_until = event.terms.as_ref().unwrap().hold_until;
+                assert!(hold_until >= self.clock, "a hold that ends before it begins");
+                self.hold_until.insert(event.id.clone(), hold_until);
             }
             CommissionEventKind::Approved if event.status == CommissionStatus::Approved => {
                 assert!(event.cause.is_none() && self.clock >= self.hold_until[&event.id], "{event:#?}");

@@ -8,7 +8,9 @@ use tributary_domain::money::Rounding;
 
 /// (G, N, end state at N = 0); `None`: no commission.
 pub fn expected(
-    setting: Setting, sale: &SaleSpec, reversals: &[ReversalSpec],
+    setting: Setting,
+    sale: &SaleSpec,
+    reversals: &[ReversalSpec],
 ) -> Option<(i64, i64, Option<&'static str>)> {
     let nets = setting.profile == Profile::Native && sale.net.is_some();
     let base = i128::from(if nets { sale.net.unwrap() } else { sale.gross });
@@ -25,15 +27,19 @@ pub fn expected(
         }
     }
     let live = |family| {
-        let of = objects.values().filter(move |fact| fact.family == family && fact.state == ReversalState::Live);
+        let of =
+            objects.values().filter(move |fact| fact.family == family && fact.state == ReversalState::Live);
         of.map(|fact| {
             let net = fact.net.filter(|_| nets).or((base == i128::from(sale.gross)).then_some(fact.gross));
             (i128::from(fact.gross), net.map(i128::from))
         })
         .collect::<Vec<_>>()
     };
-    let (refunds, lost, back) =
-        (live(ReversalFamily::Refund), live(ReversalFamily::Chargeback), live(ReversalFamily::ChargebackReverse));
+    let (refunds, lost, back) = (
+        live(ReversalFamily::Refund),
+        live(ReversalFamily::Chargeback),
+        live(ReversalFamily::ChargebackReverse),
+    );
     let sum = |set: &[(i128, Option<i128>)]| set.iter().map(|(gross, _)| gross).sum::<i128>();
     let lost_gross = (sum(&lost) - sum(&back)).max(0);
     let (mut known, mut pooled) = (0, 0);

@@ -44,7 +44,10 @@ fn sales(id: &'static str, amounts: impl Strategy<Value = i64>) -> impl Strategy
 }
 
 /// Facts of a few objects: one object in several states, with or without its net part and lines.
-fn reversals(sale: &'static str, amounts: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<ReversalSpec>> {
+fn reversals(
+    sale: &'static str,
+    amounts: impl Strategy<Value = i64>,
+) -> impl Strategy<Value = Vec<ReversalSpec>> {
     let families = prop_oneof![
         3 => Just(ReversalFamily::Refund),
         1 => Just(ReversalFamily::Chargeback),
@@ -61,7 +64,8 @@ fn reversals(sale: &'static str, amounts: impl Strategy<Value = i64>) -> impl St
     let object = (families, states, currencies, amounts, prop::option::of(0..=100_i64), any::<bool>());
     vec(object, 0..6).prop_map(move |objects| {
         let mut facts = Vec::new();
-        for (number, (family, states, currency, gross, net_percent, named)) in objects.into_iter().enumerate() {
+        for (number, (family, states, currency, gross, net_percent, named)) in objects.into_iter().enumerate()
+        {
             let net = net_percent.map(|percent| (i128::from(gross) * i128::from(percent) / 100) as i64);
             // The model knows no lines without a net part.
             let lines = if named && net.is_some() { vec![(LINES[number % 3], gross / 2)] } else { vec![] };
@@ -86,7 +90,11 @@ fn assert_as_expected(world: &World, setting: Setting, sale: &SaleSpec, facts: &
     assert_eq!((got.gross_minor.0, got.net_minor.0), (gross, net), "{sale:?} {facts:#?}");
     let status = got.status.name();
     if status != "paid" {
-        assert_eq!(["refunded", "charged_back"].contains(&status).then_some(status), end, "{sale:?} {facts:#?}");
+        assert_eq!(
+            ["refunded", "charged_back"].contains(&status).then_some(status),
+            end,
+            "{sale:?} {facts:#?}"
+        );
     }
 }
 

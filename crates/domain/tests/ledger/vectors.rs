@@ -2,9 +2,7 @@
 use super::harness::{
     ReversalSpec, SaleSpec, Setting, World, answer, currency, kinds, passed, refund, sale, verdict,
 };
-use tributary_domain::commission::{
-    APPROVALS_PER_STEP, CommissionStatus, CommissionsEvent, ReversalResult,
-};
+use tributary_domain::commission::{APPROVALS_PER_STEP, CommissionStatus, CommissionsEvent, ReversalResult};
 use tributary_domain::config::Profile;
 use tributary_domain::facts::{ReversalFamily, ReversalState};
 use tributary_domain::ids::SaleId;
@@ -132,7 +130,11 @@ fn terms_freeze_one_slice_for_each_line_only_when_lines_say_the_whole_base() {
     let slices = |lines: Vec<(&'static str, i64)>| {
         let mut world = at(200_000);
         world.sale(&SaleSpec { net: Some(1000), lines, ..sale("txn", 1190) });
-        world.sales["txn"].slices.iter().map(|slice| (slice.line_id.clone(), slice.base.0)).collect::<Vec<_>>()
+        world.sales["txn"]
+            .slices
+            .iter()
+            .map(|slice| (slice.line_id.clone(), slice.base.0))
+            .collect::<Vec<_>>()
     };
     let of = |line: &str, base| (line.to_owned(), base);
     assert_eq!(slices(vec![("a", 400), ("b", 600)]), [of("a", 400), of("b", 600)]);
@@ -163,12 +165,51 @@ fn a_dispute_holds_until_it_is_decided_and_its_end_is_a_function_of_the_set() {
     assert_eq!(world.numbers("txn"), (300, 0, "charged_back"));
     // Refunded as well: still charged back. Given back by the bank: only refunded.
     assert_eq!(kinds(&world.reversal(&refund("txn", "adj", 1000))), []);
-    let reverse = ReversalSpec { family: ReversalFamily::ChargebackReverse, ..chargeback("txn", "back", 1000) };
+    let reverse =
+        ReversalSpec { family: ReversalFamily::ChargebackReverse, ..chargeback("txn", "back", 1000) };
     assert_eq!(kinds(&world.reversal(&reverse)), [("refunded", 0)]);
     assert_eq!(world.numbers("txn"), (300, 0, "refunded"));
     let failed = ReversalSpec { state: ReversalState::Dead, ..refund("txn", "adj", 1000) };
     assert_eq!(kinds(&world.reversal(&failed)), [("reinstated", 300)]);
     assert_eq!(world.numbers("txn"), (0, 300, "approved"));
+}
+
+#[test]
+fn a_warning_that_came_to_nothing_releases_and_the_next_tick_approves() {
+    let mut world = at(300_000);
+    let warning = ReversalSpec { state: ReversalState::Pending, ..chargeback("txn", "warning", 1000) };
+    world.reversal(&warning);
+    world.sale(&sale("txn", 1000));
+    assert_eq!(world.numbers("txn"), (0, 300, "review"));
+    assert_eq!(kinds(&world.tick()), []);
+    let over = ReversalSpec { state: ReversalState::Dead, ..warning };
+    assert_eq!(kinds(&world.reversal(&over)), [("hold_released", 0)]);
+    assert_eq!(kinds(&world.tick()), [("approved", 0)]);
+    assert_eq!(world.sheet("partner_john").available, Minor(300));
+}
+
+#[test]
+fn what_a_reinstated_commission_repaid_is_not_taken_from_others_that_wait() {
+    let mut world = at(1_000_000);
+    world.sale(&sale("back", 600));
+    world.reversal(&refund("back", "adj_1", 600));
+    world.sale(&sale("paid", 1000));
+    world.tick();
+    world.pay("paid");
+    world.reversal(&refund("paid", "adj_2", 1000));
+    let failed = ReversalSpec { state: ReversalState::Dead, ..refund("back", "adj_1", 600) };
+    assert_eq!(kinds(&world.reversal(&failed)), [("reinstated", 600)]);
+    world.sale(&sale("other", 50));
+    let sheet = world.sheet("partner_john");
+    assert_eq!((sheet.pending, sheet.debt, world.numbers("back").2), (Minor(50), Minor(400), "pending"));
+    world.reversal(&refund("back", "adj_3", 100));
+    let sheet = world.sheet("partner_john");
+    assert_eq!((sheet.pending, sheet.debt), (Minor(50), Minor(500)));
+    world.tick();
+    assert_eq!(
+        (world.sheet("partner_john").debt, world.numbers("back")),
+        (Minor(450), (100, 500, "approved"))
+    );
 }
 
 #[test]
