@@ -7,7 +7,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stream::kafka::{Compression, KafkaLog};
+use stream::kafka::{Compression, KafkaLog, KafkaOptions};
 use stream::log::{Appender, Log, NewRecord, Offset, Partition, Topic};
 use testkit::kafka::KafkaBroker;
 
@@ -32,7 +32,7 @@ async fn main() {
             None => panic!("not a setting: {argument}"),
         }
     }
-    let log = KafkaLog::connect(options).await.unwrap();
+    let log = KafkaLog::connect(options.clone()).await.unwrap();
     log.ensure_topics().await.unwrap();
     let appender = log.appender().await.unwrap();
     appender.append(Topic::Facts, Partition(0), batch(1)).await.unwrap();
@@ -40,7 +40,7 @@ async fn main() {
     produce(&log, &appender).await;
     consume(&log).await;
     latency(&log, &appender).await;
-    idle(broker).await;
+    idle(broker, options).await;
 }
 
 fn batch(records: usize) -> Vec<NewRecord> {
@@ -130,9 +130,12 @@ fn percentiles(what: &str, mut samples: Vec<Duration>) {
 }
 
 /// What readers of three topics with 64 partitions cost when nothing comes.
-async fn idle(broker: &KafkaBroker) {
+async fn idle(broker: &KafkaBroker, mut options: KafkaOptions) {
     let started = Instant::now();
-    let log = broker.log(64).await.unwrap();
+    options.partitions = 64;
+    options.topic_prefix = broker.options(64).topic_prefix;
+    let log = KafkaLog::connect(options).await.unwrap();
+    log.ensure_topics().await.unwrap();
     println!("6 topics of 64 partitions created in {:.1} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
     let mut readers = Vec::new();

@@ -20,11 +20,14 @@ use context::{Context, unavailable};
 use lane::{Lane, Lanes, Purpose};
 use producer::{KafkaAppender, Producers};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use reader::KafkaReader;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Between questions to a leader that is being elected.
+const ELECTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// One installation's topics on a Kafka cluster.
 #[derive(Debug)]
@@ -122,6 +125,41 @@ impl KafkaLog {
     }
 }
 
+/// Start and end of a partition. A leader that is being elected, or does not know yet that it is one, is asked again until
+/// the timeout: the client itself does not.
+fn watermarks(
+    consumer: &BaseConsumer<Context>,
+    name: &str,
+    partition: i32,
+    timeout: Duration,
+) -> KafkaResult<(i64, i64)> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.fetch_watermarks(name, partition, left) {
+            Err(error) if left > ELECTION_PAUSE && is_election(&error) => std::thread::sleep(ELECTION_PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
+fn is_election(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::KafkaStorageError
+        )
+    })
+}
+
 #[async_trait]
 impl Log for KafkaLog {
     fn partition_count(&self) -> u32 {
@@ -143,7 +181,7 @@ impl Log for KafkaLog {
         let name = self.options.topic_name(topic);
         let number = i32::try_from(partition.0).unwrap_or(i32::MAX);
         let (low, high) = self
-            .blocking("bounds not read", move |consumer, timeout| consumer.fetch_watermarks(&name, number, timeout))
+            .blocking("bounds not read", move |consumer, timeout| watermarks(consumer, &name, number, timeout))
             .await?;
         let offset = |mark: i64| {
             u64::try_from(mark).map(Offset).map_err(|_| LogError::Unavailable(format!("a watermark is {mark}")))
