@@ -202,7 +202,12 @@ mod tests {
             removed,
             ..Default::default()
         };
-        v1::GatewayConfigRecord { key: "api_key/prog/k1".into(), version, fact: Some(fact), ..Default::default() }
+        v1::GatewayConfigRecord {
+            key: "api_key/prog/k1".into(),
+            version,
+            fact: Some(fact),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -244,7 +249,8 @@ mod tests {
             directory.apply(record);
             let program = directory.program("prog").unwrap();
             assert_eq!(program.endpoints.len(), 1);
-            let open: Vec<&[u8]> = program.endpoints[0].secrets.iter().map(|secret| secret.as_slice()).collect();
+            let open: Vec<&[u8]> =
+                program.endpoints[0].secrets.iter().map(|secret| secret.as_slice()).collect();
             assert_eq!(open, secrets.iter().map(|secret| secret.as_bytes()).collect::<Vec<_>>());
         }
     }

@@ -77,7 +77,11 @@ impl Meters {
                 .collect(),
             seconds: histogram!(REQUEST_SECONDS, "route" => route.name()),
         });
-        Self { routes: routes.collect(), in_flight: gauge!(IN_FLIGHT), append_seconds: histogram!(APPEND_SECONDS) }
+        Self {
+            routes: routes.collect(),
+            in_flight: gauge!(IN_FLIGHT),
+            append_seconds: histogram!(APPEND_SECONDS),
+        }
     }
 
     /// Counts a request from here to [`Measured::answered`], or to its end without an answer.

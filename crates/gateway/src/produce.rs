@@ -9,8 +9,9 @@ use bytes::Bytes;
 use metrics::counter;
 use prost::Message as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use stream::log::{AppendError, Appender, Log, LogError, NewRecord, Topic, partition_of};
+use stream::log::{AppendError, Appender, Log, LogError, NewRecord, Partition, Topic, partition_of};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use wire::v1;
 
@@ -21,6 +22,7 @@ pub(crate) struct Producer {
     creating: Mutex<()>,
     slots: Semaphore,
     timeout: Duration,
+    failing: AtomicBool,
 }
 
 /// An appender with an identity of its own: who gives it up must not give its successor up.
@@ -29,7 +31,14 @@ struct Slot(Arc<dyn Appender>);
 impl Producer {
     pub(crate) fn new(log: Arc<dyn Log>, max_in_flight: usize, timeout: Duration) -> Self {
         let slots = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
-        Self { log, current: ArcSwapOption::empty(), creating: Mutex::default(), slots, timeout }
+        Self {
+            log,
+            current: ArcSwapOption::empty(),
+            creating: Mutex::default(),
+            slots,
+            timeout,
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// A place among the requests that wait for the log.
@@ -63,25 +72,35 @@ impl Producer {
             append.await
         })
         .await;
-        match appended {
+        let (why, in_doubt) = match appended {
             Ok(Ok(_)) => {
                 meters.append_seconds.record(since.elapsed());
-                Ok(())
+                self.acknowledged();
+                return Ok(());
             }
-            Ok(Err(AppendError::Refused(error))) => {
-                tracing::warn!(error, partition = partition.0, "append refused");
-                Err(Refusal::LogUnavailable)
-            }
-            Ok(Err(AppendError::Indefinite(error))) => {
-                tracing::warn!(error, partition = partition.0, "append indefinite");
-                self.give_up(used);
-                Err(Refusal::LogUnavailable)
-            }
-            Err(_) => {
-                tracing::warn!(partition = partition.0, "append not acknowledged in time");
-                self.give_up(used);
-                Err(Refusal::LogUnavailable)
-            }
+            Ok(Err(AppendError::Refused(error))) => (error, false),
+            Ok(Err(AppendError::Indefinite(error))) => (error, true),
+            Err(_) => ("not acknowledged in time".to_owned(), true),
+        };
+        self.failed(&why, partition);
+        if in_doubt {
+            self.give_up(used);
+        }
+        Err(Refusal::LogUnavailable)
+    }
+
+    /// Failures are logged when they begin and when they end: an outage must not fill the disk that it may come from.
+    fn failed(&self, why: &str, partition: Partition) {
+        if self.failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(why, partition = partition.0, "append failed");
+        } else {
+            tracing::warn!(why, partition = partition.0, "append failed, callers are told to come back");
+        }
+    }
+
+    fn acknowledged(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the log acknowledges again");
         }
     }
 

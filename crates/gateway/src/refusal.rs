@@ -15,7 +15,9 @@ const DOC: &str = "docs/reference/gateway.md";
 pub(crate) enum Refusal {
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
-    #[error("a request with Content-Encoding is not accepted: send the body as it is, its signature covers those bytes")]
+    #[error(
+        "a request with Content-Encoding is not accepted: send the body as it is, its signature covers those bytes"
+    )]
     ContentEncoding,
     #[error("the body did not arrive in time")]
     BodyTimeout,
@@ -37,7 +39,9 @@ pub(crate) enum Refusal {
     SignatureMalformed,
     #[error("the signature is not by any live secret of this endpoint over exactly this body")]
     SignatureMismatch,
-    #[error("the signature's timestamp is further from now than is tolerated: send again, or check the clocks")]
+    #[error(
+        "the signature's timestamp is further from now than is tolerated: send again, or check the clocks"
+    )]
     SignatureStale,
     #[error("the endpoint's secret cannot be opened: its operator must restore the master key")]
     SecretUnavailable,
@@ -99,7 +103,9 @@ impl Refusal {
     pub(crate) fn native(&self) -> Response<Body> {
         let (_, code, field) = self.class();
         let doc = format!("{DOC}#{code}");
-        self.answer(&json!({"error": {"code": code, "message": self.to_string(), "field": field, "doc": doc}}))
+        self.answer(
+            &json!({"error": {"code": code, "message": self.to_string(), "field": field, "doc": doc}}),
+        )
     }
 
     /// As the Revshare dialect words errors: `{"error": text}`.
@@ -131,4 +137,39 @@ pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_place_in_the_reference() {
+        let page = include_str!("../../../docs/reference/gateway.md");
+        let all = [
+            Refusal::BodyTooLarge(1),
+            Refusal::ContentEncoding,
+            Refusal::BodyTimeout,
+            Refusal::BodyBroken,
+            Refusal::Malformed(String::new()),
+            Refusal::ProgramMissing,
+            Refusal::ProgramRepeated,
+            Refusal::UnknownProvider,
+            Refusal::UnknownEndpoint,
+            Refusal::SignatureMissing,
+            Refusal::SignatureMalformed,
+            Refusal::SignatureMismatch,
+            Refusal::SignatureStale,
+            Refusal::SecretUnavailable,
+            Refusal::Busy,
+            Refusal::LogUnavailable,
+            Refusal::NotFound,
+            Refusal::MethodNotAllowed,
+            Refusal::Internal,
+        ];
+        for refusal in all {
+            let (status, code, _) = refusal.class();
+            assert!(page.contains(&format!("\n### {code}\n{}. ", status.as_u16())), "{code}");
+        }
+    }
 }

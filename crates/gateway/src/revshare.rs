@@ -30,7 +30,12 @@ pub(crate) async fn refer(app: &App, request: Request) -> Response<Body> {
     }
 }
 
-async fn referred(app: &App, parts: &Parts, body: Bytes, deadline: Instant) -> Result<Response<Body>, Refusal> {
+async fn referred(
+    app: &App,
+    parts: &Parts,
+    body: Bytes,
+    deadline: Instant,
+) -> Result<Response<Body>, Refusal> {
     let Some(key) = account_key(app, parts).await else {
         return Ok(answer(&Outcome::BadKey));
     };

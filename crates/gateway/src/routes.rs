@@ -59,12 +59,14 @@ impl Route {
                 guarded(&app.meters, Self::RevshareReferral, revshare::refer(&app, request)).await
             }),
             Self::Livez => get(async |State(app): State<Arc<App>>| {
-                guarded(&app.meters, Self::Livez, async { json_response(StatusCode::OK, Bytes::from_static(b"{\"live\":true}")) })
-                    .await
+                guarded(&app.meters, Self::Livez, async {
+                    json_response(StatusCode::OK, Bytes::from_static(b"{\"live\":true}"))
+                })
+                .await
             }),
-            Self::Readyz => {
-                get(async |State(app): State<Arc<App>>| guarded(&app.meters, Self::Readyz, async { readyz(&app) }).await)
-            }
+            Self::Readyz => get(async |State(app): State<Arc<App>>| {
+                guarded(&app.meters, Self::Readyz, async { readyz(&app) }).await
+            }),
             Self::Unmatched => MethodRouter::new(),
         }
     }
@@ -87,7 +89,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// Counts a request, and turns a panic into a 500 that says nothing about it.
-async fn guarded(meters: &Meters, route: Route, work: impl Future<Output = Response<Body>>) -> Response<Body> {
+async fn guarded(
+    meters: &Meters,
+    route: Route,
+    work: impl Future<Output = Response<Body>>,
+) -> Response<Body> {
     let measured = meters.begin(route);
     let response = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(route = route.name(), "request handler panicked");

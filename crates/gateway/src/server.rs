@@ -78,7 +78,7 @@ impl Running {
     }
 }
 
-/// Binds and serves until `token` is cancelled. Registers the health flags `gateway`, `gateway_config`, `gateway_log` and
+/// Binds and serves until `token` is cancelled. The metrics recorder must be installed before. Registers the health flags `gateway`, `gateway_config`, `gateway_log` and
 /// `gateway_outcomes`; all are up once configuration has been read to the ends found at the start.
 ///
 /// # Errors
@@ -189,7 +189,8 @@ fn http(limits: &Limits) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
-        .pipeline_flush(true);
+        // An unfinished head is held to its limit by the buffer alone; hyper asks for 8 KiB at least.
+        .max_buf_size(limits.header_bytes.max(8 << 10));
     http
 }
 

@@ -7,7 +7,7 @@ pub(crate) type Context = ([u8; 16], [u8; 8]);
 /// The caller's context if it sent a valid one, else random ids.
 pub(crate) fn context_of(headers: &HeaderMap) -> Context {
     let sent = headers.get("traceparent").and_then(|value| parse(value.as_bytes()));
-    sent.unwrap_or_else(|| rand::random::<Context>())
+    sent.unwrap_or_else(rand::random)
 }
 
 fn parse(text: &[u8]) -> Option<Context> {

@@ -64,7 +64,8 @@ async fn authenticate(
         Some(program) => program,
         None => {
             // Its result is of no interest; its work is.
-            let _refused: Result<(), Refusal> = adapters::verify(provider, headers, body, &[DUMMY_SECRET], 0, now);
+            let _refused: Result<(), Refusal> =
+                adapters::verify(provider, headers, body, &[DUMMY_SECRET], 0, now);
             app.known(find).await.ok_or(Refusal::UnknownEndpoint)?
         }
     };
@@ -94,13 +95,16 @@ fn program_of(uri: &Uri) -> Result<Cow<'_, str>, Refusal> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
             return Err(Refusal::ProgramMissing);
         };
-        return single(pairs.into_iter().filter(|(name, _)| name == "program_id").map(|(_, value)| value.into()));
+        return single(
+            pairs.into_iter().filter(|(name, _)| name == "program_id").map(|(_, value)| value.into()),
+        );
     }
     single(query.split('&').filter_map(|pair| pair.strip_prefix("program_id=")).map(Cow::Borrowed))
 }
 
 fn single<'query>(mut named: impl Iterator<Item = Cow<'query, str>>) -> Result<Cow<'query, str>, Refusal> {
-    let program_id = named.next().filter(|program_id| !program_id.is_empty()).ok_or(Refusal::ProgramMissing)?;
+    let program_id =
+        named.next().filter(|program_id| !program_id.is_empty()).ok_or(Refusal::ProgramMissing)?;
     // Which of two would be meant is a guess, and the signature does not cover the URL.
     if named.next().is_some() { Err(Refusal::ProgramRepeated) } else { Ok(program_id) }
 }

@@ -1,8 +1,8 @@
 //! What is answered once the log has something, or cannot have it.
 use crate::fake_log::{FakeLog, Mood};
 use crate::harness::{
-    BODY, INSTANCE, OLD_SECRET, REFERRAL, SECRET, WEBHOOK, configure_endpoint, configure_key, gateway, gateway_with,
-    limits, seen, signature, start,
+    BODY, INSTANCE, OLD_SECRET, REFERRAL, SECRET, WEBHOOK, configure_endpoint, configure_key, gateway,
+    gateway_with, limits, seen, signature, start,
 };
 use domain::ids::EventId;
 use kit::config::{Config, Layers};
@@ -13,7 +13,8 @@ use wire::v1;
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn referral() -> String {
-    json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 5000, "transaction_id": "t1"}).to_string()
+    json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 5000, "transaction_id": "t1"})
+        .to_string()
 }
 
 fn outcome(verdict: v1::VerdictKind, reason: &str) -> v1::OutcomeRecord {
@@ -38,7 +39,10 @@ async fn a_delivery_is_in_the_log_byte_for_byte_when_it_is_answered() {
     let [request, _] = gateway.log.ingested().try_into().unwrap();
     assert_eq!(request.body, body.as_slice());
     assert_eq!((request.program_id.as_str(), request.source.as_str()), ("prog_demo", "paddle"));
-    assert_eq!((request.query.as_str(), request.authenticated_by.as_str()), ("program_id=prog_demo", "ep_paddle"));
+    assert_eq!(
+        (request.query.as_str(), request.authenticated_by.as_str()),
+        ("program_id=prog_demo", "ep_paddle")
+    );
     assert_eq!(request.headers, [v1::Header { name: "content-type".into(), value: "text/plain".into() }]);
     assert_eq!((request.trace_id.len(), request.trace_id[0], request.span_id[7]), (16, 0x4b, 0xb7));
     assert_eq!(request.reply_to, None);
@@ -48,7 +52,9 @@ async fn a_delivery_is_in_the_log_byte_for_byte_when_it_is_answered() {
 async fn a_log_that_does_not_acknowledge_means_503_with_retry_after_and_a_new_appender() {
     assert!(Config::load(&Layers::default()).unwrap().limits.append_timeout < Duration::from_secs(2));
     let gateway = gateway().await;
-    for (mood, appenders) in [(Mood::Stalls, 1), (Mood::LeavesInDoubt, 2), (Mood::Refuses, 3), (Mood::Acknowledges, 3)] {
+    for (mood, appenders) in
+        [(Mood::Stalls, 1), (Mood::LeavesInDoubt, 2), (Mood::Refuses, 3), (Mood::Acknowledges, 3)]
+    {
         gateway.log.set_mood(mood);
         let signature = signature(SECRET, BODY.as_bytes(), 0);
         let response = gateway.post(WEBHOOK, &[("paddle-signature", &signature)], BODY.as_bytes()).await;
@@ -109,10 +115,9 @@ async fn an_outcome_is_answered_in_the_same_request() {
     for path in ["/api/referral", "/api/referral/", "/revshare/api/referral", "/revshare/api/referral/"] {
         assert_eq!(gateway.refer(path, "sk_demo", &referral()).await, (200, wanted.clone()), "{path}");
     }
-    for (verdict, reason, status) in [
-        (v1::VerdictKind::Ignored, "unknown_code", 404),
-        (v1::VerdictKind::Quarantined, "conflict", 409),
-    ] {
+    for (verdict, reason, status) in
+        [(v1::VerdictKind::Ignored, "unknown_code", 404), (v1::VerdictKind::Quarantined, "conflict", 409)]
+    {
         gateway.log.answer_with(move |_| Some(outcome(verdict, reason)));
         assert_eq!(gateway.refer(REFERRAL, "sk_demo", &referral()).await.0, status);
     }
@@ -147,7 +152,10 @@ async fn a_gateway_is_ready_once_configuration_is_read_and_says_what_it_waits_fo
     let gateway = start(log, limits()).await;
     let (status, body) = seen(gateway.client.get(gateway.url("/readyz")).send().await.unwrap()).await;
     assert_eq!((status, &body["ready"]), (503, &json!(false)));
-    assert!(body["waiting_for"].as_array().unwrap().iter().any(|flag| flag["name"] == "gateway_config"), "{body}");
+    assert!(
+        body["waiting_for"].as_array().unwrap().iter().any(|flag| flag["name"] == "gateway_config"),
+        "{body}"
+    );
     gateway.log.set_readable(true);
     gateway.health.wait_ready().await;
     let ready = seen(gateway.client.get(gateway.url("/readyz")).send().await.unwrap()).await;

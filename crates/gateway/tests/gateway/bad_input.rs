@@ -100,14 +100,16 @@ async fn a_body_that_is_too_large_or_encoded_is_refused_before_its_signature() {
 async fn a_head_that_is_too_large_is_refused() {
     let gateway = gateway().await;
     let head = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(20_000));
-    assert!(gateway.raw(head.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    let answer = gateway.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_referral_is_refused_in_the_dialects_order_and_words() {
     let gateway = gateway().await;
     let referral = |program: &str| {
-        json!({"ref_code": "john123", "program_id": program, "spent_amount": 5000, "transaction_id": "t1"}).to_string()
+        json!({"ref_code": "john123", "program_id": program, "spent_amount": 5000, "transaction_id": "t1"})
+            .to_string()
     };
     let bad_key = json!({"error": "Invalid API key"});
     let missing = |fields: &[&str]| json!({"error": "Missing required fields", "fields": fields});
@@ -122,7 +124,12 @@ async fn a_referral_is_refused_in_the_dialects_order_and_words() {
         ("sk_demo", &deep, 400, missing(&[])),
         ("sk_demo", &negative, 400, missing(&["spent_amount"])),
         ("sk_demo", &past_i64, 400, missing(&["spent_amount"])),
-        ("sk_demo", r#"{"program_id":"prog_other"}"#, 400, missing(&["ref_code", "spent_amount", "transaction_id"])),
+        (
+            "sk_demo",
+            r#"{"program_id":"prog_other"}"#,
+            400,
+            missing(&["ref_code", "spent_amount", "transaction_id"]),
+        ),
         ("sk_demo", &referral("prog_nobody"), 404, json!({"error": "Program not found"})),
         ("sk_demo", &referral("prog_other"), 403, json!({"error": "Program not accessible"})),
     ];

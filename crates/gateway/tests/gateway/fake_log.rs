@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use stream::log::{
-    AppendError, Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic, partition_of,
+    AppendError, Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic,
+    partition_of,
 };
 use tokio::sync::watch;
 use wire::v1;
@@ -71,7 +72,10 @@ impl FakeLog {
         self.readable.send_replace(readable);
     }
 
-    pub(crate) fn answer_with(&self, chain: impl Fn(v1::RawRequest) -> Option<v1::OutcomeRecord> + Send + Sync + 'static) {
+    pub(crate) fn answer_with(
+        &self,
+        chain: impl Fn(v1::RawRequest) -> Option<v1::OutcomeRecord> + Send + Sync + 'static,
+    ) {
         *self.chain.lock().unwrap() = Some(Box::new(chain));
     }
 
@@ -84,7 +88,12 @@ impl FakeLog {
         let mut records = self.records.0.lock().unwrap();
         let list = records.entry((topic, partition)).or_default();
         let offset = Offset(list.len() as u64);
-        list.push(Record { offset, appended_at: Micros(0), key: Bytes::copy_from_slice(key.as_bytes()), value });
+        list.push(Record {
+            offset,
+            appended_at: Micros(0),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value,
+        });
         drop(records);
         self.changed.send_modify(|version| *version += 1);
         offset
@@ -92,14 +101,16 @@ impl FakeLog {
 
     pub(crate) fn configure(&self, version: u64, fact: v1::ConfigFact, key: &str) {
         let program_id = fact.program_id.clone();
-        let record = v1::GatewayConfigRecord { key: key.into(), version, fact: Some(fact), ..Default::default() };
+        let record =
+            v1::GatewayConfigRecord { key: key.into(), version, fact: Some(fact), ..Default::default() };
         self.put(Topic::GatewayConfig, &program_id, record.encode_to_vec().into());
     }
 
     /// Every request in `ingest`.
     pub(crate) fn ingested(&self) -> Vec<v1::RawRequest> {
         let records = self.records.0.lock().unwrap();
-        let values = records.iter().filter(|((topic, _), _)| *topic == Topic::Ingest).flat_map(|(_, list)| list);
+        let values =
+            records.iter().filter(|((topic, _), _)| *topic == Topic::Ingest).flat_map(|(_, list)| list);
         values.map(|record| raw(record.value.clone())).collect()
     }
 
@@ -126,7 +137,12 @@ impl Log for FakeLog {
         Ok(Arc::new(FakeAppender(self.myself.upgrade().unwrap())))
     }
 
-    async fn reader(&self, topic: Topic, partition: Partition, from: Offset) -> Result<Box<dyn Reader>, LogError> {
+    async fn reader(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<Box<dyn Reader>, LogError> {
         let log = self.myself.upgrade().unwrap();
         Ok(Box::new(FakeReader { changed: log.changed.subscribe(), log, topic, partition, next: from }))
     }
@@ -138,7 +154,12 @@ impl Log for FakeLog {
         Ok(Bounds { start: Offset(0), end: Offset(self.list(topic, partition).len() as u64) })
     }
 
-    async fn record_at(&self, topic: Topic, partition: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+    async fn record_at(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<Record>, LogError> {
         Ok(self.list(topic, partition).get(offset.0 as usize).cloned())
     }
 
@@ -166,7 +187,9 @@ impl Appender for FakeAppender {
         match mood {
             Mood::Stalls => futures::future::pending().boxed(),
             Mood::Refuses => futures::future::ready(Err(AppendError::Refused("queue full".into()))).boxed(),
-            Mood::LeavesInDoubt => futures::future::ready(Err(AppendError::Indefinite("reset".into()))).boxed(),
+            Mood::LeavesInDoubt => {
+                futures::future::ready(Err(AppendError::Indefinite("reset".into()))).boxed()
+            }
             Mood::Acknowledges => {
                 let mut offsets = Vec::new();
                 for record in records {

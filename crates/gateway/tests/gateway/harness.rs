@@ -12,8 +12,8 @@ use sources::signature::sign_paddle;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tributary_gateway::{Options, Running};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tributary_gateway::{Options, Running};
 use wire::v1;
 use wire::v1::config_fact::Object;
 
@@ -61,15 +61,18 @@ pub(crate) async fn gateway_with(log: Arc<FakeLog>, limits: Limits) -> Gateway {
 }
 
 pub(crate) async fn start(log: Arc<FakeLog>, limits: Limits) -> Gateway {
-    let options = Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), instance: INSTANCE.into(), limits };
+    let options =
+        Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), instance: INSTANCE.into(), limits };
     let (health, token) = (Health::new(), CancellationToken::new());
     let shared: Arc<FakeLog> = Arc::clone(&log);
-    let running = tributary_gateway::start(options, shared, master_key(), health.clone(), token.clone()).await.unwrap();
+    let running =
+        tributary_gateway::start(options, shared, master_key(), health.clone(), token.clone()).await.unwrap();
     Gateway { log, health, running, token, client: Client::new() }
 }
 
 fn configure_program(log: &FakeLog, program_id: &str, account: &str) {
-    let program = v1::Program { account_id: account.into(), mode: v1::Mode::Test.into(), ..Default::default() };
+    let program =
+        v1::Program { account_id: account.into(), mode: v1::Mode::Test.into(), ..Default::default() };
     let fact = v1::ConfigFact {
         program_id: program_id.into(),
         object: Some(Object::Program(program)),
