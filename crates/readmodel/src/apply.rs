@@ -62,22 +62,25 @@ const fn refusal(standing: Standing) -> &'static str {
     }
 }
 
-/// Sorts an error of a statement before COMMIT.
-fn before_commit(error: sqlx::Error) -> ApplyError {
-    let permanent = match &error {
-        // Classes: data exception, constraint violation, syntax or access rule.
-        sqlx::Error::Database(database) => database
-            .code()
-            .is_some_and(|code| ["22", "23", "42"].iter().any(|class| code.starts_with(class))),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => false,
-        _ => true,
-    };
-    if permanent { ApplyError::Rejected(error) } else { ApplyError::Unavailable(error) }
+impl ApplyError {
+    /// Sorts an error of a statement before COMMIT: whether trying again may help.
+    #[must_use]
+    pub fn of_statement(error: sqlx::Error) -> Self {
+        let permanent = match &error {
+            // Classes: data exception, constraint violation, syntax or access rule.
+            sqlx::Error::Database(database) => database
+                .code()
+                .is_some_and(|code| ["22", "23", "42"].iter().any(|class| code.starts_with(class))),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => false,
+            _ => true,
+        };
+        if permanent { Self::Rejected(error) } else { Self::Unavailable(error) }
+    }
 }
 
 /// Commits `batch`: its rows, and each cursor from exactly `before` to `after`.
@@ -92,19 +95,19 @@ pub async fn apply(
     let rows = Rows::of(batch)?;
     let moves: Vec<(Place, Cursor, Cursor)> =
         batch.advances.iter().map(|(place, advance)| (*place, advance.before, advance.after)).collect();
-    let mut transaction = connection.begin().await.map_err(before_commit)?;
+    let mut transaction = connection.begin().await.map_err(ApplyError::of_statement)?;
     // First: a refused batch costs one statement, and a second writer waits on these rows until it is decided.
-    let moved = cursors::advance(&mut transaction, generation, &moves).await.map_err(before_commit)?;
+    let moved = cursors::advance(&mut transaction, generation, &moves).await.map_err(ApplyError::of_statement)?;
     if moved != moves.len() as u64 {
-        transaction.rollback().await.map_err(before_commit)?;
+        transaction.rollback().await.map_err(ApplyError::of_statement)?;
         return Err(refused(connection, generation, batch).await);
     }
-    write::rows(&mut transaction, &rows).await.map_err(before_commit)?;
+    write::rows(&mut transaction, &rows).await.map_err(ApplyError::of_statement)?;
     failpoint::hit("before-commit");
     match transaction.commit().await {
         Ok(()) => {}
         // An answer of the server is a definite no; everything else may have been committed.
-        Err(error @ sqlx::Error::Database(_)) => return Err(before_commit(error)),
+        Err(error @ sqlx::Error::Database(_)) => return Err(ApplyError::of_statement(error)),
         Err(error) => return Err(ApplyError::CommitUnknown(error)),
     }
     failpoint::hit("after-commit");
@@ -115,7 +118,7 @@ pub async fn apply(
 async fn refused(connection: &mut PgConnection, generation: i32, batch: &Batch) -> ApplyError {
     let found = match cursors::load(connection, generation).await {
         Ok(found) => found,
-        Err(error) => return before_commit(error),
+        Err(error) => return ApplyError::of_statement(error),
     };
     let mut last = None;
     for (place, advance) in &batch.advances {

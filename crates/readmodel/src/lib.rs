@@ -17,6 +17,7 @@ mod rows;
 mod text;
 mod write;
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
@@ -39,8 +40,20 @@ pub async fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
 
 /// Brings the schema up to this version: one linear history, forward only, run by one process at a time.
 ///
+/// The history is in the schema itself, so that dropping the schema is all that a rebuild needs.
+///
 /// # Errors
 /// When a migration fails, or the database is newer than this binary.
 pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    sqlx::migrate!("./migrations").run(pool).await
+    // A connection that is not given back: its search path is changed.
+    let mut connection = pool.acquire().await?.detach();
+    let mut transaction = connection.begin().await?;
+    // IF NOT EXISTS alone fails when two processes start at once.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('tributary schema'))").execute(&mut *transaction).await?;
+    sqlx::query("CREATE SCHEMA IF NOT EXISTS tributary").execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    sqlx::query("SET search_path = tributary").execute(&mut connection).await?;
+    sqlx::migrate!("./migrations").run(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
 }

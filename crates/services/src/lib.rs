@@ -2,7 +2,14 @@
 //!
 //! A module turns the bytes of its input into the domain's words, lets the domain decide, and says what follows an accepted
 //! frame. It must never decide anything itself, and services must never call each other: they meet in the log.
-//! Read next: [`normalizer`], [`attribution`], [`commission`], then the loop that runs them (`stream::owner`).
+//! Read next: [`normalizer`], [`attribution`], [`commission`], then the loop that runs them (`stream::owner`);
+//! [`projector`] and [`verify`] read what they wrote.
 pub mod attribution;
 pub mod commission;
 pub mod normalizer;
+pub mod projector;
+pub mod verify;
+
+pub use attribution::Attribution;
+pub use commission::Commission;
+pub use normalizer::Normalizer;

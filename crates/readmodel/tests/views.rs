@@ -1,0 +1,143 @@
+//! What analysts and scripts build on.
+#![allow(clippy::unwrap_used)]
+mod support;
+
+use domain::normalization::{FactsEvent, VerdictKind};
+use tributary_readmodel::apply::apply;
+use tributary_readmodel::batch::{Advance, Followed, Frames};
+use tributary_readmodel::{GENERATION, cursors, queries};
+use sqlx::PgPool;
+use support::{Database, PARTITION, batch, commissions, event_id, facts};
+
+/// The first columns of each view, for ever: views only grow.
+const VIEWS: [(&str, &str); 11] = [
+    ("balances", "program_id,partner_id,currency,pending,review,available,in_flight,paid_out,debt"),
+    (
+        "commissions",
+        "commission_id,program_id,partner_id,sale_id,external_id,source,status,currency,gross_minor,reversed_minor,net_minor,created_at,updated_at",
+    ),
+    (
+        "commission_events",
+        "commission_id,program_id,partner_id,sale_id,kind,status,currency,gross_minor,reversed_minor,delta_minor,postings,cause_event_id,reason,actor,recorded_at",
+    ),
+    ("sales", "sale_id,program_id,source,external_id,event_id,partner_id,reason,customer_id"),
+    ("reversals", "program_id,source,sale_external_id,object_id,event_id,family,state"),
+    ("customers", "program_id,customer_id,partner_id,sales,first_sale_at,last_sale_at"),
+    ("programs", "program_id,account_id,name,mode,profile,currency"),
+    ("partners", "program_id,partner_id,name,active,created_at,updated_at"),
+    ("verdicts", "program_id,event_id,source,delivery_key,verdict,reason,detail,retry,received_at"),
+    ("quarantine", "program_id,event_id,source,delivery_key,reason,detail,received_at,quarantined_at"),
+    ("freshness", "topic,partition,seq,as_of"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_keep_their_columns_and_each_says_what_it_means() {
+    let database = Database::new().await;
+    for (view, columns) in VIEWS {
+        let found: Vec<String> = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = ('tributary.' || $1)::regclass AND attnum > 0 ORDER BY attnum",
+        )
+        .bind(view)
+        .fetch_all(&database.pool)
+        .await
+        .unwrap();
+        assert!(found.join(",").starts_with(columns), "{view}: {found:?}");
+    }
+    let silent: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname || coalesce('.' || a.attname, '') FROM pg_class c
+         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+         WHERE c.relkind = 'v' AND c.relnamespace = 'tributary'::regnamespace
+           AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(silent, Vec::<String>::new(), "no COMMENT");
+    let floats: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'tributary' AND data_type IN ('real', 'double precision', 'numeric')",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(floats, 0);
+    database.stop().await;
+}
+
+/// A verdict, then a retry of it or a second delivery: (kind, reason, retry of, event).
+async fn give(
+    pool: &PgPool,
+    seq: u64,
+    kind: VerdictKind,
+    reason: &str,
+    retry_of: Option<u64>,
+    of: u64,
+) {
+    let mut advance: Advance = facts(seq..seq + 1, kind, reason);
+    if let Frames::Facts(frames) = &mut advance.frames
+        && let FactsEvent::Verdict(verdict) = &mut frames[0].events[0]
+    {
+        verdict.retry_of = retry_of;
+        verdict.event = event_id(of);
+    }
+    let mut connection = pool.acquire().await.unwrap();
+    cursors::ensure(&mut connection, GENERATION, &[(Followed::Facts, PARTITION)]).await.unwrap();
+    apply(&mut connection, GENERATION, &batch([advance])).await.unwrap();
+}
+
+async fn quarantined(pool: &PgPool) -> Vec<i64> {
+    sqlx::query_scalar("SELECT position FROM tributary.quarantine ORDER BY position").fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_leaves_the_quarantine_when_it_is_settled_and_only_then() {
+    use VerdictKind::{Applied, Quarantined};
+    let database = Database::new().await;
+    let pool = &database.pool;
+    // Frames come from position seq + 100.
+    give(pool, 1, Quarantined, "bad_amount", None, 1).await;
+    give(pool, 2, Quarantined, "bad_amount", None, 2).await;
+    give(pool, 3, Applied, "", None, 3).await;
+    give(pool, 4, Quarantined, "conflict", None, 3).await;
+    assert_eq!(quarantined(pool).await, [101, 102, 104]);
+    // A retry that fails speaks for the original, under its position; one that succeeds settles it.
+    give(pool, 5, Quarantined, "bad_amount", Some(101), 1).await;
+    assert_eq!(quarantined(pool).await, [101, 102, 104]);
+    give(pool, 6, Applied, "", Some(101), 1).await;
+    assert_eq!(quarantined(pool).await, [102, 104]);
+    // The same event sent again and applied settles it too; a conflict is not settled by the event that it contradicts.
+    give(pool, 7, Applied, "", None, 2).await;
+    give(pool, 8, Applied, "", None, 3).await;
+    assert_eq!(quarantined(pool).await, [104]);
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_found_by_every_name_it_has_and_texts_that_postgres_cannot_hold_do_not_stop_it() {
+    let database = Database::new().await;
+    let mut connection = database.connection().await;
+    let places = Followed::ALL.map(|followed| (followed, PARTITION));
+    cursors::ensure(&mut connection, GENERATION, &places).await.unwrap();
+    let mut verdicts = facts(1..4, VerdictKind::Applied, "");
+    if let Frames::Facts(frames) = &mut verdicts.frames
+        && let FactsEvent::Verdict(verdict) = &mut frames[2].events[0]
+    {
+        // Longer than an index entry may be, with a character that Postgres has not, at a moment that it has not.
+        verdict.delivery_key = format!("\0{}", "k".repeat(200_000));
+        verdict.received_at.0 = i64::MAX;
+    }
+    apply(&mut connection, GENERATION, &batch([verdicts, commissions(1..4)])).await.unwrap();
+    let by_sale = queries::find_events(&database.pool, "txn_2").await.unwrap();
+    let by_delivery = queries::find_events(&database.pool, "evt_2").await.unwrap();
+    let by_event = queries::find_events(&database.pool, event_id(2).as_str()).await.unwrap();
+    assert_eq!(by_sale, by_delivery);
+    assert_eq!(by_sale, by_event);
+    let found = serde_json::to_value(&by_sale).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!(found[0]["verdict"], "applied");
+    assert_eq!(found[0]["received_at"], "2027-01-15T08:00:00.002000Z");
+    assert_eq!(found[0]["commission_ids"].as_array().unwrap().len(), 1);
+    assert!(found[0]["sale_id"].as_str().unwrap().starts_with("sal_"));
+    assert_eq!(queries::find_events(&database.pool, &format!("\0{}", "k".repeat(200_000))).await.unwrap().len(), 1);
+    drop(connection);
+    database.stop().await;
+}

@@ -1,0 +1,55 @@
+//! One reader per topic and partition: judged frames, decoded, handed to the writer.
+use super::{Options, ProjectorError};
+use bytes::Bytes;
+use readmodel::batch::{Advance, Followed, Frame, Frames, Place};
+use std::sync::Arc;
+use stream::cursor::Cursor;
+use stream::follow::Follower;
+use stream::judge;
+use stream::log::Log;
+use tokio::sync::mpsc;
+
+/// Follows `place` from `cursor` until the writer goes away.
+pub(super) async fn read(
+    options: Options,
+    log: Arc<dyn Log>,
+    place: Place,
+    cursor: Cursor,
+    writer: mpsc::Sender<Advance>,
+) -> Result<(), ProjectorError> {
+    let mut follower = Follower::open(&log, place.0.topic(), place.1, cursor).await?;
+    let mut before = cursor;
+    loop {
+        let frames = follower.next(options.read_records, options.read_bytes).await?;
+        let after = follower.cursor();
+        let frames = match place.0 {
+            Followed::Facts => Frames::Facts(decode(place, frames, wire::facts::decode)?),
+            Followed::Commissions => Frames::Commissions(decode(place, frames, wire::commissions::decode)?),
+        };
+        if writer.send(Advance { partition: place.1, before, after, frames }).await.is_err() {
+            return Ok(());
+        }
+        before = after;
+    }
+}
+
+fn decode<E>(
+    place: Place,
+    frames: Vec<judge::Frame>,
+    decode: impl Fn(&Bytes) -> Result<E, wire::Unknown>,
+) -> Result<Vec<Frame<E>>, ProjectorError> {
+    let mut decoded = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let events: Result<Vec<E>, _> = frame.events.iter().map(&decode).collect();
+        let events =
+            events.map_err(|error| ProjectorError::UnknownEvent { place, seq: frame.seq, error })?;
+        decoded.push(Frame {
+            seq: frame.seq,
+            source: frame.source,
+            clock: frame.clock,
+            defect: frame.defect,
+            events,
+        });
+    }
+    Ok(decoded)
+}

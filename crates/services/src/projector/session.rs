@@ -1,0 +1,217 @@
+//! One connection's life: ask the rows where they stand, follow from there, commit until something goes wrong.
+use super::standing::Known;
+use super::{Options, Progress, ProjectorError, State, places_of, read};
+use readmodel::apply::{self, Applied, ApplyError};
+use readmodel::batch::{Advance, Batch, Place};
+use readmodel::cursors;
+use sqlx::{Connection, PgConnection, PgPool};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use stream::cursor::Cursor;
+use stream::log::Log;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Chunks that readers may have ready; each waits with one more in its hands.
+const CHUNKS_AHEAD: usize = 32;
+/// A transaction that takes longer is in doubt.
+const COMMIT_LIMIT: Duration = Duration::from_secs(60);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const LAG_EVERY: Duration = Duration::from_secs(10);
+
+/// The writer and what it remembers from one connection to the next.
+#[derive(Debug)]
+pub(super) struct Writer {
+    options: Options,
+    log: Arc<dyn Log>,
+    pool: PgPool,
+    progress: watch::Sender<Progress>,
+    known: Known,
+    batches: u64,
+}
+
+/// The readers of one session. Dropping it ends them.
+struct Readers {
+    tasks: JoinSet<Result<(), ProjectorError>>,
+    started: BTreeSet<Place>,
+    sender: mpsc::Sender<Advance>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        options: Options,
+        log: Arc<dyn Log>,
+        pool: PgPool,
+        progress: watch::Sender<Progress>,
+    ) -> Self {
+        Self { options, log, pool, progress, known: Known::default(), batches: 0 }
+    }
+
+    /// Batches committed so far.
+    pub(super) const fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    pub(super) fn waiting(&self, why: String) {
+        self.progress.send_modify(|progress| progress.state = State::Waiting(why));
+    }
+
+    /// Follows and commits until shutdown (`Ok`) or an error. A connection of its own: after an error nobody else may get it.
+    pub(super) async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), ProjectorError> {
+        let options = self.pool.connect_options();
+        let connect = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&options));
+        let mut connection = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            connected = connect => connected
+                .map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?
+                .map_err(ProjectorError::Database)?,
+        };
+        let mut active = self.log.active();
+        let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let mut readers = Readers { tasks: JoinSet::new(), started: BTreeSet::new(), sender };
+        // Cloned into a name of its own: the guard must not live across the wait.
+        let partitions = active.borrow_and_update().clone();
+        self.follow_new(&mut connection, &mut readers, &partitions).await?;
+        self.progress.send_modify(|progress| progress.state = State::Following);
+        readers.tasks.spawn(watch_lag(Arc::clone(&self.log), self.progress.subscribe()));
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(ended) = readers.tasks.join_next() => {
+                    return Err(match ended {
+                        Ok(Err(error)) => error,
+                        Ok(Ok(())) => ProjectorError::Reader("ended".to_owned()),
+                        Err(error) => ProjectorError::Reader(error.to_string()),
+                    });
+                }
+                changed = active.changed() => {
+                    if changed.is_err() {
+                        return Err(ProjectorError::Reader("the log was closed".to_owned()));
+                    }
+                    let partitions = active.borrow_and_update().clone();
+                    self.follow_new(&mut connection, &mut readers, &partitions).await?;
+                }
+                Some(first) = chunks.recv() => {
+                    let batch = self.collect(first, &mut chunks)?;
+                    self.commit(&mut connection, batch).await?;
+                }
+            }
+        }
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "connection not closed in order");
+        }
+        Ok(())
+    }
+
+    /// Starts readers for partitions that have become active, each from its cursor row.
+    async fn follow_new(
+        &mut self,
+        connection: &mut PgConnection,
+        readers: &mut Readers,
+        partitions: &[stream::log::Partition],
+    ) -> Result<(), ProjectorError> {
+        let mut places = places_of(partitions);
+        places.retain(|place| !readers.started.contains(place));
+        if places.is_empty() {
+            return Ok(());
+        }
+        let rows = tokio::time::timeout(
+            COMMIT_LIMIT,
+            cursors::ensure(connection, self.options.generation, &places),
+        )
+        .await
+        .map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?
+        .map_err(ApplyError::of_statement)?;
+        self.known.take(&rows)?;
+        self.publish(&rows);
+        for (place, cursor) in rows {
+            readers.started.insert(place);
+            let (log, sender) = (Arc::clone(&self.log), readers.sender.clone());
+            readers.tasks.spawn(read::read(self.options, log, place, cursor, sender));
+        }
+        Ok(())
+    }
+
+    /// What has come by now, up to the limit: nobody waits for more.
+    fn collect(
+        &self,
+        first: Advance,
+        chunks: &mut mpsc::Receiver<Advance>,
+    ) -> Result<Batch, ProjectorError> {
+        let mut batch = Batch::default();
+        batch.push(first)?;
+        while batch.frames() < self.options.batch_frames
+            && let Ok(chunk) = chunks.try_recv()
+        {
+            batch.push(chunk)?;
+        }
+        Ok(batch)
+    }
+
+    async fn commit(&mut self, connection: &mut PgConnection, batch: Batch) -> Result<(), ProjectorError> {
+        let started = Instant::now();
+        let applying = apply::apply(connection, self.options.generation, &batch);
+        let result = tokio::time::timeout(COMMIT_LIMIT, applying).await.unwrap_or_else(|_| {
+            Err(ApplyError::CommitUnknown(sqlx::Error::Protocol("no answer in time".to_owned())))
+        });
+        match result {
+            Ok(applied) => {
+                self.done(&applied, started);
+                Ok(())
+            }
+            Err(error @ ApplyError::CommitUnknown(_)) => {
+                self.known.doubt(batch.after());
+                Err(error.into())
+            }
+            // A COMMIT in doubt landed after the rows had been read again: the next session takes it as it is.
+            Err(ApplyError::Refused { followed, partition, found, .. })
+                if self.known.explains(&(followed, partition), &found) =>
+            {
+                Err(ProjectorError::Database(sqlx::Error::Protocol("a commit in doubt has landed".to_owned())))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn done(&mut self, applied: &Applied, started: Instant) {
+        self.batches += 1;
+        self.known.committed(&applied.cursors);
+        self.publish(&applied.cursors);
+        metrics::counter!("tributary_projector_frames_total").increment(applied.frames as u64);
+        metrics::counter!("tributary_projector_batches_total").increment(1);
+        metrics::histogram!("tributary_projector_batch_seconds").record(started.elapsed().as_secs_f64());
+    }
+
+    fn publish(&self, cursors: &BTreeMap<Place, Cursor>) {
+        self.progress.send_modify(|progress| {
+            progress.cursors.extend(cursors.iter().map(|(place, cursor)| (*place, *cursor)));
+        });
+    }
+}
+
+/// Publishes how many records the projector is behind, by topic.
+async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progress>) -> Result<(), ProjectorError> {
+    loop {
+        tokio::time::sleep(LAG_EVERY).await;
+        let cursors = progress.borrow().cursors.clone();
+        let mut lag: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for ((followed, partition), cursor) in cursors {
+            match log.bounds(followed.topic(), partition).await {
+                Ok(bounds) => {
+                    *lag.entry(followed.name()).or_default() += bounds.end.0.saturating_sub(cursor.offset);
+                }
+                // The readers will say so.
+                Err(error) => tracing::debug!(%error, "lag not known"),
+            }
+        }
+        for (topic, records) in lag {
+            // A gauge is a float; a lag that it cannot hold exactly is an alarm all the same.
+            #[allow(clippy::cast_precision_loss)]
+            metrics::gauge!("tributary_projector_lag_records", "topic" => topic).set(records as f64);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The chain: `ingest` -> `facts` -> `attributed` -> `commissions`, walked side by side.
+//!
+//! Downstream ends are looked up first, so that a frame's input is always among what is read; what upstream has beyond is lag.
+use super::fold::Fold;
+use super::frames::Frames;
+use super::{Findings, VerifyError};
+use domain::ids::Hash;
+use domain::normalization::{FactsEvent, Verdict};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use stream::judge::Frame;
+use stream::log::{Log, Offset, Partition, Reader, Record, Topic};
+use wire::ingest::IngestRecord;
+
+/// Walks one partition.
+pub(super) async fn walk(
+    log: &Arc<dyn Log>,
+    partition: Partition,
+    fold: &mut Fold,
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    let mut commissions = Frames::open(log, Topic::Commissions, partition, findings).await?;
+    let mut attributed = Frames::open(log, Topic::Attributed, partition, findings).await?;
+    let mut facts = Frames::open(log, Topic::Facts, partition, findings).await?;
+    let mut ingest = Ingest::open(log, partition).await?;
+    while let Some(frame) = facts.next(findings).await? {
+        let events = fold.facts(&frame, findings)?;
+        ingest.check(&frame, &events, findings).await?;
+        for passed in answers(&frame, &mut attributed, findings).await? {
+            for decided in answers(&passed, &mut commissions, findings).await? {
+                fold.commissions(&decided, findings)?;
+            }
+        }
+    }
+    // What is left has no input; it is folded all the same, since readers accept it.
+    while let Some(frame) = attributed.next(findings).await? {
+        findings.problem("no_input", at(&attributed, &frame), "an accepted frame of facts", frame.source);
+    }
+    while let Some(frame) = commissions.next(findings).await? {
+        findings.problem("no_input", at(&commissions, &frame), "an accepted frame of attributed", frame.source);
+        fold.commissions(&frame, findings)?;
+    }
+    Ok(())
+}
+
+/// The frames downstream that were decided from `input`: all steps, in order; none yet: lag.
+async fn answers(
+    input: &Frame,
+    downstream: &mut Frames,
+    findings: &mut Findings,
+) -> Result<Vec<Frame>, VerifyError> {
+    let mut steps: Vec<Frame> = Vec::new();
+    loop {
+        match downstream.peek(findings).await? {
+            None => return Ok(steps),
+            Some(next) if next.source > input.seq => {
+                let (source, seq) = (next.source, next.seq);
+                let place = format!("{} frame {seq}", downstream.place());
+                findings.problem("skipped_input", place, format!("input {}", input.seq), format!("input {source}"));
+                return Ok(steps);
+            }
+            Some(_) => {}
+        }
+        let Some(frame) = downstream.next(findings).await? else { return Ok(steps) };
+        if (frame.source, frame.source_head) != (input.seq, input.head) {
+            findings.problem(
+                "source_head",
+                at(downstream, &frame),
+                format!("input {} {:?}", input.seq, input.head),
+                format!("input {} {:?}", frame.source, frame.source_head),
+            );
+        }
+        if frame.step as usize != steps.len() {
+            findings.problem("step", at(downstream, &frame), steps.len(), frame.step);
+        }
+        let last = frame.last;
+        steps.push(frame);
+        if last {
+            return Ok(steps);
+        }
+    }
+}
+
+fn at(frames: &Frames, frame: &Frame) -> String {
+    format!("{} frame {}", frames.place(), frame.seq)
+}
+
+/// `ingest`, read beside `facts`.
+struct Ingest {
+    partition: Partition,
+    reader: Option<Box<dyn Reader>>,
+    ready: VecDeque<Record>,
+    end: Offset,
+    /// Next offset to be read.
+    next: u64,
+    /// Position = offset + shift; an imported log's first record sets it.
+    shift: u64,
+    current: Option<Current>,
+}
+
+/// The record that frames are being compared with.
+struct Current {
+    head: Hash,
+    kind: Kind,
+    verdicts: u32,
+}
+
+/// What a record asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One verdict that is no retry.
+    External,
+    /// One verdict that is a retry.
+    Retry,
+    /// A frame without a verdict.
+    Config,
+    /// A frame or none.
+    Other,
+}
+
+impl Ingest {
+    async fn open(log: &Arc<dyn Log>, partition: Partition) -> Result<Self, VerifyError> {
+        let bounds = log.bounds(Topic::Ingest, partition).await?;
+        let reader = if bounds.end > bounds.start {
+            Some(log.reader(Topic::Ingest, partition, bounds.start).await?)
+        } else {
+            None
+        };
+        let mut ingest = Self {
+            partition,
+            reader,
+            ready: VecDeque::new(),
+            end: bounds.end,
+            next: bounds.start.0,
+            shift: 0,
+            current: None,
+        };
+        ingest.read_base().await?;
+        Ok(ingest)
+    }
+
+    /// An imported log says in its first record which position follows.
+    async fn read_base(&mut self) -> Result<(), VerifyError> {
+        self.fill().await?;
+        if let Some(first) = self.ready.front()
+            && let Ok(IngestRecord::Base { first_position }) = wire::ingest::decode(&first.value)
+        {
+            self.shift = first_position.saturating_sub(first.offset.0 + 1);
+            self.next = first.offset.0 + 1;
+            self.ready.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self) -> Result<(), VerifyError> {
+        if self.ready.is_empty()
+            && self.next < self.end.0
+            && let Some(reader) = &mut self.reader
+        {
+            self.ready.extend(reader.next(1_000, 4 << 20).await?);
+        }
+        Ok(())
+    }
+
+    /// Checks that the frame is that of its record, and that the records passed on the way needed none.
+    async fn check(
+        &mut self,
+        frame: &Frame,
+        events: &[FactsEvent],
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let verdicts: Vec<&Verdict> = events
+            .iter()
+            .filter_map(|event| match event {
+                FactsEvent::Verdict(verdict) => Some(verdict),
+                _ => None,
+            })
+            .collect();
+        for verdict in &verdicts {
+            findings.verdicts.count(verdict);
+        }
+        if frame.step == 0 {
+            self.advance_to(frame.source, findings).await?;
+        }
+        let place = format!("ingest.v1/{} position {}", self.partition.0, frame.source);
+        let Some(current) = &mut self.current else {
+            // The record has expired: its verdicts speak for it.
+            findings.accepted += verdicts.iter().filter(|verdict| verdict.retry_of.is_none()).count() as u64;
+            return Ok(());
+        };
+        if current.head != frame.source_head {
+            findings.problem("source_head", &place, format!("{:?}", current.head), format!("{:?}", frame.source_head));
+        }
+        current.verdicts += u32::try_from(verdicts.len()).unwrap_or(u32::MAX);
+        if current.kind == Kind::Other && frame.step == 0 {
+            // A record that nobody can read may have been given a verdict.
+            findings.accepted += verdicts.len() as u64;
+        }
+        let wrong_kind = |verdict: &&&Verdict| verdict.retry_of.is_some() != (current.kind == Kind::Retry);
+        if let Some(verdict) = verdicts.iter().find(wrong_kind) {
+            findings.problem("verdict_kind", &place, format!("{:?}", current.kind), format!("retry of {:?}", verdict.retry_of));
+        }
+        if frame.last {
+            let expected = match current.kind {
+                Kind::External | Kind::Retry => 1,
+                Kind::Config => 0,
+                Kind::Other => current.verdicts.min(1),
+            };
+            if current.verdicts != expected {
+                findings.problem("verdict_count", &place, expected, current.verdicts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the record at `position` the current one; none when it has expired.
+    async fn advance_to(&mut self, position: u64, findings: &mut Findings) -> Result<(), VerifyError> {
+        self.current = None;
+        if position < self.next + self.shift {
+            return Ok(());
+        }
+        loop {
+            self.fill().await?;
+            let Some(record) = self.ready.pop_front() else {
+                let place = format!("facts.v1/{} source {position}", self.partition.0);
+                findings.problem("no_input", place, "a record of ingest", "none");
+                return Ok(());
+            };
+            self.next = record.offset.0 + 1;
+            let at = record.offset.0 + self.shift;
+            let kind = match wire::ingest::decode(&record.value) {
+                Ok(IngestRecord::Request(_)) => Kind::External,
+                Ok(IngestRecord::Retry { .. }) => Kind::Retry,
+                Ok(IngestRecord::Config(_)) => Kind::Config,
+                Ok(IngestRecord::Tick | IngestRecord::Base { .. }) | Err(_) => Kind::Other,
+            };
+            findings.accepted += u64::from(kind == Kind::External);
+            if at == position {
+                self.current = Some(Current { head: Hash::of(&record.value), kind, verdicts: 0 });
+                return Ok(());
+            }
+            if kind != Kind::Other {
+                let place = format!("ingest.v1/{} position {at}", self.partition.0);
+                findings.problem("verdict_missing", place, "a frame of facts", "none");
+            }
+            if at > position {
+                let place = format!("ingest.v1/{}", self.partition.0);
+                findings.problem("no_input", place, format!("position {position}"), format!("position {at}"));
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `verify`: proves the promises from the log, as any reader could.
+//!
+//! Three proofs, partition by partition, in bounded memory but for one partition's commissions: the chain (each record has its
+//! frame in each hop, in order, with equal heads; each accepted event has exactly one verdict), the ledger (postings balance,
+//! buckets are what the commissions sum to), and the read model (Postgres holds what the fold says, at the cursors of one
+//! snapshot). It folds with the domain only and shares no statement with the projector.
+//! Read next: `chain.rs`, `fold.rs`, `rows.rs`.
+mod chain;
+mod fold;
+mod frames;
+mod rows;
+
+use domain::normalization::{Verdict, VerdictKind};
+use readmodel::audit::Snapshot;
+use serde::Serialize;
+use sqlx::PgPool;
+use std::sync::Arc;
+use stream::follow::FollowError;
+use stream::log::{Log, LogError, Partition};
+
+/// More problems than anybody reads are only counted.
+const LISTED: usize = 1_000;
+
+/// What `verify --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    /// No problem was found.
+    pub ok: bool,
+    /// Accepted external events: no configuration, no ticks, no retries.
+    pub accepted: u64,
+    /// Their verdicts.
+    pub verdicts: VerdictCounts,
+    /// What is wrong; at most 1,000 are listed, the last then says how many there are.
+    pub problems: Vec<Problem>,
+}
+
+/// accepted = applied + duplicate + ignored + quarantined - resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct VerdictCounts {
+    /// Became facts, retries included.
+    pub applied: u64,
+    /// Were here before.
+    pub duplicate: u64,
+    /// Nothing follows from them.
+    pub ignored: u64,
+    /// Could not be used when they came; cumulative.
+    pub quarantined: u64,
+    /// Quarantined ones that a retry settled.
+    pub resolved: u64,
+}
+
+impl VerdictCounts {
+    /// Counts a verdict. A retry counts only when it settles its original, and then as resolved too.
+    fn count(&mut self, verdict: &Verdict) {
+        let retry = verdict.retry_of.is_some();
+        match verdict.kind {
+            VerdictKind::Applied => self.applied += 1,
+            VerdictKind::Ignored => self.ignored += 1,
+            VerdictKind::Duplicate if !retry => self.duplicate += 1,
+            VerdictKind::Quarantined if !retry => self.quarantined += 1,
+            VerdictKind::Duplicate | VerdictKind::Quarantined => {}
+        }
+        if retry && matches!(verdict.kind, VerdictKind::Applied | VerdictKind::Ignored) {
+            self.resolved += 1;
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        (self.applied + self.duplicate + self.ignored + self.quarantined).saturating_sub(self.resolved)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is wrong, one of a closed list (`verdict_missing`, `balance`, `commission`, `chain`, …).
+    pub kind: &'static str,
+    /// Where: topic, partition and frame, or the row.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// What should be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log cannot be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The database does not answer.
+    #[error("database: {0}; is it migrated, and the same that the projector writes?")]
+    Database(#[from] sqlx::Error),
+    /// An event that this version does not know.
+    #[error("{place}: {error}; run the version that wrote it, or a newer one")]
+    UnknownEvent {
+        /// The frame.
+        place: String,
+        /// What was met.
+        error: wire::Unknown,
+    },
+}
+
+/// What has been found so far.
+#[derive(Debug, Default)]
+struct Findings {
+    accepted: u64,
+    verdicts: VerdictCounts,
+    problems: Vec<Problem>,
+    unlisted: usize,
+}
+
+impl Findings {
+    fn problem(
+        &mut self,
+        kind: &'static str,
+        place: impl ToString,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        if self.problems.len() == LISTED {
+            self.unlisted += 1;
+            return;
+        }
+        self.problems.push(Problem {
+            kind,
+            place: place.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        });
+    }
+
+    fn report(mut self) -> Report {
+        if self.accepted != self.verdicts.sum() {
+            let (accepted, sum) = (self.accepted, self.verdicts.sum());
+            self.problem("accounting", "applied + duplicate + ignored + quarantined - resolved", accepted, sum);
+        }
+        if self.unlisted > 0 {
+            self.problems.push(Problem {
+                kind: "more",
+                place: "this report".to_owned(),
+                expected: LISTED.to_string(),
+                found: (LISTED + self.unlisted).to_string(),
+            });
+        }
+        Report {
+            ok: self.problems.is_empty(),
+            accepted: self.accepted,
+            verdicts: self.verdicts,
+            problems: self.problems,
+        }
+    }
+}
+
+/// Verifies the whole log, and the read model in `pool` at the cursors of one snapshot.
+///
+/// # Errors
+/// [`VerifyError`], when it could not be done; what is wrong with the data is in the report.
+pub async fn run(log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
+    let mut findings = Findings::default();
+    // First the snapshot, then the log: the log holds everything that the snapshot has seen.
+    let mut snapshot = Snapshot::open(pool).await?;
+    let cursors = snapshot.cursors(readmodel::GENERATION).await?;
+    for partition in (0..log.partition_count()).map(Partition) {
+        let mut fold = fold::Fold::new(partition, &cursors);
+        chain::walk(&log, partition, &mut fold, &mut findings).await?;
+        fold.finish(&mut findings);
+        rows::compare(&mut snapshot, fold, &mut findings).await?;
+    }
+    snapshot.close().await?;
+    Ok(findings.report())
+}
