@@ -141,8 +141,8 @@ impl Disk {
             Some(start) => u64::from_be_bytes(start.as_ref().try_into().map_err(corrupt)?),
             None => 0,
         };
-        let rows = self.topics[topic as usize].range(key(partition, 0)..=key(partition, u64::MAX));
-        Ok(match rows.rev().next() {
+        let mut rows = self.topics[topic as usize].range(key(partition, 0)..=key(partition, u64::MAX));
+        Ok(match rows.next_back() {
             None => Extent { start, end: start, last_time: Micros(0) },
             Some(guard) => {
                 let chunk = decode(guard)?;
@@ -161,7 +161,7 @@ impl Disk {
         max_bytes: usize,
     ) -> Result<Vec<Chunk>, LogError> {
         let rows = &self.topics[topic as usize];
-        let first = rows.range(key(partition, 0)..=key(partition, offset)).rev().next();
+        let first = rows.range(key(partition, 0)..=key(partition, offset)).next_back();
         let first = first.map(decode).transpose()?.filter(|chunk| chunk.end() > offset);
         let Some(mut first) = first else {
             return Err(LogError::Corrupt(format!(

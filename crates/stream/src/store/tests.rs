@@ -91,7 +91,7 @@ fn an_overlay_is_a_table_in_memory_whatever_is_committed_when() {
                 let limit = (random % 40) as usize;
                 assert_eq!(overlay.range(&key, &end, limit), model.range(&key, &end, limit));
             }
-            _ if random % 64 == 0 => overlay.commit(&at(u64::from(step))).unwrap(),
+            _ if random.is_multiple_of(64) => overlay.commit(&at(u64::from(step))).unwrap(),
             _ => {}
         }
     }
