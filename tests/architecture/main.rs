@@ -33,7 +33,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rdkafka", &["stream", "testkit", "bench"], "one crate knows what a Kafka client does wrong"),
     ("fjall", &["stream"], "the store is a cache behind one trait"),
-    ("sqlx", &["readmodel", "tributary", "testkit", "bench"], "nothing that decides reads Postgres"),
+    ("sqlx", &["readmodel", "services", "tributary", "testkit", "bench"], "statements live in `readmodel`; others only pass the pool on"),
     ("axum", &["gateway", "kit", "tributary", "testkit", "bench"], "HTTP stays at the edge"),
 ];
 
