@@ -1,5 +1,6 @@
 //! Why a request cannot be used as it is: the reasons are a closed list, the details are for a person.
 use domain::normalization::Reading;
+use std::fmt::Display;
 
 /// The reasons that adapters give with `quarantined`.
 pub mod reason {
@@ -41,12 +42,12 @@ impl Defect {
     }
 
     /// The field at `path` is not there.
-    pub(crate) fn missing(path: &str) -> Self {
+    pub(crate) fn missing(path: impl Display) -> Self {
         Self::new(reason::MISSING_FIELD, format!("{path} is missing"))
     }
 
     /// The parser refused the object at `path`. Its words may quote the body, so only those about keys are kept.
-    pub(crate) fn unreadable(path: &str, error: &serde_json::Error) -> Self {
+    pub(crate) fn unreadable(path: impl Display, error: &serde_json::Error) -> Self {
         let words = error.to_string();
         match words.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`')) {
             Some((key, _)) => {

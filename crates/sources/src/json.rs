@@ -55,6 +55,10 @@ pub fn precheck(body: &[u8], max_depth: usize) -> Result<(), JsonError> {
 
 /// Counts brackets outside strings: right for JSON, harmless for anything else.
 fn depth_exceeds(body: &[u8], max_depth: usize) -> bool {
+    // Nearly every body has fewer brackets than levels that are allowed, and counting is many times faster than scanning.
+    if body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= max_depth {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in body {
         if in_string {
@@ -81,8 +85,33 @@ fn depth_exceeds(body: &[u8], max_depth: usize) -> bool {
     false
 }
 
+/// Where a field is: written out only when there is something wrong with it.
+pub(crate) trait Path: fmt::Display + Copy {}
+impl<T: fmt::Display + Copy> Path for T {}
+
 /// A field as it was written; `None`: absent or null.
 pub(crate) type Raw<'a> = Option<&'a RawValue>;
+
+/// What a visitor makes of any scalar but null.
+macro_rules! scalars_are {
+    ($value:expr) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+    };
+}
 
 /// An object where one belongs. Anything else is kept apart instead of failing the whole body.
 #[derive(Debug, Default)]
@@ -103,7 +132,7 @@ impl<T> Object<T> {
     }
 
     /// The object.
-    pub(crate) fn required(&self, path: &str) -> Result<&T, Defect> {
+    pub(crate) fn required(&self, path: impl Path) -> Result<&T, Defect> {
         match self {
             Self::Is(object) => Ok(object),
             Self::Absent => Err(Defect::missing(path)),
@@ -130,21 +159,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Object::Other)
             }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
+            scalars_are!(Object::Other);
         }
         deserializer.deserialize_any(ObjectVisitor(PhantomData))
     }
@@ -162,18 +177,34 @@ impl<T> Default for List<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else {
-            return Ok(Self::default());
-        };
-        if !raw.get().starts_with('[') {
-            return Ok(Self::default());
+        struct ListVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+            type Value = List<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(element) = seq.next_element()? {
+                    list.push(element);
+                }
+                Ok(List(list))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(List::default())
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(List::default())
+            }
+            scalars_are!(List::default());
         }
-        serde_json::from_str(raw.get()).map(Self).map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(ListVisitor(PhantomData))
     }
 }
 
 /// Reads an object of wanted fields from the text of one.
-pub(crate) fn object<'a, T: Deserialize<'a>>(path: &str, raw: Raw<'a>) -> Result<T, Defect> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(path: impl Path, raw: Raw<'a>) -> Result<T, Defect> {
     let raw = raw.ok_or_else(|| Defect::missing(path))?;
     match serde_json::from_str::<Object<T>>(raw.get()) {
         Ok(Object::Is(object)) => Ok(object),
@@ -184,7 +215,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(path: &str, raw: Raw<'a>) -> Result
 }
 
 /// A string field; `None` when it is absent, null or no string.
-pub(crate) fn string<'a>(path: &str, raw: Raw<'a>) -> Result<Option<Cow<'a, str>>, Defect> {
+pub(crate) fn string<'a>(path: impl Path, raw: Raw<'a>) -> Result<Option<Cow<'a, str>>, Defect> {
     /// Borrows where the text has no escapes.
     #[derive(serde::Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -197,7 +228,7 @@ pub(crate) fn string<'a>(path: &str, raw: Raw<'a>) -> Result<Option<Cow<'a, str>
 }
 
 /// An id that must be there: a string of 1 to 255 bytes without control characters.
-pub(crate) fn id(path: &str, raw: Raw<'_>) -> Result<String, Defect> {
+pub(crate) fn id(path: impl Path, raw: Raw<'_>) -> Result<String, Defect> {
     match optional_id(path, raw)? {
         id if id.is_empty() => Err(Defect::missing(path)),
         id => Ok(id),
@@ -205,7 +236,7 @@ pub(crate) fn id(path: &str, raw: Raw<'_>) -> Result<String, Defect> {
 }
 
 /// As [`id`]; empty when absent or null.
-pub(crate) fn optional_id(path: &str, raw: Raw<'_>) -> Result<String, Defect> {
+pub(crate) fn optional_id(path: impl Path, raw: Raw<'_>) -> Result<String, Defect> {
     let Some(value) = raw else { return Ok(String::new()) };
     let Some(text) = string(path, raw)? else {
         return Err(Defect::new(reason::BAD_FIELD, format!("{path} is {}, not a string", kind(value))));
@@ -220,7 +251,7 @@ pub(crate) fn optional_id(path: &str, raw: Raw<'_>) -> Result<String, Defect> {
 }
 
 /// A code or an identifier of a person, exact: `None` when it is absent, empty or no string.
-pub(crate) fn code(path: &str, raw: Raw<'_>) -> Result<Option<String>, Defect> {
+pub(crate) fn code(path: impl Path, raw: Raw<'_>) -> Result<Option<String>, Defect> {
     let Some(text) = string(path, raw)?.filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.len() > MAX_CODE_BYTES {
         return Err(Defect::new(reason::BAD_TEXT, format!("{path} is longer than {MAX_CODE_BYTES} bytes")));
@@ -232,12 +263,12 @@ pub(crate) fn code(path: &str, raw: Raw<'_>) -> Result<Option<String>, Defect> {
 }
 
 /// An amount in minor units, written as a string of decimal digits: no sign, no fraction, no exponent, no number.
-pub(crate) fn digits_amount(path: &str, raw: Raw<'_>) -> Result<Minor, Defect> {
+pub(crate) fn digits_amount(path: impl Path, raw: Raw<'_>) -> Result<Minor, Defect> {
     optional_digits_amount(path, raw)?.ok_or_else(|| Defect::missing(path))
 }
 
 /// As [`digits_amount`]; `None` when absent or null.
-pub(crate) fn optional_digits_amount(path: &str, raw: Raw<'_>) -> Result<Option<Minor>, Defect> {
+pub(crate) fn optional_digits_amount(path: impl Path, raw: Raw<'_>) -> Result<Option<Minor>, Defect> {
     let Some(value) = raw else { return Ok(None) };
     let text = string(path, raw)?.ok_or_else(|| {
         Defect::new(reason::BAD_AMOUNT, format!("{path} is {}, not a string of digits", kind(value)))
@@ -254,14 +285,14 @@ pub(crate) fn minor(text: &str) -> Result<Minor, &'static str> {
 }
 
 /// A currency that we know.
-pub(crate) fn currency(path: &str, raw: Raw<'_>) -> Result<Currency, Defect> {
+pub(crate) fn currency(path: impl Path, raw: Raw<'_>) -> Result<Currency, Defect> {
     let text = id(path, raw)?;
     Currency::parse(&text)
         .ok_or_else(|| Defect::new(reason::UNKNOWN_CURRENCY, format!("{path} is no currency that we know")))
 }
 
 /// A moment in RFC 3339; `None` when absent or null.
-pub(crate) fn moment(path: &str, raw: Raw<'_>) -> Result<Option<Micros>, Defect> {
+pub(crate) fn moment(path: impl Path, raw: Raw<'_>) -> Result<Option<Micros>, Defect> {
     if raw.is_none() {
         return Ok(None);
     }

@@ -38,9 +38,9 @@ fn first(place: &str, names: &[&str], values: &[Raw<'_>]) -> Result<Option<(Stri
         if value.is_none() {
             continue;
         }
-        let path = format!("{place}.{name}");
-        if let Some(text) = code(&path, *value)? {
-            return Ok(Some((text, path)));
+        let path = format_args!("{place}.{name}");
+        if let Some(text) = code(path, *value)? {
+            return Ok(Some((text, path.to_string())));
         }
     }
     Ok(None)

@@ -5,7 +5,7 @@
 use super::metadata::Metadata;
 use crate::defect::{Defect, reason};
 use crate::json::{
-    List, Object, Raw, code, currency, digits_amount, id, moment, object, optional_digits_amount,
+    List, Object, Path, Raw, code, currency, digits_amount, id, moment, object, optional_digits_amount,
     optional_id, string,
 };
 use crate::{SourceRequest, draft};
@@ -264,10 +264,11 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
 }
 
 /// Gross, and net of discount and tax where the totals give it.
-fn sale_amounts(path: &str, totals: &Totals<'_>) -> Result<(Option<Minor>, Option<Minor>), Defect> {
-    let gross = optional_digits_amount(&format!("{path}.total"), totals.total)?;
-    let subtotal = optional_digits_amount(&format!("{path}.subtotal"), totals.subtotal)?;
-    let discount = optional_digits_amount(&format!("{path}.discount"), totals.discount)?.unwrap_or_default();
+fn sale_amounts(path: impl Path, totals: &Totals<'_>) -> Result<(Option<Minor>, Option<Minor>), Defect> {
+    let gross = optional_digits_amount(format_args!("{path}.total"), totals.total)?;
+    let subtotal = optional_digits_amount(format_args!("{path}.subtotal"), totals.subtotal)?;
+    let discount =
+        optional_digits_amount(format_args!("{path}.discount"), totals.discount)?.unwrap_or_default();
     let Some(subtotal) = subtotal else { return Ok((gross, None)) };
     match subtotal.minus(discount) {
         Ok(net) if net >= Minor::ZERO => Ok((gross, Some(net))),
@@ -295,11 +296,11 @@ fn sale_lines(items: &List<LineItem<'_>>, net: Option<Minor>) -> Result<Vec<Sale
     let mut sum = Minor::ZERO;
     let mut complete = true;
     for (place, item) in items.0.iter().enumerate() {
-        let path = format!("data.details.line_items[{place}]");
-        let item = item.required(&path)?;
-        let line_id = optional_id(&format!("{path}.id"), item.id)?;
+        let path = format_args!("data.details.line_items[{place}]");
+        let item = item.required(path)?;
+        let line_id = optional_id(format_args!("{path}.id"), item.id)?;
         let line_net = match item.totals.get() {
-            Some(totals) => sale_amounts(&format!("{path}.totals"), totals)?.1,
+            Some(totals) => sale_amounts(format_args!("{path}.totals"), totals)?.1,
             None => None,
         };
         let (Some(line_net), false) = (line_net, line_id.is_empty()) else {
@@ -313,10 +314,10 @@ fn sale_lines(items: &List<LineItem<'_>>, net: Option<Minor>) -> Result<Vec<Sale
             line_id,
             net: line_net,
             product_id: match item.product.get() {
-                Some(product) => optional_id(&format!("{path}.product.id"), product.id)?,
+                Some(product) => optional_id(format_args!("{path}.product.id"), product.id)?,
                 None => String::new(),
             },
-            price_id: optional_id(&format!("{path}.price_id"), item.price_id)?,
+            price_id: optional_id(format_args!("{path}.price_id"), item.price_id)?,
             quantity: item.quantity.and_then(|raw| raw.get().parse().ok()).unwrap_or_default(),
         });
     }
@@ -412,12 +413,12 @@ fn adjustment(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect>
 fn reversal_lines(items: &List<AdjustmentItem<'_>>) -> Result<Vec<ReversalLine>, Defect> {
     let mut nets: BTreeMap<String, Minor> = BTreeMap::new();
     for (place, item) in items.0.iter().enumerate() {
-        let path = format!("data.items[{place}]");
-        let item = item.required(&path)?;
-        let line_id = optional_id(&format!("{path}.item_id"), item.item_id)?;
+        let path = format_args!("data.items[{place}]");
+        let item = item.required(path)?;
+        let line_id = optional_id(format_args!("{path}.item_id"), item.item_id)?;
         let Some(totals) = item.totals.get() else { continue };
-        let subtotal = format!("{path}.totals.subtotal");
-        let net = optional_digits_amount(&subtotal, totals.subtotal)?.unwrap_or_default();
+        let subtotal = format_args!("{path}.totals.subtotal");
+        let net = optional_digits_amount(subtotal, totals.subtotal)?.unwrap_or_default();
         if line_id.is_empty() || net == Minor::ZERO {
             continue;
         }
