@@ -33,14 +33,21 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rdkafka", &["stream", "testkit", "bench"], "one crate knows what a Kafka client does wrong"),
     ("fjall", &["stream"], "the store is a cache behind one trait"),
-    ("sqlx", &["readmodel", "services", "tributary", "testkit", "bench"], "statements live in `readmodel`; others only pass the pool on"),
+    (
+        "sqlx",
+        &["readmodel", "services", "tributary", "testkit", "bench"],
+        "statements live in `readmodel`; others only pass the pool on",
+    ),
     ("axum", &["gateway", "kit", "tributary", "testkit", "bench"], "HTTP stays at the edge"),
 ];
 
 /// Everything that the pure crates may depend on: no runtime, no clock, no randomness, no I/O.
 const PURE: &[(&str, &[&str])] = &[
     ("domain", &["serde", "postcard", "sha2", "bytes", "thiserror"]),
-    ("sources", &["serde", "serde_json", "hmac", "sha2", "subtle", "hex", "time", "thiserror", "bytes", "base64"]),
+    (
+        "sources",
+        &["serde", "serde_json", "hmac", "sha2", "subtle", "hex", "time", "thiserror", "bytes", "base64"],
+    ),
 ];
 
 #[derive(Debug, Default)]
@@ -118,7 +125,11 @@ fn every_arrow_between_crates_is_one_that_architecture_md_draws() {
             }
         }
     }
-    assert!(wrong.is_empty(), "new arrows; argue for them in ARCHITECTURE.md or remove them:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "new arrows; argue for them in ARCHITECTURE.md or remove them:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -126,7 +137,10 @@ fn the_pure_crates_depend_on_nothing_that_does_input_or_output() {
     let crates = workspace();
     for (name, permitted) in PURE {
         for external in &crates[*name].external {
-            assert!(permitted.contains(&external.as_str()), "{name} is pure and may not depend on {external}");
+            assert!(
+                permitted.contains(&external.as_str()),
+                "{name} is pure and may not depend on {external}"
+            );
         }
     }
 }
@@ -146,6 +160,9 @@ fn kafka_the_store_sql_and_http_stay_in_the_crates_that_wrap_them() {
 #[test]
 fn every_crate_obeys_the_lints_of_the_workspace() {
     for (name, found) in workspace() {
-        assert!(found.manifest.contains("[lints]\nworkspace = true"), "{name} does not inherit the workspace's lints");
+        assert!(
+            found.manifest.contains("[lints]\nworkspace = true"),
+            "{name} does not inherit the workspace's lints"
+        );
     }
 }

@@ -65,7 +65,7 @@ Works beside a running `up` on the same data directory, and without one.")]
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
-    /// Find events by an id that the outside knows: a delivery's event id, a transaction, an order; or our own evt_ or sal_ id
+    /// Find events by an id that the outside knows: a delivery's event id, a transaction, an order, a refund; or by our own evt_ id
     #[command(after_help = "Examples:
   tributary events find order_1001
   tributary events find txn_01hv8wptq8987qeep44cyrewp9 --json")]
@@ -216,7 +216,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_flags_become_settings() {
         Cli::command().debug_assert();
-        let cli = Cli::try_parse_from(["tributary", "up", "--demo", "--listen", "127.0.0.1:0", "--kafka-brokers", "k:1"]);
+        let cli = Cli::try_parse_from([
+            "tributary",
+            "up",
+            "--demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--kafka-brokers",
+            "k:1",
+        ]);
         let Command::Up(up) = cli.unwrap().command else { unreachable!("`up` was parsed") };
         let flags = up.layers().flags;
         assert!(flags.contains(&("listen".to_owned(), "127.0.0.1:0".to_owned())));

@@ -76,7 +76,10 @@ pub(crate) async fn provision(log: &Arc<dyn Log>, master_key: &MasterKey) -> any
         let records = facts.into_iter().map(|fact| record(&fact)).collect();
         log.appender().await?.append(Topic::Ingest, partition, records).await?;
         if !known(log, &last, PROVISIONING_LIMIT).await? {
-            bail!("the demo program {} was not taken within {PROVISIONING_LIMIT:?}; see the log above", demo.program);
+            bail!(
+                "the demo program {} was not taken within {PROVISIONING_LIMIT:?}; see the log above",
+                demo.program
+            );
         }
         tracing::info!(program_id = demo.program, "demo program created");
     }
@@ -116,7 +119,11 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
         code(demo.mary_code, "partner_mary"),
     ];
     objects.extend(demo.coupon.map(|coupon| {
-        ConfigObject::Coupon(Coupon { coupon: coupon.to_owned(), partner: "partner_john".into(), active: true })
+        ConfigObject::Coupon(Coupon {
+            coupon: coupon.to_owned(),
+            partner: "partner_john".into(),
+            active: true,
+        })
     }));
     if demo.holds_keys {
         objects.push(api_key("key_demo_secret", SECRET_KEY, false));
@@ -196,7 +203,10 @@ mod tests {
             assert_eq!(facts, super::facts(demo, &key).unwrap());
             assert!(facts.last().unwrap().concerns_gateway());
             let text = format!("{facts:?}");
-            assert!(!text.contains(WEBHOOK_SECRET) && !text.contains(SECRET_KEY), "secrets travel hashed or sealed");
+            assert!(
+                !text.contains(WEBHOOK_SECRET) && !text.contains(SECRET_KEY),
+                "secrets travel hashed or sealed"
+            );
         }
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, open_read_only};
 use stream::kafka::{KafkaLog, KafkaOptions};
-use stream::keys_file::FileKeyStore;
 use stream::keys::{KeyState, KeyStore, KeyStoreError};
+use stream::keys_file::FileKeyStore;
 use stream::log::Log;
 
 /// The embedded log's place in the data directory.
@@ -28,27 +28,35 @@ pub(crate) fn configure(layers: &Layers) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// As [`configure`], for a command that answers one question: unless told otherwise, only warnings beside the answer.
+pub(crate) fn configure_quietly(layers: &Layers) -> anyhow::Result<Config> {
+    let mut config = Config::load(layers)?;
+    if config.logging == Config::load(&Layers::default())?.logging {
+        "warn".clone_into(&mut config.logging.filter);
+    }
+    init_logging(&config.logging)?;
+    Ok(config)
+}
+
 /// Serves metrics and watches for signals. The token is cancelled by SIGTERM or SIGINT.
 pub(crate) async fn open_process(config: &Config) -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     shut_down_on_signals(stop.clone())?;
     let metrics = init_metrics()?;
     // Metrics outlive the token: the last scrape sees the drain. They end with the process.
-    let (address, _serving) = metrics
-        .serve(config.metrics_listen, CancellationToken::new())
-        .await
-        .with_context(|| format!("cannot listen on {}; choose another with --metrics-listen", config.metrics_listen))?;
+    let (address, _serving) =
+        metrics.serve(config.metrics_listen, CancellationToken::new()).await.with_context(|| {
+            format!("cannot listen on {}; choose another with --metrics-listen", config.metrics_listen)
+        })?;
     eprintln!("tributary: metrics at http://{address}/metrics");
     Ok(stop)
 }
 
 /// Creates the data directory for its owner alone.
 pub(crate) fn create_data_dir(dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot create the data directory {}; choose another with --data-dir", dir.display()))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+        format!("cannot create the data directory {}; choose another with --data-dir", dir.display())
+    })?;
     dir.canonicalize().with_context(|| format!("data directory {}", dir.display()))
 }
 
@@ -105,7 +113,10 @@ pub(crate) async fn open_log_read_only(config: &Config) -> anyhow::Result<Arc<dy
     }
     let dir = config.data_dir.join(LOG_DIR);
     if !dir.exists() {
-        bail!("there is no log in {}; name the data directory of `tributary up` with --data-dir", config.data_dir.display());
+        bail!(
+            "there is no log in {}; name the data directory of `tributary up` with --data-dir",
+            config.data_dir.display()
+        );
     }
     Ok(open_read_only(&dir).await?)
 }

@@ -1,7 +1,7 @@
 //! What people and scripts ask: balances, proof, what happened to an event. Machines read `--json`; its form is a contract.
 use crate::cli::{CheckConfig, Find, Printed, Read};
 use crate::database::Database;
-use crate::parts::{configure, open_log_read_only};
+use crate::parts::{configure_quietly, open_log_read_only};
 use crate::up::print_line;
 use anyhow::Context as _;
 use kit::config::Config;
@@ -14,7 +14,7 @@ const PROBLEM_FOUND: u8 = 1;
 
 /// `balances`.
 pub(crate) async fn balances(args: &Printed) -> anyhow::Result<()> {
-    let config = configure(&args.place.layers(&[]))?;
+    let config = configure_quietly(&args.place.layers(&[]))?;
     let database = Database::attach(&config).await?;
     let printed = print_balances(database.pool(), args.json).await;
     printed.and(database.close().await)
@@ -30,7 +30,8 @@ pub(crate) async fn print_balances(pool: &PgPool, json: bool) -> anyhow::Result<
         return print_line("no balances yet");
     }
     let amounts = |row: &BalanceRow| {
-        [row.pending, row.review, row.available, row.in_flight, row.paid_out, row.debt].map(|amount| amount.to_string())
+        [row.pending, row.review, row.available, row.in_flight, row.paid_out, row.debt]
+            .map(|amount| amount.to_string())
     };
     let mut lines = vec![
         ["program", "partner", "currency", "pending", "review", "available", "in flight", "paid out", "debt"]
@@ -45,11 +46,12 @@ pub(crate) async fn print_balances(pool: &PgPool, json: bool) -> anyhow::Result<
     print_line("(amounts in minor units of their currency)")
 }
 
-const NOT_MIGRATED: &str = "cannot read the read models; has `tributary up` or `tributary migrate` run on this database?";
+const NOT_MIGRATED: &str =
+    "cannot read the read models; has `tributary up` or `tributary migrate` run on this database?";
 
 /// `verify`: 0 when everything is proven, 1 when not; errors become 2 in `main`.
 pub(crate) async fn verify(args: &Printed) -> anyhow::Result<ExitCode> {
-    let config = configure(&args.place.layers(&[]))?;
+    let config = configure_quietly(&args.place.layers(&[]))?;
     let log = open_log_read_only(&config).await?;
     let database = Database::attach(&config).await?;
     let report = services::verify::run(log, database.pool()).await;
@@ -82,7 +84,7 @@ pub(crate) async fn verify(args: &Printed) -> anyhow::Result<ExitCode> {
 
 /// `events find`.
 pub(crate) async fn find(args: &Find) -> anyhow::Result<()> {
-    let config = configure(&args.place.layers(&[]))?;
+    let config = configure_quietly(&args.place.layers(&[]))?;
     let database = Database::attach(&config).await?;
     let found = queries::find_events(database.pool(), &args.external_id).await.context(NOT_MIGRATED);
     let closed = database.close().await;
@@ -97,8 +99,11 @@ pub(crate) async fn find(args: &Find) -> anyhow::Result<()> {
              accepted ones appear within moments",
         );
     }
-    let mut lines =
-        vec![["event", "source", "received at", "verdict", "reason", "sale", "commissions"].map(str::to_owned).to_vec()];
+    let mut lines = vec![
+        ["event", "source", "received at", "verdict", "reason", "sale", "commissions"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     lines.extend(found.into_iter().map(line_of));
     print_line(&table(&lines, 7))
 }
@@ -111,7 +116,7 @@ fn line_of(event: FoundEvent) -> Vec<String> {
 
 /// `migrate`.
 pub(crate) async fn migrate(args: &Read) -> anyhow::Result<()> {
-    let config = configure(&args.place.layers(&[]))?;
+    let config = configure_quietly(&args.place.layers(&[]))?;
     let database = Database::attach(&config).await?;
     let migrated = readmodel::migrate(database.pool()).await;
     let closed = database.close().await;
@@ -166,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_shown_database_url_has_neither_password_nor_parameters() {
-        let shown = without_password("postgres://user:p@ss@db.example:5432/tributary?password=x&sslmode=require");
+        let shown =
+            without_password("postgres://user:p@ss@db.example:5432/tributary?password=x&sslmode=require");
         assert_eq!(shown, "postgres://db.example:5432/tributary");
     }
 

@@ -51,7 +51,8 @@ pub(crate) async fn play(base_url: &str, secret: &str) -> anyhow::Result<usize> 
         }
         if request.path.starts_with("/webhooks/paddle") {
             let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-            let signature = sources::signature::sign_paddle(secret.as_bytes(), seconds as i64, request.body.as_bytes());
+            let signature =
+                sources::signature::sign_paddle(secret.as_bytes(), seconds as i64, request.body.as_bytes());
             builder = builder.header("paddle-signature", signature);
         }
         let answer = builder.body(request.body.to_owned()).send().await?;

@@ -104,7 +104,11 @@ async fn look(
 }
 
 /// The last frame of a chain topic, past fences.
-async fn last_frame(log: &Arc<dyn Log>, topic: Topic, partition: Partition) -> anyhow::Result<Option<LastFrame>> {
+async fn last_frame(
+    log: &Arc<dyn Log>,
+    topic: Topic,
+    partition: Partition,
+) -> anyhow::Result<Option<LastFrame>> {
     let Bounds { start, end } = log.bounds(topic, partition).await?;
     for offset in (start.0..end.0).rev().map(Offset) {
         let Some(record) = log.record_at(topic, partition, offset).await? else { return Ok(None) };
@@ -112,7 +116,11 @@ async fn last_frame(log: &Arc<dyn Log>, topic: Topic, partition: Partition) -> a
         if envelope.kind == Kind::Frame
             && let Ok(frame) = wire::frame::decode(&content)
         {
-            return Ok(Some(LastFrame { offset, input: Offset(envelope.input_offset), complete: frame.last }));
+            return Ok(Some(LastFrame {
+                offset,
+                input: Offset(envelope.input_offset),
+                complete: frame.last,
+            }));
         }
     }
     Ok(None)

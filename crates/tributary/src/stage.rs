@@ -1,7 +1,9 @@
 //! One service in a process of its own, on Kafka.
 use crate::cli::{Gateway, Read, Stage};
 use crate::database::Database;
-use crate::parts::{NoKeys, configure, create_data_dir, open_kafka, open_keys, open_process};
+use crate::parts::{
+    NoKeys, configure, configure_quietly, create_data_dir, open_kafka, open_keys, open_process,
+};
 use crate::services_task::Chain;
 use crate::up::{print_line, start_gateway, stop_together};
 use kit::config::{Config, Layers};
@@ -101,7 +103,7 @@ pub(crate) async fn projector(args: &Stage) -> anyhow::Result<()> {
 
 /// Creates the topics and checks them.
 pub(crate) async fn topics(args: &Read) -> anyhow::Result<()> {
-    let config = configure(&args.place.layers(&[]))?;
+    let config = configure_quietly(&args.place.layers(&[]))?;
     let kafka = open_kafka(&config).await?;
     kafka.ensure_topics().await?;
     kafka.check().await?;

@@ -10,7 +10,7 @@ use kit::health::Health;
 use kit::lifecycle::{CancellationToken, Supervisor};
 use kit::master_key::MasterKey;
 use services::projector::Progress;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,10 @@ struct Running {
 /// Runs until SIGTERM or SIGINT, or with `--once` until everything is worked off.
 pub(crate) async fn up(args: &Up) -> anyhow::Result<()> {
     let mut config = configure(&args.layers())?;
-    if args.once && args.listen.is_none() && config.listen == Config::load(&kit::config::Layers::default())?.listen {
+    if args.once
+        && args.listen.is_none()
+        && config.listen == Config::load(&kit::config::Layers::default())?.listen
+    {
         // Nobody has to find a process that ends by itself; a fixed port could only be taken.
         config.listen.set_port(0);
     }
@@ -123,7 +126,12 @@ pub(crate) fn stop_together(supervisor: &mut Supervisor, stop: &CancellationToke
 }
 
 /// What people wait for: the demo, the ready line, the balances.
-async fn foreground(args: &Up, database: &Database, master_key: &MasterKey, running: &Running) -> anyhow::Result<()> {
+async fn foreground(
+    args: &Up,
+    database: &Database,
+    master_key: &MasterKey,
+    running: &Running,
+) -> anyhow::Result<()> {
     let url = format!("http://{}", running.gateway);
     if args.demo {
         let flag = running.health.flag(DEMO);
@@ -152,10 +160,11 @@ async fn ready_but_for_the_demo(health: &Health) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line on stdout, at once: whoever started us may be reading a pipe.
+/// One line on stdout, at once: whoever started us may be reading a pipe. When nobody reads any more, that is their choice.
 pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()?;
-    Ok(())
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
