@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testkit::load::{client, send};
 use testkit::requests::{
-    Auth, DEMO_WEBHOOK_SECRET, Request, now_seconds, paddle, paddle_event, paddle_sale, paddle_signature, referral,
+    Auth, DEMO_WEBHOOK_SECRET, Request, now_seconds, paddle, paddle_event, paddle_sale, paddle_signature,
+    referral,
 };
 
 fn raw(program: &str, body: &[u8]) -> Request {
@@ -51,7 +52,11 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         ("no signature", with(Auth::Headers(Vec::new())), 401),
         ("unknown program", raw("prog_nobody", good.as_bytes()), 404),
         ("no program", Request { path: "/webhooks/paddle".to_owned(), ..raw("", good.as_bytes()) }, 400),
-        ("unknown provider", Request { path: "/webhooks/nobody?program_id=prog_demo".to_owned(), ..raw("", b"{}") }, 404),
+        (
+            "unknown provider",
+            Request { path: "/webhooks/nobody?program_id=prog_demo".to_owned(), ..raw("", b"{}") },
+            404,
+        ),
     ];
     for (name, request, expected) in &refusals {
         let (status, body) = send(&http, url, request).await?;
@@ -61,7 +66,10 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
     }
 
     // Refused by the dialect, with the field.
-    let body_of = |value: Value| Request { body: value.to_string().into_bytes(), ..referral("prog_demo", "john123", "x", 1) };
+    let body_of = |value: Value| Request {
+        body: value.to_string().into_bytes(),
+        ..referral("prog_demo", "john123", "x", 1)
+    };
     let fields = |amount: &str| {
         let text = format!(
             "{{\"ref_code\":\"john123\",\"program_id\":\"prog_demo\",\"spent_amount\":{amount},\"transaction_id\":\"bad_1\"}}"
@@ -73,9 +81,25 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         ("amount past i64", fields("9223372036854775808"), "spent_amount"),
         ("fraction", fields("10.5"), "spent_amount"),
         ("text for an amount", fields("\"10\""), "spent_amount"),
-        ("NUL in an id", body_of(json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1, "transaction_id": "a\u{0}b"})), "transaction_id"),
-        ("no transaction", body_of(json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1})), "transaction_id"),
-        ("unknown currency", body_of(json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1, "transaction_id": "bad_2", "currency": "ZZZ"})), "currency"),
+        (
+            "NUL in an id",
+            body_of(
+                json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1, "transaction_id": "a\u{0}b"}),
+            ),
+            "transaction_id",
+        ),
+        (
+            "no transaction",
+            body_of(json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1})),
+            "transaction_id",
+        ),
+        (
+            "unknown currency",
+            body_of(
+                json!({"ref_code": "john123", "program_id": "prog_demo", "spent_amount": 1, "transaction_id": "bad_2", "currency": "ZZZ"}),
+            ),
+            "currency",
+        ),
     ] {
         let (status, body) = send(&http, url, &request).await?;
         assert_eq!(status, 400, "{name}: {body}");
@@ -88,17 +112,29 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         change(&mut body);
         paddle("prog_demo", &body)
     };
-    let set_total = |amount: &'static str| move |body: &mut Value| body["data"]["details"]["totals"]["total"] = json!(amount);
+    let set_total = |amount: &'static str| {
+        move |body: &mut Value| body["data"]["details"]["totals"]["total"] = json!(amount)
+    };
     let accepted: Vec<(&str, Request, &str, &str)> = vec![
         ("evt_neg", sale("evt_neg", &set_total("-5")), "quarantined", "bad_amount"),
         ("evt_big", sale("evt_big", &set_total("9223372036854775808")), "quarantined", "bad_amount"),
         ("evt_frac", sale("evt_frac", &set_total("10.00")), "quarantined", "bad_amount"),
         ("evt_nul", sale("evt_nul", &|body| body["data"]["id"] = json!("txn_\u{0}")), "quarantined", ""),
-        ("evt_cur", sale("evt_cur", &|body| {
-            body["data"]["currency_code"] = json!("ZZZ");
-            body["data"]["details"]["totals"]["currency_code"] = json!("ZZZ");
-        }), "quarantined", "unknown_currency"),
-        ("evt_type", paddle("prog_demo", &paddle_event("evt_type", "galaxy.exploded", json!({}))), "ignored", "galaxy.exploded"),
+        (
+            "evt_cur",
+            sale("evt_cur", &|body| {
+                body["data"]["currency_code"] = json!("ZZZ");
+                body["data"]["details"]["totals"]["currency_code"] = json!("ZZZ");
+            }),
+            "quarantined",
+            "unknown_currency",
+        ),
+        (
+            "evt_type",
+            paddle("prog_demo", &paddle_event("evt_type", "galaxy.exploded", json!({}))),
+            "ignored",
+            "galaxy.exploded",
+        ),
     ];
     for (key, request, _, _) in &accepted {
         let (status, body) = send(&http, url, request).await?;

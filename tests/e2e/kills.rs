@@ -40,11 +40,18 @@ impl Table {
     }
 
     fn counted_at_points(&self) -> usize {
-        self.0.iter().filter(|(point, _)| *point != "random").flat_map(|(_, open)| open).filter(|open| **open > 0).count()
+        self.0
+            .iter()
+            .filter(|(point, _)| *point != "random")
+            .flat_map(|(_, open)| open)
+            .filter(|open| **open > 0)
+            .count()
     }
 
     fn print(&self, target: Target) {
-        println!("| {target:?}: killed at | kills | counted | acknowledged events open at the kill (median, most) |");
+        println!(
+            "| {target:?}: killed at | kills | counted | acknowledged events open at the kill (median, most) |"
+        );
         println!("|---|---|---|---|");
         for (point, open) in &self.0 {
             let mut sorted = open.clone();
@@ -142,7 +149,8 @@ async fn kill_once(
             wait_until("the failpoint", || failpoint.file.exists()).await?;
             // The stopped part no longer moves: something acknowledged from now on must still be open.
             let seen = load.record.acknowledged().len();
-            wait_until("an acknowledgement beyond the failpoint", || load.record.acknowledged().len() > seen).await?;
+            wait_until("an acknowledgement beyond the failpoint", || load.record.acknowledged().len() > seen)
+                .await?;
         }
         None => {
             let wanted = acknowledged_before + chance.random_range(20..200);

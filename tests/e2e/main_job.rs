@@ -23,10 +23,8 @@ async fn main_job(target: Target) -> Result<()> {
     let before = installation.settled("prog_demo_eighth").await?;
     anyhow::ensure!(before.is_empty(), "no sample traffic in the second program: {before:?}");
 
-    let sale = paddle(
-        "prog_demo_eighth",
-        &paddle_sale("evt_1", "txn_main", 20_004, 2_000, Some("john8"), "ctm_a"),
-    );
+    let sale =
+        paddle("prog_demo_eighth", &paddle_sale("evt_1", "txn_main", 20_004, 2_000, Some("john8"), "ctm_a"));
     for _ in 0..3 {
         expect_200(&http, &running.url, &sale).await?;
     }
@@ -64,7 +62,8 @@ async fn main_job(target: Target) -> Result<()> {
     assert_eq!((commissions[0].2, commissions[0].3), (2_500, 1_876));
 
     let found = installation.setup.json(&["events", "find", "evt_1", "--json"]).await?;
-    let verdicts: Vec<_> = found.as_array().context("an array")?.iter().map(|e| e["verdict"].clone()).collect();
+    let verdicts: Vec<_> =
+        found.as_array().context("an array")?.iter().map(|e| e["verdict"].clone()).collect();
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == json!("applied")).count(), 1, "{found}");
     assert!(found.as_array().unwrap().iter().any(|e| e["commission_ids"][0] == json!(commissions[0].0)));
 
@@ -81,9 +80,8 @@ async fn published_bodies(installation: &Installation, http: &reqwest::Client, u
         eprintln!("no published bodies here: set TRIBUTARY_FIXTURES to a folder that has providers/paddle");
         return Ok(());
     };
-    let read = |name: &str| -> Result<Value> {
-        Ok(serde_json::from_slice(&std::fs::read(folder.join(name))?)?)
-    };
+    let read =
+        |name: &str| -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(name))?)?) };
     let mut transaction = read("data_only.transaction.completed.json")?;
     transaction["custom_data"] = json!({"ref_code": "john123"});
     let id = transaction["id"].as_str().context("id")?.to_owned();

@@ -2,6 +2,7 @@
 use crate::installation::{Installation, Target};
 use anyhow::{Context, Result};
 use domain::ids::Hash;
+use readmodel::batch::Followed;
 use readmodel::dump::TableDump;
 use readmodel::private_postgres::PrivatePostgres;
 use services::projector::Progress;
@@ -75,7 +76,11 @@ async fn rebuild(target: Target) -> Result<()> {
         assert!(after.len() >= before.len(), "{} of {} frames", after.len(), before.len());
         assert_eq!(before[..], after[..before.len()], "frame contents differ after replaying ingest");
     }
-    println!("{target:?}: {} frames identical after replay, {} rows identical", frames(&heads), dump.iter().map(|table| table.rows).sum::<u64>());
+    println!(
+        "{target:?}: {} frames identical after replay, {} rows identical",
+        frames(&heads),
+        dump.iter().map(|table| table.rows).sum::<u64>()
+    );
     Ok(())
 }
 
@@ -116,11 +121,11 @@ async fn project(installation: &Installation, from_nothing: bool) -> Result<Vec<
     readmodel::migrate(&pool).await?;
     let log = installation.open_log().await?;
     let mut wanted = Vec::new();
-    for topic in [Topic::Facts, Topic::Commissions] {
+    for followed in [Followed::Facts, Followed::Commissions] {
         for partition in (0..log.partition_count()).map(Partition) {
-            let end = log.bounds(topic, partition).await?.end;
+            let end = log.bounds(followed.topic(), partition).await?.end;
             if end.0 > 0 {
-                wanted.push(((topic, partition), end.0));
+                wanted.push(((followed, partition), end.0));
             }
         }
     }
@@ -134,7 +139,9 @@ async fn project(installation: &Installation, from_nothing: bool) -> Result<Vec<
         sender,
     ));
     let reached = progress.wait_for(|progress| {
-        wanted.iter().all(|(place, end)| progress.cursors.get(place).is_some_and(|cursor| cursor.offset >= *end))
+        wanted
+            .iter()
+            .all(|(place, end)| progress.cursors.get(place).is_some_and(|cursor| cursor.offset >= *end))
     });
     tokio::time::timeout(crate::installation::LIMIT, reached).await??;
     stop.cancel();
