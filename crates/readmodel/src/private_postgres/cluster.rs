@@ -90,7 +90,7 @@ impl Cluster {
         log: &Path,
     ) -> Result<(Running, String), PrivatePostgresError> {
         let mut detail = String::new();
-        for _ in 0..5 {
+        for _ in 0..25 {
             let port = free_port()?;
             let url = self.url(port)?;
             let mut running = self.spawn(binaries, log, port)?;
@@ -109,10 +109,11 @@ impl Cluster {
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            // Somebody took the port between asking for it and using it.
+            // Somebody took the port between asking for it and using it; or the parts of a killed server still end.
             if !detail.contains("in use") {
                 break;
             }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Err(PrivatePostgresError::failed("starting the server", detail))
     }

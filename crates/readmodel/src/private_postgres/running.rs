@@ -84,13 +84,14 @@ impl Running {
     }
 
     /// Whether the process is there and still holds the cluster: a server removes its pid file as its last act, and nobody
-    /// may be there to reap an adopted one. A pid that another program got meanwhile is not it.
+    /// may be there to reap an adopted one. A pid that another program got meanwhile is not it, nor is a killed one that
+    /// waits to be reaped.
     fn lives(&self) -> bool {
         let held = std::fs::read_to_string(self.cluster.join("postmaster.pid"))
             .map_or(self.child.is_some(), |file| file.lines().next() == Some(self.pid.to_string().as_str()));
-        let program = std::fs::read_to_string(format!("/proc/{}/comm", self.pid));
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
         held && kill(Pid::from_raw(self.pid), None).is_ok()
-            && program.map_or(true, |name| name.trim() == "postgres")
+            && stat.map_or(true, |stat| stat.contains("(postgres) ") && !stat.contains("(postgres) Z"))
     }
 }
 
