@@ -37,9 +37,10 @@ async fn main() {
     let appender = log.appender().await.unwrap();
     appender.append(Topic::Facts, Partition(0), batch(1)).await.unwrap();
 
-    produce(&log, &appender).await;
+    if std::env::var("DBG").is_err() { produce(&log, &appender).await;
     consume(&log).await;
-    latency(&log, &appender).await;
+    latency(&log, &appender).await;} else { for p in 0..8 { appender.append(Topic::Facts, Partition(p), batch(100)).await.unwrap(); } }
+    points(&log).await;
     idle(broker, options).await;
 }
 
@@ -121,6 +122,23 @@ async fn latency(log: &Arc<KafkaLog>, appender: &Arc<dyn Appender>) {
     percentiles("append to acknowledgement, one in flight", appended);
     percentiles("append to delivery", delivered);
     println!("one at a time: {used} CPU-us for an append and its delivery");
+}
+
+/// What a take asks: bounds and the record below a cursor.
+async fn points(log: &Arc<KafkaLog>) {
+    let (mut bounds, mut records) = (Vec::new(), Vec::new());
+    for sample in 0..200 {
+        let partition = Partition(sample % PARTITIONS);
+        let start = Instant::now();
+        let end = log.bounds(Topic::Facts, partition).await.unwrap().end.0;
+        bounds.push(start.elapsed());
+        let start = Instant::now();
+        log.record_at(Topic::Facts, partition, Offset(end / 2)).await.unwrap().unwrap();
+        if start.elapsed() > Duration::from_millis(50) { println!("slow {sample} {:?}", start.elapsed()); }
+        records.push(start.elapsed());
+    }
+    percentiles("bounds", bounds);
+    percentiles("one record by its offset", records);
 }
 
 fn percentiles(what: &str, mut samples: Vec<Duration>) {

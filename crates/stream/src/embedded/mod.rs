@@ -5,7 +5,7 @@
 //! that a power cut could take back. A failed fsync poisons the log and the process must end: the operating system may
 //! show what the disk does not have. The next start copies the active journal before it believes it.
 //!
-//! Read next: [`writer`] (groups, marks, retention), [`disk`] (what is where), [`socket`] and [`remote`] (how another
+//! Read next: `writer` (groups, marks, retention), `disk` (what is where), `socket` and `remote` (how another
 //! process reads a running one's log). Contract: `docs/reference/embedded-log.md`.
 mod chunk;
 mod disk;

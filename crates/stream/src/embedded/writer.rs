@@ -66,10 +66,14 @@ impl Intake {
         if queue.bytes > 0 && queue.bytes + request.bytes > self.most_bytes {
             return Err(AppendError::Refused(format!("{} bytes are waiting for the disk", queue.bytes)));
         }
+        // The writer waits only for an empty queue; waking it is a system call.
+        let first = queue.requests.is_empty();
         queue.bytes += request.bytes;
         queue.requests.push_back(request);
         drop(queue);
-        self.filled.notify_one();
+        if first {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 
