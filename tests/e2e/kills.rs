@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::load::Load;
-use testkit::model::net_by_partner;
+use testkit::model::{Sent, net_by_partner};
 use testkit::process::{Failpoint, REACHED_BEFORE_READY, Running};
 use tokio::time::Instant;
 
@@ -167,12 +167,21 @@ async fn kill_and_count(installation: &Installation, load: &Load, running: Runni
     let keys: Vec<String> = load.record.acknowledged().into_iter().map(|(key, _)| key).collect();
     let database = installation.database().await.context("the database right after the kill")?;
     let without_verdict = missing_verdicts(&database, &keys).await?.len();
+    // Every sale of the load earns something, so a sale without its `created` event has not reached its balance. (An early
+    // refund has no event of its own to look for: it takes effect with its sale.)
+    let sales: Vec<String> = load
+        .record
+        .acknowledged()
+        .into_iter()
+        .filter(|(_, sent)| matches!(sent, Sent::Sale { .. }))
+        .map(|(key, _)| key)
+        .collect();
     let without_balance: i64 = sqlx::query_scalar(
         "select count(*) from unnest($1::text[]) as wanted(key)
          join tributary.verdicts v on v.delivery_key = wanted.key and v.verdict = 'applied'
-         where not exists (select 1 from tributary.commission_events e where e.cause_event_id = v.event_id)",
+         where not exists (select 1 from tributary.commission_events e where e.cause_event_id = v.event_id and e.kind = 'created')",
     )
-    .bind(&keys)
+    .bind(&sales)
     .fetch_one(&database)
     .await?;
     Ok(without_verdict + usize::try_from(without_balance)?)

@@ -15,7 +15,7 @@ use stream::log::{Log, NewRecord, Topic, partition_of};
 use wire::ingest::IngestRecord;
 
 /// The demo account's secret key.
-const SECRET_KEY: &str = "sk_demo_tributary";
+pub(crate) const SECRET_KEY: &str = "sk_demo_tributary";
 /// The demo account's publishable key: may only report.
 const PUBLISHABLE_KEY: &str = "pk_demo_tributary";
 /// Every webhook secret of the demo.

@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The file that `scripts/sample` sends too.
 pub(crate) const SAMPLE: &str = include_str!("../../../demo/sample.http");
 /// For one request, its outcome included.
+/// How long the gateway may take to learn what was just provisioned.
+const KNOWN_LIMIT: Duration = Duration::from_secs(20);
+const KNOWN_PAUSE: Duration = Duration::from_millis(50);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// One request of the file.
@@ -33,6 +36,36 @@ pub(crate) fn parse(file: &str) -> anyhow::Result<Vec<SampleRequest<'_>>> {
         requests.push(SampleRequest { title, method, path, headers, body: body.trim_end_matches('\n') });
     }
     Ok(requests)
+}
+
+/// Waits until the gateway knows the demo's key and endpoints, by asking it as a caller would: what it does not know it
+/// answers with 401 and 404, what it knows with 400 and 401.
+///
+/// # Errors
+/// When it does not learn them in time.
+pub(crate) async fn wait_until_known(base_url: &str, key: &str, programs: &[&str]) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
+    let mut probes =
+        vec![(client.post(format!("{base_url}/api/referral")).header("x-api-key", key).body("{}"), 400)];
+    for program in programs {
+        let url = format!("{base_url}/webhooks/paddle?program_id={program}");
+        probes.push((client.post(url).body("{}"), 401));
+    }
+    let deadline = tokio::time::Instant::now() + KNOWN_LIMIT;
+    for (probe, known) in probes {
+        loop {
+            let request = probe.try_clone().context("a request with a text body")?;
+            let status = request.send().await?.status().as_u16();
+            if status == known {
+                break;
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("the gateway does not learn the demo's configuration: it answers {status}");
+            }
+            tokio::time::sleep(KNOWN_PAUSE).await;
+        }
+    }
+    Ok(())
 }
 
 /// Sends every request of the file in order; `secret` signs webhooks at that moment.

@@ -1,8 +1,9 @@
 //! When everything that the log holds has been worked off: for `up --once`.
 //!
 //! A partition has settled when the projector has passed a tick that came after the last event. A tick makes a frame in each
-//! hop (unless nothing happened since the tick before it), so it is enough to follow the last records: the frame at the end of
-//! each topic must come from the frame at the end of the topic before it, and the one at the end of `facts` from a tick.
+//! hop (unless nothing happened since the tick before it), so it is enough to look at the ends: the frame at the end of each
+//! topic must come from the frame at the end of the topic before it, and the one at the end of `facts` from a tick that no
+//! event follows.
 use anyhow::bail;
 use readmodel::batch::Followed;
 use services::projector::Progress;
@@ -16,18 +17,11 @@ use wire::ingest::IngestRecord;
 
 /// Pause between looks.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A partition that makes no progress for so long is stuck.
+/// When no partition makes progress for so long, something is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
-
-/// The frame at the end of a chain topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LastFrame {
-    offset: Offset,
-    /// Of the record that it was decided from.
-    input: Offset,
-    /// No further step of that input follows.
-    complete: bool,
-}
+/// Records and bytes that are read at once, at most.
+const SCAN_RECORDS: usize = 1_000;
+const SCAN_BYTES: usize = 4 << 20;
 
 /// Waits until every partition that holds events has settled.
 ///
@@ -42,31 +36,25 @@ pub(crate) async fn settled(
     for partition in (0..log.partition_count()).map(Partition) {
         let bounds = log.bounds(Topic::Ingest, partition).await?;
         if bounds.end > bounds.start {
-            waiting.push(partition);
+            waiting.push(Watched::new(partition));
         }
     }
-    let mut progress = Vec::new();
     let mut moved_at = tokio::time::Instant::now();
     loop {
-        let mut seen = Vec::new();
-        let mut still = Vec::new();
-        for partition in waiting {
-            let (settled, place) = look(log, projected, partition).await?;
-            seen.push(place);
-            if !settled {
-                still.push(partition);
-            }
+        let before = waiting.len();
+        let looks = waiting.into_iter().map(|watched| watched.look(log, projected));
+        let looked = futures::future::try_join_all(looks).await?;
+        if looked.iter().any(|(_, seen)| seen.moved) {
+            moved_at = tokio::time::Instant::now();
         }
-        if still.is_empty() {
+        waiting = looked.into_iter().filter(|(_, seen)| !seen.settled).map(|(watched, _)| watched).collect();
+        if waiting.is_empty() {
             return Ok(());
         }
-        if seen != progress {
-            progress = seen;
-            moved_at = tokio::time::Instant::now();
-        } else if moved_at.elapsed() > STUCK_AFTER {
-            bail!("partitions {still:?} have not moved for {STUCK_AFTER:?}; see the log above for why");
+        if waiting.len() == before && moved_at.elapsed() > STUCK_AFTER {
+            let partitions: Vec<u32> = waiting.iter().map(|watched| watched.partition.0).collect();
+            bail!("partitions {partitions:?} have not moved for {STUCK_AFTER:?}; see the log above for why");
         }
-        waiting = still;
         tokio::select! {
             () = stop.cancelled() => bail!("told to stop before everything was worked off"),
             () = tokio::time::sleep(PAUSE) => {}
@@ -74,66 +62,137 @@ pub(crate) async fn settled(
     }
 }
 
-type Place = (Option<Offset>, Option<Offset>, Option<Offset>, Offset);
-
-async fn look(
-    log: &Arc<dyn Log>,
-    projected: &watch::Receiver<Progress>,
-    partition: Partition,
-) -> anyhow::Result<(bool, Place)> {
-    let facts = last_frame(log, Topic::Facts, partition).await?;
-    let attributed = last_frame(log, Topic::Attributed, partition).await?;
-    let commissions = last_frame(log, Topic::Commissions, partition).await?;
-    let cursor = projected.borrow().cursors.get(&(Followed::Commissions, partition)).copied();
-    let next = cursor.map_or(Offset(0), |cursor| cursor.next_offset());
-    let offset = |frame: Option<LastFrame>| frame.map(|frame| frame.offset);
-    let place = (offset(facts), offset(attributed), offset(commissions), next);
-    let follows = |frame: Option<LastFrame>, before: LastFrame| {
-        frame.is_some_and(|frame| frame.complete && frame.input >= before.offset)
-    };
-    let Some(facts) = facts else {
-        // Without a frame there were no events, unless they are still on their way.
-        let bounds = log.bounds(Topic::Ingest, partition).await?;
-        return Ok((only_ticks(log, partition, bounds.start).await?, place));
-    };
-    let chained = follows(attributed, facts)
-        && attributed.is_some_and(|attributed| follows(commissions, attributed))
-        && commissions.is_some_and(|commissions| next > commissions.offset);
-    let settled = chained && facts.complete && only_ticks(log, partition, facts.input).await?;
-    Ok((settled, place))
+/// What a look has shown.
+struct Seen {
+    settled: bool,
+    moved: bool,
 }
 
-/// The last frame of a chain topic, past fences.
-async fn last_frame(
-    log: &Arc<dyn Log>,
-    topic: Topic,
+/// A partition that has not settled yet, and how far it has been looked at.
+#[derive(Debug)]
+struct Watched {
     partition: Partition,
-) -> anyhow::Result<Option<LastFrame>> {
-    let Bounds { start, end } = log.bounds(topic, partition).await?;
-    for offset in (start.0..end.0).rev().map(Offset) {
-        let Some(record) = log.record_at(topic, partition, offset).await? else { return Ok(None) };
-        let Ok((envelope, content)) = wire::envelope::decode(&record.value) else { continue };
-        if envelope.kind == Kind::Frame
-            && let Ok(frame) = wire::frame::decode(&content)
-        {
-            return Ok(Some(LastFrame {
-                offset,
-                input: Offset(envelope.input_offset),
-                complete: frame.last,
-            }));
-        }
+    /// `facts`, `attributed`, `commissions`.
+    chain: [ChainEnd; 3],
+    ingest: Option<Scan>,
+    projected_to: Offset,
+}
+
+impl Watched {
+    fn new(partition: Partition) -> Self {
+        let chain = [Topic::Facts, Topic::Attributed, Topic::Commissions].map(ChainEnd::new);
+        Self { partition, chain, ingest: None, projected_to: Offset(0) }
     }
-    Ok(None)
+
+    async fn look(
+        mut self,
+        log: &Arc<dyn Log>,
+        projected: &watch::Receiver<Progress>,
+    ) -> anyhow::Result<(Self, Seen)> {
+        let mut moved = false;
+        for end in &mut self.chain {
+            moved |= end.refresh(log, self.partition).await?;
+        }
+        let cursor = projected.borrow().cursors.get(&(Followed::Commissions, self.partition)).copied();
+        let projected_to = cursor.map_or(Offset(0), |cursor| cursor.next_offset());
+        moved |= projected_to != self.projected_to;
+        self.projected_to = projected_to;
+        let facts = self.chain[0].frame;
+        let scan = self.ingest.get_or_insert_with(|| Scan::from(facts.map_or(Offset(0), |frame| frame.input)));
+        scan.go_on(log, self.partition).await?;
+        let settled = match self.chain.each_ref().map(|end| end.frame) {
+            [Some(facts), Some(attributed), Some(commissions)] => {
+                scan.last_event.is_none_or(|event| facts.input > event)
+                    && facts.complete
+                    && attributed.follows(facts)
+                    && commissions.follows(attributed)
+                    && projected_to > commissions.offset
+            }
+            // Ticks alone make no frame here: nothing ever came to this partition.
+            [None, _, _] => scan.last_event.is_none(),
+            _ => false,
+        };
+        Ok((self, Seen { settled, moved }))
+    }
 }
 
-/// Whether everything in `ingest` from `from` on is a tick. Looks at the end first: events are mostly there.
-async fn only_ticks(log: &Arc<dyn Log>, partition: Partition, from: Offset) -> anyhow::Result<bool> {
-    let Bounds { start, end } = log.bounds(Topic::Ingest, partition).await?;
-    for offset in (from.max(start).0..end.0).rev().map(Offset) {
-        let Some(record) = log.record_at(Topic::Ingest, partition, offset).await? else { break };
-        if !matches!(wire::ingest::decode(&record.value), Ok(IngestRecord::Tick)) {
+/// The frame at the end of a chain topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LastFrame {
+    offset: Offset,
+    /// Of the record that it was decided from.
+    input: Offset,
+    /// No further step of that input follows.
+    complete: bool,
+}
+
+impl LastFrame {
+    fn follows(self, before: Self) -> bool {
+        self.complete && self.input >= before.offset
+    }
+}
+
+#[derive(Debug)]
+struct ChainEnd {
+    topic: Topic,
+    looked_to: Offset,
+    frame: Option<LastFrame>,
+}
+
+impl ChainEnd {
+    const fn new(topic: Topic) -> Self {
+        Self { topic, looked_to: Offset(0), frame: None }
+    }
+
+    /// Looks at what was appended since the last look, from the end: past fences there is mostly one record to read.
+    async fn refresh(&mut self, log: &Arc<dyn Log>, partition: Partition) -> anyhow::Result<bool> {
+        let Bounds { start, end } = log.bounds(self.topic, partition).await?;
+        if end == self.looked_to {
             return Ok(false);
         }
+        for offset in (self.looked_to.max(start).0..end.0).rev().map(Offset) {
+            let Some(record) = log.record_at(self.topic, partition, offset).await? else { break };
+            let Ok((envelope, content)) = wire::envelope::decode(&record.value) else { continue };
+            if envelope.kind == Kind::Frame
+                && let Ok(frame) = wire::frame::decode(&content)
+            {
+                let input = Offset(envelope.input_offset);
+                self.frame = Some(LastFrame { offset, input, complete: frame.last });
+                break;
+            }
+        }
+        self.looked_to = end;
+        Ok(true)
     }
-    Ok(true)
+}
+
+/// Finds the last event in `ingest`, from a place before which everything is in `facts`.
+#[derive(Debug)]
+struct Scan {
+    next: Offset,
+    last_event: Option<Offset>,
+}
+
+impl Scan {
+    const fn from(next: Offset) -> Self {
+        Self { next, last_event: None }
+    }
+
+    async fn go_on(&mut self, log: &Arc<dyn Log>, partition: Partition) -> anyhow::Result<()> {
+        let Bounds { start, end } = log.bounds(Topic::Ingest, partition).await?;
+        self.next = self.next.max(start);
+        if self.next >= end {
+            return Ok(());
+        }
+        let mut reader = log.reader(Topic::Ingest, partition, self.next).await?;
+        while self.next < end {
+            for record in reader.next(SCAN_RECORDS, SCAN_BYTES).await? {
+                if !matches!(wire::ingest::decode(&record.value), Ok(IngestRecord::Tick)) {
+                    self.last_event = Some(record.offset);
+                }
+                self.next = record.offset.next();
+            }
+        }
+        Ok(())
+    }
 }

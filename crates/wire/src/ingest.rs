@@ -135,3 +135,25 @@ fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
         trace,
     })
 }
+
+/// Only the trace context of a record, skipping everything else: the loop wants it before anybody reads the request.
+#[derive(Clone, PartialEq, prost::Message)]
+struct TraceRecord {
+    #[prost(message, optional, tag = "1")]
+    request: Option<TraceRequest>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TraceRequest {
+    #[prost(bytes = "bytes", tag = "9")]
+    trace_id: Bytes,
+    #[prost(bytes = "bytes", tag = "10")]
+    span_id: Bytes,
+}
+
+/// Trace id and span id of the request in `record`, if it has them.
+#[must_use]
+pub fn trace(record: &Bytes) -> Option<([u8; 16], [u8; 8])> {
+    let request = <TraceRecord as prost::Message>::decode(record.clone()).ok()?.request?;
+    Some((request.trace_id.as_ref().try_into().ok()?, request.span_id.as_ref().try_into().ok()?))
+}

@@ -74,8 +74,8 @@ impl InputReader {
                             source: record.offset.0,
                             head: Hash::of(&record.value),
                             clock: *clock,
+                            trace: wire::ingest::trace(&record.value),
                             payload: Payload::Ingest(record.value),
-                            trace: None,
                         },
                     });
                 }

@@ -1,6 +1,6 @@
 //! The only consumer loop: takes partitions (rule 1), serves them (rules 4, 5, 7, 8), gives them up.
 //!
-//! One partition of one service is one task: [`take`] fences and folds, [`serve`] decides, appends and accepts, [`input`]
+//! One partition of one service is one task: `take` fences and folds, `serve` decides, appends and accepts, `input`
 //! finds the place where the last owner stopped. Any error drops the appender and the overlay and takes the partition again,
 //! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
 mod input;
@@ -42,9 +42,12 @@ pub struct OwnerOptions {
     pub on_halt: Option<HaltHook>,
 }
 
-/// Called with the partition and, when it halted, why.
+/// What [`HaltHook`] calls: the partition and, when it halted, why.
+pub type OnHalt = dyn Fn(Partition, Option<&OwnerError>) + Send + Sync;
+
+/// Called when a partition halts.
 #[derive(Clone)]
-pub struct HaltHook(pub Arc<dyn Fn(Partition, Option<&OwnerError>) + Send + Sync>);
+pub struct HaltHook(pub Arc<OnHalt>);
 
 impl std::fmt::Debug for HaltHook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,7 +5,7 @@ use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
 use crate::seal;
-use crate::service::{Decided, FrameMeta, Payload, Service, SideOutput};
+use crate::service::{Decided, FrameMeta, Payload, Service, SideOutput, UnknownEvent};
 use bytes::Bytes;
 use domain::facts::Personal;
 use domain::ids::Hash;
@@ -122,6 +122,11 @@ impl<S: Service> Serving<S> {
                 Ok(Decided::Nothing) => return Ok(()),
                 Ok(Decided::Frame { events, more }) => (events, more, None),
                 Err(panic) => {
+                    // Not a defect: an input of a newer version (rule 6).
+                    let panic = match panic.downcast::<UnknownEvent>() {
+                        Ok(unknown) => return Err(OwnerError::Unknown(*unknown)),
+                        Err(panic) => panic,
+                    };
                     let message = panic_text(panic.as_ref());
                     tracing::error!(service = S::NAME, partition = self.partition.0, source = located.input.source, %message, "defect while deciding, input parked");
                     metrics::counter!("tributary_defects_total", "service" => S::NAME).increment(1);

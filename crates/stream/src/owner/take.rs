@@ -212,7 +212,7 @@ fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame
 
 /// Commits what is folded so far, with its whole cursor.
 pub(super) fn commit(folded: &mut Folded) -> Result<(), OwnerError> {
-    if folded.overlay.len() == 0 {
+    if folded.overlay.is_empty() {
         return Ok(());
     }
     if let Some(position) = &folded.position {
