@@ -55,10 +55,10 @@ const fn refusal(standing: Standing) -> &'static str {
         Standing::Behind => {
             "the row is behind: a gap, or a replica that lost commits; restore the primary, or drop the schema and project again"
         }
-        Standing::Ahead => "the row is ahead: another projector writes here, or the batch overlaps; run one projector",
-        Standing::Elsewhere => {
-            "the row is in another history of the log; drop the schema and project again"
+        Standing::Ahead => {
+            "the row is ahead: another projector writes here, or the batch overlaps; run one projector"
         }
+        Standing::Elsewhere => "the row is in another history of the log; drop the schema and project again",
     }
 }
 
@@ -97,7 +97,8 @@ pub async fn apply(
         batch.advances.iter().map(|(place, advance)| (*place, advance.before, advance.after)).collect();
     let mut transaction = connection.begin().await.map_err(ApplyError::of_statement)?;
     // First: a refused batch costs one statement, and a second writer waits on these rows until it is decided.
-    let moved = cursors::advance(&mut transaction, generation, &moves).await.map_err(ApplyError::of_statement)?;
+    let moved =
+        cursors::advance(&mut transaction, generation, &moves).await.map_err(ApplyError::of_statement)?;
     if moved != moves.len() as u64 {
         transaction.rollback().await.map_err(ApplyError::of_statement)?;
         return Err(refused(connection, generation, batch).await);

@@ -151,7 +151,8 @@ impl Batch {
     /// [`NotContiguous`]: a gap or an overlap within the advance or between the two. The batch is then unchanged.
     pub fn push(&mut self, advance: Advance) -> Result<(), NotContiguous> {
         let place = advance.place();
-        let wrong = |expected, found| NotContiguous { followed: place.0, partition: place.1, expected, found };
+        let wrong =
+            |expected, found| NotContiguous { followed: place.0, partition: place.1, expected, found };
         let mut last = advance.before.seq;
         for seq in advance.frames.seqs() {
             if seq != last + 1 {
@@ -173,7 +174,8 @@ impl Batch {
                     (Frames::Facts(all), Frames::Facts(more)) => all.extend(more),
                     (Frames::Commissions(all), Frames::Commissions(more)) => all.extend(more),
                     // The place names the kind of frames.
-                    (Frames::Facts(_), Frames::Commissions(_)) | (Frames::Commissions(_), Frames::Facts(_)) => {}
+                    (Frames::Facts(_), Frames::Commissions(_))
+                    | (Frames::Commissions(_), Frames::Facts(_)) => {}
                 }
             }
             Some(first) => return Err(wrong(first.after.seq, advance.before.seq)),

@@ -85,7 +85,8 @@ pub async fn load(
     .await?;
     let mut cursors = BTreeMap::new();
     for row in rows {
-        let (Some(followed), Ok(partition)) = (Followed::parse(&row.topic), u32::try_from(row.partition)) else {
+        let (Some(followed), Ok(partition)) = (Followed::parse(&row.topic), u32::try_from(row.partition))
+        else {
             continue;
         };
         let cursor = Cursor {

@@ -5,23 +5,14 @@ use sqlx::PgPool;
 
 /// Each table with its rows in key order. Without the cursors: fences, void frames and idle ticks move them and no row.
 const TABLES: [(&str, &str); 10] = [
-    (
-        "verdict_rows",
-        "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal",
-    ),
-    (
-        "program_rows",
-        "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\"",
-    ),
+    ("verdict_rows", "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal"),
+    ("program_rows", "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\""),
     (
         "partner_rows",
         "SELECT t::text FROM tributary.partner_rows t ORDER BY program_id COLLATE \"C\", partner_id COLLATE \"C\"",
     ),
     ("sale_rows", "SELECT t::text FROM tributary.sale_rows t ORDER BY sale_id COLLATE \"C\""),
-    (
-        "reversal_rows",
-        "SELECT t::text FROM tributary.reversal_rows t ORDER BY partition, seq, ordinal",
-    ),
+    ("reversal_rows", "SELECT t::text FROM tributary.reversal_rows t ORDER BY partition, seq, ordinal"),
     (
         "commission_rows",
         "SELECT t::text FROM tributary.commission_rows t ORDER BY commission_id COLLATE \"C\"",
@@ -59,7 +50,9 @@ pub struct TableDump {
 /// When the database does not answer.
 pub async fn canonical(pool: &PgPool) -> Result<Vec<TableDump>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query("SET LOCAL TimeZone = 'UTC'").execute(&mut *transaction).await?;
     sqlx::query("SET LOCAL DateStyle = 'ISO'").execute(&mut *transaction).await?;
     let mut dumps = Vec::with_capacity(TABLES.len());

@@ -49,7 +49,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
     let mut connection = pool.acquire().await?.detach();
     let mut transaction = connection.begin().await?;
     // IF NOT EXISTS alone fails when two processes start at once.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('tributary schema'))").execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('tributary schema'))")
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query("CREATE SCHEMA IF NOT EXISTS tributary").execute(&mut *transaction).await?;
     transaction.commit().await?;
     sqlx::query("SET search_path = tributary").execute(&mut connection).await?;

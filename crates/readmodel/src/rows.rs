@@ -227,8 +227,7 @@ impl<'batch> Rows<'batch> {
             Account::Expense | Account::ProgramLoss | Account::FxRounding => return,
         };
         let key = (event.program.as_str(), event.partner.as_str(), posting.currency.code().to_owned());
-        let change =
-            self.balances.entry(key).or_insert(BalanceChange { at, wide: [0; 6], buckets: [0; 6] });
+        let change = self.balances.entry(key).or_insert(BalanceChange { at, wide: [0; 6], buckets: [0; 6] });
         change.at = at;
         change.wide[bucket] += sign * i128::from(posting.amount.0);
     }

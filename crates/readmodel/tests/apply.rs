@@ -4,12 +4,12 @@ mod support;
 
 use domain::ids::Hash;
 use domain::normalization::VerdictKind;
+use sqlx::PgConnection;
+use support::{Database, PARTITION, batch, commissions, cursor, facts};
 use tributary_readmodel::apply::{ApplyError, apply};
 use tributary_readmodel::batch::{Batch, Followed};
 use tributary_readmodel::cursors::{self, Standing};
 use tributary_readmodel::{GENERATION, dump, queries};
-use sqlx::PgConnection;
-use support::{Database, PARTITION, batch, commissions, cursor, facts};
 
 async fn refused(connection: &mut PgConnection, batch: &Batch) -> Standing {
     match apply(connection, GENERATION, batch).await {
@@ -61,8 +61,7 @@ async fn of_two_writers_at_once_one_commits_and_the_other_is_refused() {
     let database = Database::new().await;
     let (mut one, mut two) = (ready(&database).await, ready(&database).await);
     let batch = batch([commissions(1..50)]);
-    let results =
-        tokio::join!(apply(&mut one, GENERATION, &batch), apply(&mut two, GENERATION, &batch));
+    let results = tokio::join!(apply(&mut one, GENERATION, &batch), apply(&mut two, GENERATION, &batch));
     assert_eq!([results.0.is_ok(), results.1.is_ok()].iter().filter(|ok| **ok).count(), 1);
     let balances = queries::balances(&database.pool).await.unwrap();
     assert_eq!(balances.iter().map(|row| row.pending).sum::<i64>(), 49 * 200);
@@ -123,7 +122,10 @@ async fn timing() {
             seq += size;
         }
         took.sort();
-        println!("{size} events (1 verdict, sale and commission each): p50 {:?}, worst {:?}", took[10], took[20]);
+        println!(
+            "{size} events (1 verdict, sale and commission each): p50 {:?}, worst {:?}",
+            took[10], took[20]
+        );
     }
     drop(connection);
     database.stop().await;

@@ -1,8 +1,9 @@
 //! A server without set-up: started, found, adopted, stopped.
 #![allow(clippy::unwrap_used)]
+use sqlx::Connection;
+use std::os::unix::fs::PermissionsExt;
 use tributary_readmodel as readmodel;
 use tributary_readmodel::private_postgres::{PrivatePostgres, URL_FILE};
-use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_server_is_shared_by_commands_adopted_by_the_next_owner_and_stopped_by_the_last() {
@@ -32,7 +33,7 @@ async fn a_private_server_is_shared_by_commands_adopted_by_the_next_owner_and_st
     let second = PrivatePostgres::start(&directory).await.unwrap();
     assert_eq!((second.url(), second.pid()), (url.as_str(), pid));
     second.stop().await.unwrap();
-    assert!(readmodel::connect(&url, 1).await.is_err());
+    assert!(sqlx::PgConnection::connect(&url).await.is_err());
     assert!(!url_file.exists());
 
     // A command alone starts it for the call, on what is there.
@@ -48,11 +49,10 @@ async fn a_private_server_is_shared_by_commands_adopted_by_the_next_owner_and_st
 
     // Killed without a trace of order: the pid file stays, the server is gone.
     let killed = PrivatePostgres::start(&directory).await.unwrap();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(i32::try_from(killed.pid().unwrap()).unwrap()),
-        nix::sys::signal::Signal::SIGKILL,
-    )
-    .unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(killed.pid().unwrap()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    // As the init process does for orphans.
+    nix::sys::wait::waitpid(pid, None).unwrap();
     std::mem::forget(killed);
     let recovered = PrivatePostgres::start(&directory).await.unwrap();
     assert!(readmodel::connect(recovered.url(), 1).await.is_ok());

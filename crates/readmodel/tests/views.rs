@@ -3,11 +3,11 @@
 mod support;
 
 use domain::normalization::{FactsEvent, VerdictKind};
+use sqlx::PgPool;
+use support::{Database, PARTITION, batch, commissions, event_id, facts};
 use tributary_readmodel::apply::apply;
 use tributary_readmodel::batch::{Advance, Followed, Frames};
 use tributary_readmodel::{GENERATION, cursors, queries};
-use sqlx::PgPool;
-use support::{Database, PARTITION, batch, commissions, event_id, facts};
 
 /// The first columns of each view, for ever: views only grow.
 const VIEWS: [(&str, &str); 11] = [
@@ -64,14 +64,7 @@ async fn views_keep_their_columns_and_each_says_what_it_means() {
 }
 
 /// A verdict, then a retry of it or a second delivery: (kind, reason, retry of, event).
-async fn give(
-    pool: &PgPool,
-    seq: u64,
-    kind: VerdictKind,
-    reason: &str,
-    retry_of: Option<u64>,
-    of: u64,
-) {
+async fn give(pool: &PgPool, seq: u64, kind: VerdictKind, reason: &str, retry_of: Option<u64>, of: u64) {
     let mut advance: Advance = facts(seq..seq + 1, kind, reason);
     if let Frames::Facts(frames) = &mut advance.frames
         && let FactsEvent::Verdict(verdict) = &mut frames[0].events[0]
@@ -85,7 +78,10 @@ async fn give(
 }
 
 async fn quarantined(pool: &PgPool) -> Vec<i64> {
-    sqlx::query_scalar("SELECT position FROM tributary.quarantine ORDER BY position").fetch_all(pool).await.unwrap()
+    sqlx::query_scalar("SELECT position FROM tributary.quarantine ORDER BY position")
+        .fetch_all(pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +133,10 @@ async fn an_event_is_found_by_every_name_it_has_and_texts_that_postgres_cannot_h
     assert_eq!(found[0]["received_at"], "2027-01-15T08:00:00.002000Z");
     assert_eq!(found[0]["commission_ids"].as_array().unwrap().len(), 1);
     assert!(found[0]["sale_id"].as_str().unwrap().starts_with("sal_"));
-    assert_eq!(queries::find_events(&database.pool, &format!("\0{}", "k".repeat(200_000))).await.unwrap().len(), 1);
+    assert_eq!(
+        queries::find_events(&database.pool, &format!("\0{}", "k".repeat(200_000))).await.unwrap().len(),
+        1
+    );
     drop(connection);
     database.stop().await;
 }

@@ -77,7 +77,10 @@ impl Cluster {
             .map_err(|error| PrivatePostgresError::failed("initdb", error))?;
         super::remove(&password_file)?;
         if !output.status.success() {
-            return Err(PrivatePostgresError::failed("initdb", String::from_utf8_lossy(&output.stderr).trim()));
+            return Err(PrivatePostgresError::failed(
+                "initdb",
+                String::from_utf8_lossy(&output.stderr).trim(),
+            ));
         }
         write_private(&aside.join(PASSWORD_FILE), &password)?;
         std::fs::rename(&aside, &self.path).map_err(PrivatePostgresError::file("rename", &aside))
@@ -120,7 +123,8 @@ impl Cluster {
 
     fn spawn(&self, binaries: &Binaries, log: &Path, port: u16) -> Result<Running, PrivatePostgresError> {
         let open = PrivatePostgresError::file("open", log);
-        let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log).map_err(open)?;
+        let file =
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log).map_err(open)?;
         let errors = file.try_clone().map_err(PrivatePostgresError::file("open", log))?;
         let child = self
             .command(binaries, "postgres")
@@ -146,7 +150,12 @@ impl Cluster {
     fn command(&self, binaries: &Binaries, program: &str) -> Command {
         let mut command = Command::new(binaries.program(program));
         // Nothing of PGDATA, PGPORT, locale and the like; and a working directory that every user may enter.
-        command.env_clear().env("LANG", "C").env("PATH", "/usr/bin:/bin").current_dir("/").stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("LANG", "C")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::null());
         if let Some((uid, gid)) = self.user {
             command.uid(uid.as_raw()).gid(gid.as_raw());
         }

@@ -36,7 +36,8 @@ impl Binaries {
                 installed: other.version,
             }),
             _ => Err(PrivatePostgresError::NotInstalled {
-                looked: "pg_config --bindir, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin, Homebrew, PATH".to_owned(),
+                looked: "pg_config --bindir, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin, Homebrew, PATH"
+                    .to_owned(),
             }),
         }
     }
@@ -64,7 +65,9 @@ fn candidates() -> Vec<PathBuf> {
     found.extend(below(Path::new("/usr"), "pgsql-", "bin"));
     found.extend(below(Path::new("/opt/homebrew/opt"), "postgresql", "bin"));
     found.extend(below(Path::new("/usr/local/opt"), "postgresql", "bin"));
-    found.extend(std::env::var_os("PATH").iter().flat_map(|path| std::env::split_paths(path).collect::<Vec<_>>()));
+    found.extend(
+        std::env::var_os("PATH").iter().flat_map(|path| std::env::split_paths(path).collect::<Vec<_>>()),
+    );
     found.retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
     found
 }

@@ -30,13 +30,17 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 pub enum PrivatePostgresError {
     /// No server binaries.
-    #[error("no PostgreSQL server found in {looked}; install the package `postgresql` (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql), or give --database-url")]
+    #[error(
+        "no PostgreSQL server found in {looked}; install the package `postgresql` (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql), or give --database-url"
+    )]
     NotInstalled {
         /// Where it was looked for.
         looked: String,
     },
     /// The cluster is of another major version than every installed server.
-    #[error("{path} was made by PostgreSQL {found}, installed is {installed}; install postgresql-{found}, or remove the directory: it is projected again from the log")]
+    #[error(
+        "{path} was made by PostgreSQL {found}, installed is {installed}; install postgresql-{found}, or remove the directory: it is projected again from the log"
+    )]
     OtherVersion {
         /// The cluster.
         path: PathBuf,
@@ -131,9 +135,7 @@ impl PrivatePostgres {
 
     async fn with_lock(data_dir: &Path, take: bool) -> Result<Self, PrivatePostgresError> {
         std::fs::create_dir_all(data_dir).map_err(PrivatePostgresError::file("create", data_dir))?;
-        let data_dir = data_dir
-            .canonicalize()
-            .map_err(PrivatePostgresError::file("resolve", data_dir))?;
+        let data_dir = data_dir.canonicalize().map_err(PrivatePostgresError::file("resolve", data_dir))?;
         let lock = lock(&data_dir.join(LOCK_FILE)).await?;
         let result = Self::locked(data_dir, take).await;
         drop(lock);

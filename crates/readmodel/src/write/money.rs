@@ -172,10 +172,7 @@ pub(super) async fn commissions(
     Ok(())
 }
 
-pub(super) async fn events(
-    connection: &mut PgConnection,
-    rows: &[EventRow<'_>],
-) -> Result<(), sqlx::Error> {
+pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -254,10 +251,7 @@ pub(super) async fn balances(
     Ok(())
 }
 
-pub(super) async fn parked(
-    connection: &mut PgConnection,
-    rows: &[ParkedRow],
-) -> Result<(), sqlx::Error> {
+pub(super) async fn parked(connection: &mut PgConnection, rows: &[ParkedRow]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -8,14 +8,14 @@ use domain::ids::{CommissionId, EventId, Hash, ProgramId, SaleId, SourceName, Su
 use domain::money::{Currency, Minor, RatePpm, Rounding};
 use domain::normalization::{FactsEvent, Verdict, VerdictKind};
 use domain::time::Micros;
-use tributary_readmodel::batch::{Advance, Batch, Frame, Frames};
-use tributary_readmodel::private_postgres::PrivatePostgres;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::sync::atomic::{AtomicU32, Ordering};
 use stream::cursor::{Cursor, WriterId};
 use stream::log::Partition;
 use tempfile::TempDir;
 use tributary_readmodel as readmodel;
+use tributary_readmodel::batch::{Advance, Batch, Frame, Frames};
+use tributary_readmodel::private_postgres::PrivatePostgres;
 
 pub struct Database {
     pub pool: PgPool,
@@ -28,12 +28,18 @@ impl Database {
     /// An empty, migrated database of its own.
     pub async fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let given = ["TRIBUTARY_TEST_DATABASE_URL", "DATABASE_URL"].into_iter().find_map(|name| std::env::var(name).ok());
+        let given = ["TRIBUTARY_TEST_DATABASE_URL", "DATABASE_URL"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok());
         let (url, server) = match given {
             Some(given) => {
-                let name = format!("readmodel_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+                let name =
+                    format!("readmodel_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
                 let mut connection = PgConnection::connect(&given).await.unwrap();
-                sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
                 let (start, query) = given.split_once('?').map_or((given.as_str(), ""), |(a, b)| (a, b));
                 let (server, _) = start.rsplit_once('/').unwrap();
                 (format!("{server}/{name}?{query}"), None)
@@ -202,4 +208,3 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
     };
     vec![CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)]
 }
-

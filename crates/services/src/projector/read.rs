@@ -41,8 +41,7 @@ fn decode<E>(
     let mut decoded = Vec::with_capacity(frames.len());
     for frame in frames {
         let events: Result<Vec<E>, _> = frame.events.iter().map(&decode).collect();
-        let events =
-            events.map_err(|error| ProjectorError::UnknownEvent { place, seq: frame.seq, error })?;
+        let events = events.map_err(|error| ProjectorError::UnknownEvent { place, seq: frame.seq, error })?;
         decoded.push(Frame {
             seq: frame.seq,
             source: frame.source,

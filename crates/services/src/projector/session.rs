@@ -119,13 +119,11 @@ impl Writer {
         if places.is_empty() {
             return Ok(());
         }
-        let rows = tokio::time::timeout(
-            COMMIT_LIMIT,
-            cursors::ensure(connection, self.options.generation, &places),
-        )
-        .await
-        .map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?
-        .map_err(ApplyError::of_statement)?;
+        let rows =
+            tokio::time::timeout(COMMIT_LIMIT, cursors::ensure(connection, self.options.generation, &places))
+                .await
+                .map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?
+                .map_err(ApplyError::of_statement)?;
         self.known.take(&rows)?;
         self.publish(&rows);
         for (place, cursor) in rows {
@@ -137,11 +135,7 @@ impl Writer {
     }
 
     /// What has come by now, up to the limit: nobody waits for more.
-    fn collect(
-        &self,
-        first: Advance,
-        chunks: &mut mpsc::Receiver<Advance>,
-    ) -> Result<Batch, ProjectorError> {
+    fn collect(&self, first: Advance, chunks: &mut mpsc::Receiver<Advance>) -> Result<Batch, ProjectorError> {
         let mut batch = Batch::default();
         batch.push(first)?;
         while batch.frames() < self.options.batch_frames
@@ -171,7 +165,9 @@ impl Writer {
             Err(ApplyError::Refused { followed, partition, found, .. })
                 if self.known.explains(&(followed, partition), &found) =>
             {
-                Err(ProjectorError::Database(sqlx::Error::Protocol("a commit in doubt has landed".to_owned())))
+                Err(ProjectorError::Database(sqlx::Error::Protocol(
+                    "a commit in doubt has landed".to_owned(),
+                )))
             }
             Err(error) => Err(error.into()),
         }

@@ -37,7 +37,12 @@ pub(super) async fn walk(
         findings.problem("no_input", at(&attributed, &frame), "an accepted frame of facts", frame.source);
     }
     while let Some(frame) = commissions.next(findings).await? {
-        findings.problem("no_input", at(&commissions, &frame), "an accepted frame of attributed", frame.source);
+        findings.problem(
+            "no_input",
+            at(&commissions, &frame),
+            "an accepted frame of attributed",
+            frame.source,
+        );
         fold.commissions(&frame, findings)?;
     }
     Ok(())
@@ -56,7 +61,12 @@ async fn answers(
             Some(next) if next.source > input.seq => {
                 let (source, seq) = (next.source, next.seq);
                 let place = format!("{} frame {seq}", downstream.place());
-                findings.problem("skipped_input", place, format!("input {}", input.seq), format!("input {source}"));
+                findings.problem(
+                    "skipped_input",
+                    place,
+                    format!("input {}", input.seq),
+                    format!("input {source}"),
+                );
                 return Ok(steps);
             }
             Some(_) => {}
@@ -189,7 +199,12 @@ impl Ingest {
             return Ok(());
         };
         if current.head != frame.source_head {
-            findings.problem("source_head", &place, format!("{:?}", current.head), format!("{:?}", frame.source_head));
+            findings.problem(
+                "source_head",
+                &place,
+                format!("{:?}", current.head),
+                format!("{:?}", frame.source_head),
+            );
         }
         current.verdicts += u32::try_from(verdicts.len()).unwrap_or(u32::MAX);
         if current.kind == Kind::Other && frame.step == 0 {
@@ -198,7 +213,12 @@ impl Ingest {
         }
         let wrong_kind = |verdict: &&&Verdict| verdict.retry_of.is_some() != (current.kind == Kind::Retry);
         if let Some(verdict) = verdicts.iter().find(wrong_kind) {
-            findings.problem("verdict_kind", &place, format!("{:?}", current.kind), format!("retry of {:?}", verdict.retry_of));
+            findings.problem(
+                "verdict_kind",
+                &place,
+                format!("{:?}", current.kind),
+                format!("retry of {:?}", verdict.retry_of),
+            );
         }
         if frame.last {
             let expected = match current.kind {

@@ -90,11 +90,7 @@ impl Fold {
     }
 
     /// Folds a frame of `commissions`.
-    pub(super) fn commissions(
-        &mut self,
-        frame: &Frame,
-        findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
+    pub(super) fn commissions(&mut self, frame: &Frame, findings: &mut Findings) -> Result<(), VerifyError> {
         let place = self.frame(Followed::Commissions, frame);
         let covered = self.covered(Followed::Commissions, frame, findings);
         for (ordinal, bytes) in frame.events.iter().enumerate() {
@@ -104,7 +100,12 @@ impl Fold {
                 CommissionsEvent::Commission(event) => {
                     if !is_balanced(&event.postings) {
                         let legs = format!("{:?}", event.postings);
-                        findings.problem("unbalanced", format!("{place} {}", event.id), "legs that sum to 0", legs);
+                        findings.problem(
+                            "unbalanced",
+                            format!("{place} {}", event.id),
+                            "legs that sum to 0",
+                            legs,
+                        );
                     }
                     if covered {
                         self.commission(frame, ordinal, &event, &place, findings);
@@ -158,7 +159,12 @@ impl Fold {
             let (row, last) = (self.cursor(followed).seq, self.last.get(&followed).copied().unwrap_or(0));
             if row > last {
                 let place = format!("cursor row of {}/{}", followed.topic().name(), self.partition.0);
-                findings.problem("ahead_of_log", place, format!("at most frame {last}"), format!("frame {row}"));
+                findings.problem(
+                    "ahead_of_log",
+                    place,
+                    format!("at most frame {last}"),
+                    format!("frame {row}"),
+                );
             }
         }
         for (rule, place) in self.ledger.problems() {
@@ -172,7 +178,12 @@ impl Fold {
         let cursor = self.cursor(followed);
         if frame.seq == cursor.seq && frame.head != cursor.head {
             let place = format!("cursor row of {}", self.frame(followed, frame));
-            findings.problem("other_history", place, format!("{:?}", frame.head), format!("{:?}", cursor.head));
+            findings.problem(
+                "other_history",
+                place,
+                format!("{:?}", frame.head),
+                format!("{:?}", cursor.head),
+            );
         }
         frame.seq <= cursor.seq
     }

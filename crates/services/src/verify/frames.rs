@@ -28,8 +28,7 @@ impl Frames {
         findings: &mut Findings,
     ) -> Result<Self, VerifyError> {
         let bounds = log.bounds(topic, partition).await?;
-        let mut frames =
-            Self { topic, partition, follower: None, end: bounds.end, ready: VecDeque::new() };
+        let mut frames = Self { topic, partition, follower: None, end: bounds.end, ready: VecDeque::new() };
         if bounds.start > Offset(0) {
             findings.problem("truncated", frames.place(), "offset 0", format!("offset {}", bounds.start.0));
         } else if bounds.end > Offset(0) {

@@ -138,7 +138,12 @@ impl Findings {
     fn report(mut self) -> Report {
         if self.accepted != self.verdicts.sum() {
             let (accepted, sum) = (self.accepted, self.verdicts.sum());
-            self.problem("accounting", "applied + duplicate + ignored + quarantined - resolved", accepted, sum);
+            self.problem(
+                "accounting",
+                "applied + duplicate + ignored + quarantined - resolved",
+                accepted,
+                sum,
+            );
         }
         if self.unlisted > 0 {
             self.problems.push(Problem {

@@ -19,7 +19,9 @@ pub(super) async fn compare(
         fold.ledger.commissions().map(|line| (as_stored(line.commission_id.as_str()), expected(line)));
     let mut commissions: BTreeMap<String, CommissionFound> = commissions.collect();
     snapshot
-        .commissions(fold.partition, |id, found| matched("commission", id, &found, &mut commissions, findings))
+        .commissions(fold.partition, |id, found| {
+            matched("commission", id, &found, &mut commissions, findings)
+        })
         .await?;
     missing("commission", commissions, findings);
     let mut sales = fold.sales;
@@ -62,11 +64,7 @@ fn missing<T: Debug>(kind: &'static str, expected: BTreeMap<String, T>, findings
     }
 }
 
-async fn balances(
-    snapshot: &mut Snapshot,
-    fold: &Fold,
-    findings: &mut Findings,
-) -> Result<(), VerifyError> {
+async fn balances(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
     let lines = fold.ledger.balances.lines().map(|line| {
         let key = (
             as_stored(line.program_id.as_str()),
@@ -83,7 +81,12 @@ async fn balances(
     for found in snapshot.balances(fold.partition).await? {
         let expected = lines.remove(&found.key).unwrap_or_default();
         if expected != found.buckets {
-            findings.problem("balance", name(&found.key), format!("{expected:?}"), format!("{:?}", found.buckets));
+            findings.problem(
+                "balance",
+                name(&found.key),
+                format!("{expected:?}"),
+                format!("{:?}", found.buckets),
+            );
         }
     }
     for (key, expected) in lines {
@@ -94,11 +97,7 @@ async fn balances(
     Ok(())
 }
 
-async fn verdicts(
-    snapshot: &mut Snapshot,
-    fold: &Fold,
-    findings: &mut Findings,
-) -> Result<(), VerifyError> {
+async fn verdicts(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
     let mut found = Digest::default();
     snapshot
         .verdicts(fold.partition, |row| {
@@ -118,11 +117,7 @@ async fn verdicts(
     Ok(())
 }
 
-async fn history(
-    snapshot: &mut Snapshot,
-    fold: &Fold,
-    findings: &mut Findings,
-) -> Result<(), VerifyError> {
+async fn history(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
     let mut found = Digest::default();
     snapshot
         .history(fold.partition, |row| {
