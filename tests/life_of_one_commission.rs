@@ -45,7 +45,8 @@ async fn life_of_one_commission() {
 
     // Configuration is events: the program, its rule, a partner and a code come through the same door as sales.
     for object in program() {
-        let fact = ConfigFact { program: "prog_walk".into(), actor: "test".to_owned(), object, removed: false };
+        let fact =
+            ConfigFact { program: "prog_walk".into(), actor: "test".to_owned(), object, removed: false };
         let facts = normalizer.ingest(&IngestRecord::Config(fact), NINE_O_CLOCK);
         let attributed = attribution.frames(facts);
         commission.frames(attributed);
@@ -111,7 +112,8 @@ async fn life_of_one_commission() {
     assert!(matches!(&events[..], [FactsEvent::Verdict(verdict)] if verdict.kind == VerdictKind::Duplicate));
     let attributed = attribution.frames(again);
     let frames = commission.frames(attributed);
-    let moved = commission.decoded(&frames).iter().any(|event| matches!(event, CommissionsEvent::Commission(_)));
+    let moved =
+        commission.decoded(&frames).iter().any(|event| matches!(event, CommissionsEvent::Commission(_)));
     assert!(!moved, "a twin moved money");
 }
 
@@ -129,7 +131,11 @@ fn program() -> Vec<ConfigObject> {
             manual_approval: false,
         }),
         ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 1, rate: RatePpm(200_000) }),
-        ConfigObject::Partner(Partner { partner: "partner_john".into(), name: "John".to_owned(), active: true }),
+        ConfigObject::Partner(Partner {
+            partner: "partner_john".into(),
+            name: "John".to_owned(),
+            active: true,
+        }),
         ConfigObject::Code(Code { code: "john123".to_owned(), partner: "partner_john".into(), active: true }),
     ]
 }
@@ -177,7 +183,13 @@ impl<S: Service> Stage<S> {
         let record = wire::ingest::encode(record);
         self.inputs += 1;
         let (source, head) = (self.inputs, Hash::of(&record));
-        self.feed(&Input { source, head, clock: Micros(clock), payload: Payload::Ingest(record), trace: None })
+        self.feed(&Input {
+            source,
+            head,
+            clock: Micros(clock),
+            payload: Payload::Ingest(record),
+            trace: None,
+        })
     }
 
     fn frames(&mut self, frames: Vec<Output>) -> Vec<Output> {
@@ -194,7 +206,9 @@ impl<S: Service> Stage<S> {
     fn feed(&mut self, input: &Input) -> Vec<Output> {
         let mut outputs = Vec::new();
         for step in 0.. {
-            let Decided::Frame { events, more } = self.service.decide(&self.tables, input, step) else { break };
+            let Decided::Frame { events, more } = self.service.decide(&self.tables, input, step) else {
+                break;
+            };
             self.seq += 1;
             let frame = FrameMeta {
                 seq: self.seq,
@@ -223,7 +237,11 @@ impl<S: Service> Stage<S> {
     }
 
     fn decoded(&self, frames: &[Output]) -> Vec<S::Event> {
-        frames.iter().flat_map(|frame| &frame.events).map(|bytes| self.service.decode(bytes).unwrap()).collect()
+        frames
+            .iter()
+            .flat_map(|frame| &frame.events)
+            .map(|bytes| self.service.decode(bytes).unwrap())
+            .collect()
     }
 }
 

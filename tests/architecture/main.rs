@@ -43,7 +43,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
 
 /// Everything that the pure crates may depend on: no runtime, no clock, no randomness, no I/O.
 const PURE: &[(&str, &[&str])] = &[
-    ("domain", &["serde", "postcard", "sha2", "bytes", "thiserror"]),
+    ("domain", &["serde", "postcard", "sha2", "hmac", "bytes", "thiserror"]),
     (
         "sources",
         &["serde", "serde_json", "hmac", "sha2", "subtle", "hex", "time", "thiserror", "bytes", "base64"],

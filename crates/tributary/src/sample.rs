@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The file that `scripts/sample` sends too.
 pub(crate) const SAMPLE: &str = include_str!("../../../demo/sample.http");
-/// For one request, its outcome included.
 /// How long the gateway may take to learn what was just provisioned.
 const KNOWN_LIMIT: Duration = Duration::from_secs(20);
 const KNOWN_PAUSE: Duration = Duration::from_millis(50);
+/// For one request, its outcome included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// One request of the file.

@@ -6,7 +6,7 @@ use services::commission::Commission;
 use services::normalizer::Normalizer;
 use services::projector::{self, Progress, State};
 use sqlx::PgPool;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stream::keys::KeyStore;
@@ -68,9 +68,12 @@ impl Chain {
 
     fn spawn<S: Service>(&self, supervisor: &mut Supervisor, service: S, tick_every: Option<Duration>) {
         let flag = self.health.flag(S::NAME);
-        flag.ready();
-        let options =
-            OwnerOptions { tick_every, on_halt: Some(readiness_hook(flag)), ..OwnerOptions::default() };
+        let first = self.log.active().borrow().iter().copied().collect();
+        let options = OwnerOptions {
+            tick_every,
+            on_halt: Some(readiness_hook(flag, first)),
+            ..OwnerOptions::default()
+        };
         let chain = self.clone();
         let stop = supervisor.token().clone();
         supervisor.spawn(S::NAME, async move {
@@ -80,18 +83,26 @@ impl Chain {
     }
 }
 
-/// A process with a halted partition is not ready, and says which and why.
-fn readiness_hook(flag: Flag) -> HaltHook {
-    let halted: Mutex<BTreeMap<Partition, String>> = Mutex::default();
+/// A service is ready when it has taken the partitions that were active at the start (`first`), and while none is halted:
+/// the reason names one that is. Partitions that become active later, or are taken again, do not make it unready.
+fn readiness_hook(flag: Flag, first: BTreeSet<Partition>) -> HaltHook {
+    if first.is_empty() {
+        flag.ready();
+    }
+    let state = Mutex::new((first, BTreeMap::<Partition, String>::new()));
     HaltHook(Arc::new(move |partition: Partition, error: Option<&OwnerError>| {
-        let mut halted = halted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (awaited, halted) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
             Some(error) => halted.insert(partition, error.to_string()),
-            None => halted.remove(&partition),
+            None => {
+                awaited.remove(&partition);
+                halted.remove(&partition)
+            }
         };
-        match halted.first_key_value() {
-            Some((_, why)) => flag.not_ready(why),
-            None => flag.ready(),
+        match (halted.first_key_value(), awaited.len()) {
+            (Some((_, why)), _) => flag.not_ready(why),
+            (None, 0) => flag.ready(),
+            (None, partitions) => flag.not_ready(&format!("taking {partitions} partitions")),
         }
     }))
 }

@@ -98,7 +98,8 @@ impl Watched {
         moved |= projected_to != self.projected_to;
         self.projected_to = projected_to;
         let facts = self.chain[0].frame;
-        let scan = self.ingest.get_or_insert_with(|| Scan::from(facts.map_or(Offset(0), |frame| frame.input)));
+        let scan =
+            self.ingest.get_or_insert_with(|| Scan::from(facts.map_or(Offset(0), |frame| frame.input)));
         scan.go_on(log, self.partition).await?;
         let settled = match self.chain.each_ref().map(|end| end.frame) {
             [Some(facts), Some(attributed), Some(commissions)] => {

@@ -44,5 +44,8 @@ async fn take_and_serve<S: Service>(
 ) -> Result<(), OwnerError> {
     let mut serving = Serving::take(Arc::clone(shared), partition).await?;
     *pause = FIRST_PAUSE;
+    if let Some(hook) = &shared.options.on_halt {
+        (hook.0)(partition, None);
+    }
     serving.run().await
 }
