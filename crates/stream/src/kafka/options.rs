@@ -136,9 +136,7 @@ impl KafkaOptions {
             .set("max.partition.fetch.bytes", (1024 * 1024).to_string())
             // Of each partition: at most this (and one fetch) waits in memory for a slow reader.
             .set("queued.max.messages.kbytes", "1024")
-            .set("queued.min.messages", "10000")
-            // How soon a partition whose queue was full is fetched again. The default, one second, is for small machines.
-            .set("fetch.queue.backoff.ms", "2");
+            .set("queued.min.messages", "10000");
         self.with_operator_settings(config, READER_FIXED)
     }
 
@@ -169,6 +167,9 @@ impl KafkaOptions {
             .set("group.id", format!("{}unused", self.topic_prefix))
             .set("message.max.bytes", CREATED_BATCH_BYTES.to_string())
             .set("fetch.min.bytes", "1")
+            // How soon a partition whose queue was full is fetched again. With the default, a second, one in four reads of
+            // single records took that second: the pause outlives the reader that caused it.
+            .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "50");
         config
     }

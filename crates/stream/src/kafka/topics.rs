@@ -1,5 +1,5 @@
 //! The topics: how they are made, and the checks of what promises rest on (rule 10).
-use super::KafkaLog;
+use super::{KafkaLog, watermarks};
 use super::context::{Context, unavailable};
 use super::options::{CREATED_BATCH_BYTES, KafkaOptions, REQUIRED_BATCH_BYTES};
 use crate::log::{LogError, Topic};
@@ -78,7 +78,7 @@ fn settings(options: &KafkaOptions, topic: Topic) -> Vec<(&'static str, String)>
 }
 
 impl KafkaLog {
-    /// Creates the topics that are missing and waits until the brokers know them. Those that exist are left as they are:
+    /// Creates the topics that are missing and waits until the brokers serve them. Those that exist are left as they are:
     /// [`Log::check`](crate::log::Log::check) tells what is wrong with them.
     ///
     /// # Errors
@@ -115,7 +115,22 @@ impl KafkaLog {
                 }
             }
         }
-        self.until_known().await
+        self.until_known().await?;
+        self.until_served(missing.into_iter().map(|(_, name, _)| name).collect()).await
+    }
+
+    /// A partition is announced seconds before its leader knows of it: the first reads would meet that.
+    async fn until_served(&self, names: Vec<String>) -> Result<(), LogError> {
+        let count = i32::try_from(self.options().partitions).unwrap_or(i32::MAX);
+        self.blocking("new topics not served", move |consumer, timeout| {
+            for name in &names {
+                for partition in 0..count {
+                    watermarks(consumer, name, partition, timeout)?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn until_known(&self) -> Result<(), LogError> {
