@@ -44,8 +44,8 @@ impl App {
         if let Some(found) = look(&self.directory) {
             return Some(found);
         }
-        // Whether the tail has passed or the time has, the last look decides.
-        let _passed: bool = self.tail.passes_now(self.limits.config_wait).await;
+        // Whether the tail has passed or the time has, the last look decides. Rare, so kept out of each request's future.
+        let _passed: bool = Box::pin(self.tail.passes_now(self.limits.config_wait)).await;
         look(&self.directory)
     }
 }
@@ -57,6 +57,7 @@ pub(crate) struct Stamped<'request> {
     pub(crate) headers: &'request HeaderMap,
     pub(crate) query: &'request str,
     pub(crate) authenticated_by: &'request str,
+    pub(crate) received_at: Micros,
     pub(crate) reply_to: Option<v1::ReplyAddress>,
 }
 
@@ -70,7 +71,7 @@ impl Stamped<'_> {
             headers: kept(self.headers),
             query: self.query.to_owned(),
             authenticated_by: self.authenticated_by.to_owned(),
-            received_at_micros: now().0,
+            received_at_micros: self.received_at.0,
             reply_to: self.reply_to,
             trace_id: Bytes::copy_from_slice(&trace_id),
             span_id: Bytes::copy_from_slice(&span_id),

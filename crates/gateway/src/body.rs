@@ -5,6 +5,8 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// What a refused sender may still send before the answer, as a multiple of the limit: a connection that is closed on
@@ -28,14 +30,19 @@ pub(crate) async fn read(
     } else if declared > limit {
         Err(Refusal::BodyTooLarge(limit))
     } else {
-        match tokio::time::timeout(time, collect(&mut body, declared, limit)).await {
-            Ok(result) => result,
-            Err(_) => return Err(Refusal::BodyTimeout),
+        let mut collected = pin!(collect(&mut body, declared, limit));
+        // Most bodies come with the head: no timer for them.
+        match futures::poll!(&mut collected) {
+            Poll::Ready(result) => result,
+            Poll::Pending => match tokio::time::timeout(time, collected).await {
+                Ok(result) => result,
+                Err(_) => return Err(Refusal::BodyTimeout),
+            },
         }
     };
     // A sender that asked first (Expect: 100-continue) has sent nothing yet, and will not after the answer.
     if result.is_err() && !headers.contains_key(EXPECT) {
-        drain(&mut body, limit.saturating_mul(DRAINED_LIMITS)).await;
+        Box::pin(drain(&mut body, limit.saturating_mul(DRAINED_LIMITS))).await;
     }
     result
 }

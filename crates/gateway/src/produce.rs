@@ -54,15 +54,23 @@ impl Producer {
         self.slot().await.map(drop)
     }
 
-    /// Returns when the log has acknowledged the request.
-    ///
-    /// # Errors
-    /// [`Refusal::LogUnavailable`] when it has not, within the time.
-    pub(crate) async fn produce(&self, request: v1::RawRequest, meters: &Meters) -> Result<(), Refusal> {
+    /// The record of a request, and where it belongs.
+    pub(crate) fn record(&self, request: v1::RawRequest) -> (Partition, NewRecord) {
         let partition = partition_of(&request.program_id, self.log.partition_count());
         let key = Bytes::copy_from_slice(request.program_id.as_bytes());
         let record = v1::IngestRecord { kind: Some(v1::ingest_record::Kind::Request(request)) };
-        let record = NewRecord { key, value: record.encode_to_vec().into() };
+        (partition, NewRecord { key, value: record.encode_to_vec().into() })
+    }
+
+    /// Returns when the log has acknowledged the record.
+    ///
+    /// # Errors
+    /// [`Refusal::LogUnavailable`] when it has not, within the time.
+    pub(crate) async fn produce(
+        &self,
+        (partition, record): (Partition, NewRecord),
+        meters: &Meters,
+    ) -> Result<(), Refusal> {
         let since = Instant::now();
         let mut used: Option<Arc<Slot>> = None;
         let appended = tokio::time::timeout(self.timeout, async {

@@ -4,7 +4,7 @@
 //! (unknown code, conflict, twin) comes back as an outcome. An outcome that is not known in time is the dialect's pending
 //! form, with the id that the referral will have.
 use crate::adapters;
-use crate::app::{App, Stamped};
+use crate::app::{App, Stamped, now};
 use crate::body;
 use crate::directory::Key;
 use crate::refusal::{Refusal, json_response};
@@ -59,9 +59,11 @@ async fn referred(
         headers: &parts.headers,
         query: parts.uri.query().unwrap_or_default(),
         authenticated_by: &key.key_id,
+        received_at: now(),
         reply_to: Some(expected.reply_to()),
     };
-    app.producer.produce(stamped.request(body), &app.meters).await?;
+    let record = app.producer.record(stamped.request(body));
+    app.producer.produce(record, &app.meters).await?;
     Ok(match expected.until(deadline).await {
         None => answer(&Outcome::Pending { request: &request }),
         Some(known) => {

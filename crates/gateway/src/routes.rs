@@ -89,18 +89,22 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// Counts a request, and turns a panic into a 500 that says nothing about it.
-async fn guarded(
+///
+/// A combinator, no async function: it holds `work` once, and the whole of a request's future is one allocation.
+fn guarded(
     meters: &Meters,
     route: Route,
     work: impl Future<Output = Response<Body>>,
-) -> Response<Body> {
+) -> impl Future<Output = Response<Body>> {
     let measured = meters.begin(route);
-    let response = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(route = route.name(), "request handler panicked");
-        Refusal::Internal.native()
-    });
-    measured.answered(response.status());
-    response
+    AssertUnwindSafe(work).catch_unwind().map(move |result| {
+        let response = result.unwrap_or_else(|_| {
+            tracing::error!(route = route.name(), "request handler panicked");
+            Refusal::Internal.native()
+        });
+        measured.answered(response.status());
+        response
+    })
 }
 
 fn readyz(app: &App) -> Response<Body> {

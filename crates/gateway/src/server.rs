@@ -187,6 +187,11 @@ async fn serve(app: &Arc<App>, listener: TcpListener, token: &CancellationToken)
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
+        // Without it hyper reads ahead into a new buffer while each request waits for the log, only to notice a client
+        // that left; the wait is short, and the append goes on anyway.
+        .half_close(true)
+        // Answers are small: copying head and body together costs less than handing the kernel two pieces.
+        .writev(false)
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
         // An unfinished head is held to its limit by the buffer alone; hyper asks for 8 KiB at least.

@@ -8,8 +8,11 @@ use crate::directory::{Directory, Endpoint, Program};
 use crate::refusal::{Refusal, json_response};
 use axum::body::Body;
 use axum::extract::{Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use bytes::Bytes;
+use domain::time::Micros;
+use futures::FutureExt as _;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -20,20 +23,21 @@ const RECEIVED: Bytes = Bytes::from_static(b"{\"received\":true}");
 const DUMMY_SECRET: &[u8] = b"whsec_no_such_endpoint";
 
 /// Serves one delivery.
-pub(crate) async fn receive(app: &App, request: Request) -> Response<Body> {
-    match received(app, request).await {
+pub(crate) fn receive(app: &App, request: Request) -> impl Future<Output = Response<Body>> {
+    let (parts, body) = request.into_parts();
+    received(app, parts, body).map(|result| match result {
         Ok(()) => json_response(StatusCode::OK, RECEIVED),
         Err(refusal) => refusal.native(),
-    }
+    })
 }
 
-async fn received(app: &App, request: Request) -> Result<(), Refusal> {
-    let (parts, body) = request.into_parts();
+async fn received(app: &App, parts: Parts, body: Body) -> Result<(), Refusal> {
     let name = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let provider = Provider::parse(name).ok_or(Refusal::UnknownProvider)?;
     let body = body::read(&parts.headers, body, app.limits.body_bytes, app.limits.request_timeout).await?;
     let program_id = program_of(&parts.uri)?;
-    let endpoint = authenticate(app, provider, &program_id, &parts.headers, &body).await?;
+    let received_at = now();
+    let endpoint = authenticate(app, provider, &program_id, &parts.headers, &body, received_at).await?;
     adapters::precheck(&body)?;
     let _permit = app.producer.admit()?;
     let stamped = Stamped {
@@ -42,9 +46,12 @@ async fn received(app: &App, request: Request) -> Result<(), Refusal> {
         headers: &parts.headers,
         query: parts.uri.query().unwrap_or_default(),
         authenticated_by: &endpoint.endpoint_id,
+        received_at,
         reply_to: None,
     };
-    app.producer.produce(stamped.request(body), &app.meters).await
+    let record = app.producer.record(stamped.request(body));
+    drop((program_id, endpoint));
+    app.producer.produce(record, &app.meters).await
 }
 
 /// The endpoint whose secret signed the body.
@@ -54,8 +61,8 @@ async fn authenticate(
     program_id: &str,
     headers: &HeaderMap,
     body: &[u8],
+    now: Micros,
 ) -> Result<Arc<Endpoint>, Refusal> {
-    let now = now();
     let find = |directory: &Directory| {
         let program = directory.program(program_id)?;
         has_endpoint(&program, provider).then_some(program)
