@@ -28,7 +28,9 @@ pub(crate) fn run(brokers: Option<&str>, seconds: u64, pairs: usize, connections
     let gateway = server.block_on(gateway(brokers, directory.path(), stop.clone()))?;
     let time = Duration::from_secs(seconds);
     let path = format!("/webhooks/paddle?program_id={PROGRAM}");
-    println!("| pair | bare req/s | gateway req/s | ratio | gateway p50 ms | p99 ms |\n|---|---|---|---|---|---|");
+    println!(
+        "| pair | bare req/s | gateway req/s | ratio | gateway p50 ms | p99 ms |\n|---|---|---|---|---|---|"
+    );
     let mut ratios = Vec::new();
     for pair in 0..pairs {
         // A signature lives for minutes only: new ones for each pair.
@@ -122,7 +124,11 @@ async fn configure(log: &Arc<dyn Log>, master_key: &kit::master_key::MasterKey) 
     let endpoint = fact(ConfigObject::Endpoint(Endpoint {
         endpoint_id: "paddle".into(),
         provider: "paddle".into(),
-        sealed_secrets: vec![master_key.seal_endpoint_secret(PROGRAM, "paddle", DEMO_WEBHOOK_SECRET.as_bytes())?],
+        sealed_secrets: vec![master_key.seal_endpoint_secret(
+            PROGRAM,
+            "paddle",
+            DEMO_WEBHOOK_SECRET.as_bytes(),
+        )?],
         tolerance_seconds: 0,
     }));
     let appender = log.appender().await?;

@@ -74,7 +74,9 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
         let headers = std::str::from_utf8(&text[..head])?;
         let length: usize = headers
             .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::trim).map(str::parse))
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length:").map(str::trim).map(str::parse)
+            })
             .context("an answer without a length")??;
         if filled >= head + 4 + length {
             return Ok(());

@@ -33,7 +33,8 @@ async fn measure(url: &str, database_url: &str, rate: u64, seconds: u64) -> Resu
         tokio::time::sleep_until(due.into()).await;
         let sale = format!("txn_{unique}_{number}");
         let event = format!("evt_{unique}_{number}");
-        let body = paddle_sale(&event, &sale, 10_000, 800, Some("john123"), &format!("ctm_{}", number % 5_000));
+        let body =
+            paddle_sale(&event, &sale, 10_000, 800, Some("john123"), &format!("ctm_{}", number % 5_000));
         let (http, url, sent) = (http.clone(), url.to_owned(), Arc::clone(&sent));
         requests.spawn(async move {
             // Measured from when it was due: a late sender is no excuse.

@@ -43,9 +43,30 @@ async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Resul
     let (cpu, started) = (usage::cpu_time()?, Instant::now());
     let options = OwnerOptions::default();
     let tasks = [
-        tokio::spawn(run_service(normalizer, options.clone(), Arc::clone(&log), Arc::clone(&state), Arc::clone(&keys), stop.clone())),
-        tokio::spawn(run_service(Arc::new(Attribution), options.clone(), Arc::clone(&log), Arc::clone(&state), Arc::clone(&keys), stop.clone())),
-        tokio::spawn(run_service(Arc::new(Commission::new(PARTITIONS)), options, Arc::clone(&log), state, keys, stop.clone())),
+        tokio::spawn(run_service(
+            normalizer,
+            options.clone(),
+            Arc::clone(&log),
+            Arc::clone(&state),
+            Arc::clone(&keys),
+            stop.clone(),
+        )),
+        tokio::spawn(run_service(
+            Arc::new(Attribution),
+            options.clone(),
+            Arc::clone(&log),
+            Arc::clone(&state),
+            Arc::clone(&keys),
+            stop.clone(),
+        )),
+        tokio::spawn(run_service(
+            Arc::new(Commission::new(PARTITIONS)),
+            options,
+            Arc::clone(&log),
+            state,
+            keys,
+            stop.clone(),
+        )),
     ];
     let wanted = records + u64::from(PARTITIONS);
     while ends(&log, Topic::Commissions).await? < wanted {
@@ -54,7 +75,9 @@ async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Resul
     }
     let (wall, cpu) = (started.elapsed(), usage::cpu_time()? - cpu);
     let seconds = |time: Duration| time.as_secs_f64();
-    println!("| log | events | events/s | events/CPU-s | CPU us/event | peak MiB |\n|---|---|---|---|---|---|");
+    println!(
+        "| log | events | events/s | events/CPU-s | CPU us/event | peak MiB |\n|---|---|---|---|---|---|"
+    );
     println!(
         "| {} | {events} | {:.0} | {:.0} | {:.1} | {} |",
         if brokers.is_some() { "kafka" } else { "embedded" },
@@ -85,14 +108,16 @@ async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize) -> Result<u64>
     let mut records = 0;
     let mut add = |program: &str, record: &IngestRecord, batches: &mut Vec<Vec<NewRecord>>| {
         let partition = partition_of(program, PARTITIONS);
-        batches[partition.0 as usize].push(NewRecord { key: Bytes::new(), value: wire::ingest::encode(record) });
+        batches[partition.0 as usize]
+            .push(NewRecord { key: Bytes::new(), value: wire::ingest::encode(record) });
         records += 1;
         (batches[partition.0 as usize].len() >= PREFILL_BATCH).then_some(partition)
     };
     for number in 0..programs {
         let id = format!("prog_{number}");
         for object in program_objects() {
-            let fact = ConfigFact { program: id.as_str().into(), actor: "bench".into(), object, removed: false };
+            let fact =
+                ConfigFact { program: id.as_str().into(), actor: "bench".into(), object, removed: false };
             add(&id, &IngestRecord::Config(fact), &mut batches);
         }
     }

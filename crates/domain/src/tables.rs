@@ -37,7 +37,10 @@ pub fn row<T: DeserializeOwned>(view: &(impl View + ?Sized), key: &[u8]) -> Opti
 /// # Panics
 /// As [`row`].
 #[must_use]
-#[allow(clippy::expect_used, reason = "a row that this version wrote and cannot read is a defect, and is parked")]
+#[allow(
+    clippy::expect_used,
+    reason = "a row that this version wrote and cannot read is a defect, and is parked"
+)]
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
     postcard::from_bytes(bytes).expect("a state row decodes with the version that wrote it")
 }

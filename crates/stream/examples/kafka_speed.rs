@@ -109,10 +109,9 @@ async fn latency(log: &Arc<KafkaLog>, appender: &Arc<dyn Appender>) {
     for _ in 0..SAMPLES {
         let start = Instant::now();
         let append = appender.append(Topic::Attributed, partition, batch(1));
-        let (result, records) = tokio::join!(
-            async { (append.await, start.elapsed()) },
-            async { (reader.next(1, usize::MAX).await, start.elapsed()) },
-        );
+        let (result, records) = tokio::join!(async { (append.await, start.elapsed()) }, async {
+            (reader.next(1, usize::MAX).await, start.elapsed())
+        },);
         result.0.unwrap();
         records.0.unwrap();
         appended.push(result.1);

@@ -14,8 +14,8 @@ pub const POINTS: [&str; 6] = [
 /// `TRIBUTARY_FAILPOINT_FILE=<path>`, a file that is created when the point is reached. The test then sends SIGKILL.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
     static WANTED: OnceLock<Option<(String, u64, String)>> = OnceLock::new();
     static HITS: AtomicU64 = AtomicU64::new(0);
     let wanted = WANTED.get_or_init(|| {

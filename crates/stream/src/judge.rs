@@ -85,7 +85,9 @@ impl Void {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
     /// The next frame does not follow from the last one.
-    #[error("two histories at offset {offset}: frame {seq} follows {found:?}, the reader stands at {expected:?}; do not continue: compare with a backup, then rebuild this reader from offset 0")]
+    #[error(
+        "two histories at offset {offset}: frame {seq} follows {found:?}, the reader stands at {expected:?}; do not continue: compare with a backup, then rebuild this reader from offset 0"
+    )]
     HeadMismatch {
         /// Where.
         offset: u64,
@@ -97,7 +99,9 @@ pub enum Halt {
         found: Hash,
     },
     /// An offset is missing: records were deleted or lost.
-    #[error("offset {expected} is missing (the next record is {found}): the log was truncated or records were deleted below the reader; do not continue: restore the log, or rebuild this reader from offset 0")]
+    #[error(
+        "offset {expected} is missing (the next record is {found}): the log was truncated or records were deleted below the reader; do not continue: restore the log, or rebuild this reader from offset 0"
+    )]
     OffsetGap {
         /// What was due.
         expected: u64,
@@ -212,7 +216,8 @@ impl Judge {
         let Ok(content) = FrameContent::decode(content) else {
             return Ok(Judged::Void(Void::Undecodable));
         };
-        let (Some(source_head), Some(prev_head)) = (hash_of(&content.source_head), hash_of(&content.prev_head))
+        let (Some(source_head), Some(prev_head)) =
+            (hash_of(&content.source_head), hash_of(&content.prev_head))
         else {
             return Ok(Judged::Void(Void::Undecodable));
         };

@@ -16,7 +16,9 @@ pub enum SealError {
     #[error(transparent)]
     Store(#[from] KeyStoreError),
     /// A subject's key is neither there nor destroyed: the key store is not this log's, or was lost.
-    #[error("no key for a subject that the log names: this is not the log's key store, or it lost keys; restore the key store that was backed up with this log")]
+    #[error(
+        "no key for a subject that the log names: this is not the log's key store, or it lost keys; restore the key store that was backed up with this log"
+    )]
     MissingKey,
     /// The key that the field names is not the subject's.
     #[error("a sealed field names another key than its subject has: this is not the log's key store")]
@@ -40,9 +42,7 @@ pub fn seal(keys: &dyn KeyStore, subject: SubjectId, field: &mut Personal) -> Re
             Personal::Sealed(SealedValue { key_id: key.key_id, ciphertext: Bytes::from(ciphertext) })
         }
         // Somebody was erased and came back under an identifier that still maps here: nothing may be kept of it.
-        KeyState::Destroyed => {
-            Personal::Erased(SealedValue { key_id: [0; 16], ciphertext: Bytes::new() })
-        }
+        KeyState::Destroyed => Personal::Erased(SealedValue { key_id: [0; 16], ciphertext: Bytes::new() }),
         KeyState::Missing => return Err(SealError::MissingKey),
     };
     *field = sealed;

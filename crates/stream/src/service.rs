@@ -77,7 +77,9 @@ pub struct SideOutput {
 
 /// An event that this binary does not know: it gives the partition up and reports not ready (rule 6).
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{service}: an event that this version does not know: {detail}; run the version that wrote it, or a newer one")]
+#[error(
+    "{service}: an event that this version does not know: {detail}; run the version that wrote it, or a newer one"
+)]
 pub struct UnknownEvent {
     /// The service.
     pub service: &'static str,

@@ -22,8 +22,7 @@ impl Story {
     }
 
     fn read(&mut self, value: Bytes) -> Result<Judged, Halt> {
-        let record =
-            Record { offset: Offset(self.offset), appended_at: Micros(0), key: Bytes::new(), value };
+        let record = Record { offset: Offset(self.offset), appended_at: Micros(0), key: Bytes::new(), value };
         self.offset += 1;
         self.judge.judge(&record)
     }

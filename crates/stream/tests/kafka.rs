@@ -26,7 +26,8 @@ fn numbered(numbers: std::ops::Range<u32>) -> Vec<NewRecord> {
 async fn read(reader: &mut dyn stream::log::Reader, count: usize) -> Vec<Record> {
     let mut records = Vec::new();
     while records.len() < count {
-        let more = tokio::time::timeout(Duration::from_secs(20), reader.next(count - records.len(), usize::MAX));
+        let more =
+            tokio::time::timeout(Duration::from_secs(20), reader.next(count - records.len(), usize::MAX));
         records.extend(more.await.expect("records within 20 s").unwrap());
     }
     records
@@ -165,7 +166,10 @@ async fn an_error_makes_every_append_of_that_producer_indefinite_and_the_next_ap
     let other = log.appender().await.unwrap();
     one.append(Topic::Facts, P0, numbered(0..1)).await.unwrap();
     other.append(Topic::Facts, Partition(1), numbered(0..1)).await.unwrap();
-    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
+    );
     let failed = one.append(Topic::Facts, P0, numbered(1..2)).await;
     assert!(matches!(failed, Err(AppendError::Indefinite(_))), "{failed:?}");
     for (appender, partition) in [(&one, P0), (&other, Partition(1))] {
@@ -184,7 +188,10 @@ async fn an_append_that_nobody_acknowledges_ends_as_indefinite_within_the_deadli
     cluster.broker_down(1).unwrap();
     let append = appender.append(Topic::Facts, P0, numbered(1..2));
     let failed = tokio::time::timeout(Duration::from_secs(5), append).await.expect("an answer");
-    assert!(matches!(&failed, Err(AppendError::Indefinite(reason)) if reason.contains("no acknowledgement")), "{failed:?}");
+    assert!(
+        matches!(&failed, Err(AppendError::Indefinite(reason)) if reason.contains("no acknowledgement")),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

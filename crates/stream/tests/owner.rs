@@ -103,7 +103,12 @@ impl Log for Faulty {
     async fn bounds(&self, topic: Topic, at: Partition) -> Result<Bounds, LogError> {
         self.inner.bounds(topic, at).await
     }
-    async fn record_at(&self, topic: Topic, at: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+    async fn record_at(
+        &self,
+        topic: Topic,
+        at: Partition,
+        offset: Offset,
+    ) -> Result<Option<Record>, LogError> {
         self.inner.record_at(topic, at, offset).await
     }
     async fn check(&self) -> Result<(), LogError> {
@@ -171,7 +176,12 @@ async fn accepted(log: &Arc<dyn Log>, wanted: usize) -> Vec<String> {
     let mut events = Vec::new();
     while events.len() < wanted {
         let frames = follower.next(1_000, 1 << 20).await.unwrap();
-        events.extend(frames.iter().flat_map(|frame| &frame.events).map(|event| String::from_utf8_lossy(event).into_owned()));
+        events.extend(
+            frames
+                .iter()
+                .flat_map(|frame| &frame.events)
+                .map(|event| String::from_utf8_lossy(event).into_owned()),
+        );
     }
     events
 }
@@ -206,7 +216,8 @@ impl Place {
         store: &str,
     ) -> (CancellationToken, tokio::task::JoinHandle<Result<(), stream::owner::OwnerError>>) {
         let state = StateDb::open(&self.directory.path().join(store)).unwrap();
-        let keys = Arc::new(FileKeyStore::open(&self.directory.path().join(format!("{store}-keys"))).unwrap());
+        let keys =
+            Arc::new(FileKeyStore::open(&self.directory.path().join(format!("{store}-keys"))).unwrap());
         let options = OwnerOptions {
             append_deadline: Duration::from_secs(5),
             store_commit_every: Duration::from_millis(5),

@@ -69,8 +69,7 @@ mod tests {
         assert_eq!(half_even(25 * 100_000), 2);
         assert_eq!(half_even(35 * 100_000), 4);
         let sale = |base_minor| Sent::Sale { sale: "s".into(), partner: "p".into(), base_minor };
-        let refund =
-            |id: &str, base_minor| Sent::Refund { refund: id.into(), sale: "s".into(), base_minor };
+        let refund = |id: &str, base_minor| Sent::Refund { refund: id.into(), sale: "s".into(), base_minor };
         assert_eq!(net_by_partner(&[refund("r", 1000), sale(4900)], 300_000)["p"], 1170);
         assert!(net_by_partner(&[sale(4900), refund("r", 1000), refund("q", 3900)], 300_000).is_empty());
     }

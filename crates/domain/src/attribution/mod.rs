@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 
 /// An event of `attributed.v1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "late ones are rare; a box would cost each passed event an allocation")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "late ones are rare; a box would cost each passed event an allocation"
+)]
 pub enum AttributedEvent {
     /// A facts event, its original bytes, with the decision when it is a sale.
     Passed {

@@ -115,7 +115,9 @@ impl Ledger {
         }
         if open.records + records > MAX_RECORDS || open.bytes + bytes > MAX_BYTES {
             let (records, bytes) = (open.records, open.bytes);
-            return Err(AppendError::Refused(format!("{records} records of {bytes} bytes wait for acknowledgement")));
+            return Err(AppendError::Refused(format!(
+                "{records} records of {bytes} bytes wait for acknowledgement"
+            )));
         }
         let batch = Arc::new(Batch::new(self.next_id.fetch_add(1, Ordering::Relaxed), records, bytes));
         open.records += records;

@@ -88,7 +88,12 @@ impl Slot {
     pub(super) async fn assign(&self, from: Offset) -> Result<Assigned, LogError> {
         let (reply, assigned) = oneshot::channel();
         let from = i64::try_from(from.0).map_err(|_| LogError::Corrupt(format!("no offset: {}", from.0)))?;
-        self.lane.send(Command::Assign { topic: self.name.clone(), partition: self.number(), from, reply })?;
+        self.lane.send(Command::Assign {
+            topic: self.name.clone(),
+            partition: self.number(),
+            from,
+            reply,
+        })?;
         let assigned = assigned.await.map_err(|_| LogError::Closed)?;
         assigned.map_err(|error| unavailable("partition not assigned", &error))
     }
@@ -130,7 +135,12 @@ impl Lanes {
     }
 
     /// A place in the first lane that does not read the partition yet.
-    pub(super) fn slot(&self, purpose: Purpose, topic: Topic, partition: Partition) -> Result<Slot, LogError> {
+    pub(super) fn slot(
+        &self,
+        purpose: Purpose,
+        topic: Topic,
+        partition: Partition,
+    ) -> Result<Slot, LogError> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lanes = lanes.entry(purpose).or_default();
         let name = self.options.topic_name(topic);
@@ -139,7 +149,10 @@ impl Lanes {
             return Ok(Slot { lane, topic, name, partition });
         }
         if lanes.len() >= MAX_LANES {
-            return Err(LogError::Unavailable(format!("{MAX_LANES} readers of {name} partition {} already", partition.0)));
+            return Err(LogError::Unavailable(format!(
+                "{MAX_LANES} readers of {name} partition {} already",
+                partition.0
+            )));
         }
         let lane = match purpose {
             Purpose::Tail(topic) => Lane::start(topic.name(), &self.options.tail())?,

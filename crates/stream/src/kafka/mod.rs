@@ -93,13 +93,20 @@ impl KafkaLog {
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition,
-            ) => LogError::Misconfigured(format!("{what}: {error}; create the topics with `tributary topics`")),
+            ) => {
+                LogError::Misconfigured(format!("{what}: {error}; create the topics with `tributary topics`"))
+            }
             _ => unavailable(what, &error),
         })
     }
 
     /// The partition's bounds, if a reader can begin at `wanted`.
-    async fn require_within(&self, topic: Topic, partition: Partition, wanted: Offset) -> Result<Bounds, LogError> {
+    async fn require_within(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        wanted: Offset,
+    ) -> Result<Bounds, LogError> {
         let bounds = self.bounds(topic, partition).await?;
         let remedy = if wanted < bounds.start {
             "these records have expired: rebuild from an older copy, and keep records longer than the longest stop"
@@ -118,7 +125,12 @@ impl KafkaLog {
         Err(LogError::Misconfigured(format!("partition {} of {}", partition.0, self.options.partitions)))
     }
 
-    async fn open(&self, purpose: Purpose, at: (Topic, Partition), from: Offset) -> Result<KafkaReader, LogError> {
+    async fn open(
+        &self,
+        purpose: Purpose,
+        at: (Topic, Partition),
+        from: Offset,
+    ) -> Result<KafkaReader, LogError> {
         let log = self.me.upgrade().ok_or(LogError::Closed)?;
         let slot = self.lanes.slot(purpose, at.0, at.1)?;
         KafkaReader::open(log, slot, at, from).await
@@ -171,7 +183,12 @@ impl Log for KafkaLog {
         Ok(Arc::new(KafkaAppender::new(Arc::clone(&self.producers))))
     }
 
-    async fn reader(&self, topic: Topic, partition: Partition, from: Offset) -> Result<Box<dyn Reader>, LogError> {
+    async fn reader(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<Box<dyn Reader>, LogError> {
         self.require_within(topic, partition, from).await?;
         Ok(Box::new(self.open(Purpose::Tail(topic), (topic, partition), from).await?))
     }
@@ -181,10 +198,14 @@ impl Log for KafkaLog {
         let name = self.options.topic_name(topic);
         let number = i32::try_from(partition.0).unwrap_or(i32::MAX);
         let (low, high) = self
-            .blocking("bounds not read", move |consumer, timeout| watermarks(consumer, &name, number, timeout))
+            .blocking("bounds not read", move |consumer, timeout| {
+                watermarks(consumer, &name, number, timeout)
+            })
             .await?;
         let offset = |mark: i64| {
-            u64::try_from(mark).map(Offset).map_err(|_| LogError::Unavailable(format!("a watermark is {mark}")))
+            u64::try_from(mark)
+                .map(Offset)
+                .map_err(|_| LogError::Unavailable(format!("a watermark is {mark}")))
         };
         Ok(Bounds { start: offset(low)?, end: offset(high)? })
     }
@@ -212,7 +233,10 @@ impl Log for KafkaLog {
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 let name = self.options.topic_name(topic);
-                Err(LogError::Unavailable(format!("{name} partition {}: offset {} not read in time", partition.0, offset.0)))
+                Err(LogError::Unavailable(format!(
+                    "{name} partition {}: offset {} not read in time",
+                    partition.0, offset.0
+                )))
             }
         }
     }

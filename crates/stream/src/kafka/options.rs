@@ -109,20 +109,26 @@ impl KafkaOptions {
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
             .set("retry.backoff.ms", "20")
             .set("retry.backoff.max.ms", "500")
-            .set("compression.type", match self.compression {
-                Compression::None => "none",
-                Compression::Lz4 => "lz4",
-            });
-        self.with_operator_settings(config, &[
-            ("acks", "all"),
-            ("enable.idempotence", "true"),
-            // The client never gives up on its own: a message that times out in flight may have landed, and its
-            // successors go on, which is a hole. The deadline is ours, and it discards the whole producer.
-            ("message.timeout.ms", "0"),
-            // Above the appender's own bounds, which refuse a batch as a whole.
-            ("queue.buffering.max.messages", "1000000"),
-            ("queue.buffering.max.kbytes", "1048576"),
-        ])
+            .set(
+                "compression.type",
+                match self.compression {
+                    Compression::None => "none",
+                    Compression::Lz4 => "lz4",
+                },
+            );
+        self.with_operator_settings(
+            config,
+            &[
+                ("acks", "all"),
+                ("enable.idempotence", "true"),
+                // The client never gives up on its own: a message that times out in flight may have landed, and its
+                // successors go on, which is a hole. The deadline is ours, and it discards the whole producer.
+                ("message.timeout.ms", "0"),
+                // Above the appender's own bounds, which refuse a batch as a whole.
+                ("queue.buffering.max.messages", "1000000"),
+                ("queue.buffering.max.kbytes", "1048576"),
+            ],
+        )
     }
 
     /// For readers that follow partitions.

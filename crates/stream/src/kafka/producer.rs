@@ -122,7 +122,9 @@ fn is_definite(error: &KafkaError) -> bool {
     matches!(
         error,
         KafkaError::MessageProduction(
-            RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::UnknownPartition
+            RDKafkaErrorCode::QueueFull
+                | RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::UnknownPartition
         )
     )
 }
@@ -151,7 +153,8 @@ impl Housekeeper {
             if !purged && let Some(reason) = self.ledger.poisoned() {
                 purged = true;
                 tracing::warn!(topic = self.topic.name(), reason, "kafka producer discarded");
-                metrics::counter!("tributary_kafka_producers_discarded_total", "topic" => self.topic.name()).increment(1);
+                metrics::counter!("tributary_kafka_producers_discarded_total", "topic" => self.topic.name())
+                    .increment(1);
                 self.producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
             }
         }
@@ -215,10 +218,17 @@ impl KafkaAppender {
         Ok(Arc::clone(slot.insert(self.producers.generation(topic)?)))
     }
 
-    fn start(&self, topic: Topic, partition: Partition, records: &[NewRecord]) -> Result<Arc<Batch>, AppendError> {
+    fn start(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        records: &[NewRecord],
+    ) -> Result<Arc<Batch>, AppendError> {
         if let Some(record) = records.iter().find(|record| size(record) > MAX_RECORD_BYTES) {
             let size = size(record);
-            return Err(AppendError::Refused(format!("a record of {size} bytes; the limit is {MAX_RECORD_BYTES}")));
+            return Err(AppendError::Refused(format!(
+                "a record of {size} bytes; the limit is {MAX_RECORD_BYTES}"
+            )));
         }
         self.generation(topic)
             .map_err(|error| AppendError::Indefinite(format!("no producer: {error}")))?

@@ -71,9 +71,9 @@ impl KafkaReader {
                     Ok(_) => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
                 }
             }
-            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
-                LogError::Corrupt(format!("{topic} partition {partition} near offset {}: {error}", self.next.0))
-            }
+            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => LogError::Corrupt(
+                format!("{topic} partition {partition} near offset {}: {error}", self.next.0),
+            ),
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic

@@ -1,9 +1,11 @@
 //! The topics: how they are made, and the checks of what promises rest on (rule 10).
-use super::{KafkaLog, watermarks};
 use super::context::{Context, unavailable};
 use super::options::{CREATED_BATCH_BYTES, KafkaOptions, REQUIRED_BATCH_BYTES};
+use super::{KafkaLog, watermarks};
 use crate::log::{LogError, Topic};
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -141,7 +143,9 @@ impl KafkaLog {
                 None => return Ok(()),
                 Some(topic) if Instant::now() > deadline => {
                     let name = self.options().topic_name(topic);
-                    return Err(LogError::Unavailable(format!("topic {name} was created but has no leaders")));
+                    return Err(LogError::Unavailable(format!(
+                        "topic {name} was created but has no leaders"
+                    )));
                 }
                 Some(_) => tokio::time::sleep(PROPAGATION_PAUSE).await,
             }
@@ -183,12 +187,14 @@ impl KafkaLog {
         if problems.is_empty() { Ok(()) } else { Err(LogError::Misconfigured(problems.join("\n"))) }
     }
 
-    async fn settings_of(&self, known: &HashMap<Topic, Found>) -> Result<Vec<(Topic, ConfigResource)>, LogError> {
+    async fn settings_of(
+        &self,
+        known: &HashMap<Topic, Found>,
+    ) -> Result<Vec<(Topic, ConfigResource)>, LogError> {
         if known.is_empty() {
             return Ok(Vec::new());
         }
-        let asked: Vec<_> =
-            known.keys().map(|topic| (*topic, self.options().topic_name(*topic))).collect();
+        let asked: Vec<_> = known.keys().map(|topic| (*topic, self.options().topic_name(*topic))).collect();
         let specifiers: Vec<_> = asked.iter().map(|(_, name)| ResourceSpecifier::Topic(name)).collect();
         let admin = self.admin()?;
         let answers = admin.describe_configs(&specifiers, &self.admin_options()).await;
@@ -205,9 +211,16 @@ impl KafkaLog {
         Ok(found)
     }
 
-    fn check_settings(&self, topic: Topic, found: &Found, resource: &ConfigResource, problems: &mut Vec<String>) {
+    fn check_settings(
+        &self,
+        topic: Topic,
+        found: &Found,
+        resource: &ConfigResource,
+        problems: &mut Vec<String>,
+    ) {
         let name = self.options().topic_name(topic);
-        let value = |setting: &str| resource.get(setting).and_then(|entry| entry.value.as_deref()).unwrap_or("");
+        let value =
+            |setting: &str| resource.get(setting).and_then(|entry| entry.value.as_deref()).unwrap_or("");
         for (setting, rule) in rules(self.options(), topic) {
             let actual = value(setting);
             let (holds, wanted, relation) = match rule {
@@ -274,7 +287,12 @@ impl Found {
     fn of(topic: &MetadataTopic) -> Self {
         Self {
             partitions: u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
-            replicas: topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
+            replicas: topic
+                .partitions()
+                .iter()
+                .map(|partition| partition.replicas().len())
+                .min()
+                .unwrap_or(0),
             led: topic.partitions().iter().all(|partition| partition.leader() >= 0),
         }
     }

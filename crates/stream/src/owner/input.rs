@@ -82,8 +82,10 @@ impl InputReader {
                 Ok(inputs)
             }
             Self::Chain { follower, skip_steps } => {
-                let frames =
-                    follower.next(records, bytes).await.map_err(|error| shared.follow_error(partition, error))?;
+                let frames = follower
+                    .next(records, bytes)
+                    .await
+                    .map_err(|error| shared.follow_error(partition, error))?;
                 Ok(frames
                     .into_iter()
                     .map(|frame| Located {

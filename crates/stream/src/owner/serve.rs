@@ -1,6 +1,6 @@
 //! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
 use super::input::{InputReader, Located};
-use super::take::{InputPosition, Taken, commit, take, tables, view};
+use super::take::{InputPosition, Taken, commit, tables, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
@@ -130,7 +130,11 @@ impl<S: Service> Serving<S> {
                     let message = panic_text(panic.as_ref());
                     tracing::error!(service = S::NAME, partition = self.partition.0, source = located.input.source, %message, "defect while deciding, input parked");
                     metrics::counter!("tributary_defects_total", "service" => S::NAME).increment(1);
-                    (service.defect(&located.input, &message), false, Some((message, parked(&located.input.payload))))
+                    (
+                        service.defect(&located.input, &message),
+                        false,
+                        Some((message, parked(&located.input.payload))),
+                    )
                 }
             };
             let seq = pending.last().map_or(self.taken.folded.judge.last().0, |frame| frame.meta.seq) + 1;
@@ -193,8 +197,9 @@ impl<S: Service> Serving<S> {
         let append = self.taken.appender.append(S::OUTPUT, self.partition, records);
         self.hit_when_appended().await?;
         let deadline = self.shared.options.append_deadline;
-        let offsets =
-            tokio::time::timeout(deadline, append).await.map_err(|_| OwnerError::AppendDeadline(deadline))??;
+        let offsets = tokio::time::timeout(deadline, append)
+            .await
+            .map_err(|_| OwnerError::AppendDeadline(deadline))??;
         failpoint::hit("acked-not-accepted");
         self.accept(&pending, &offsets).await?;
         self.labels.frames.increment(pending.len() as u64);
@@ -304,7 +309,12 @@ impl<S: Service> Serving<S> {
                 ),
             ));
         }
-        let end = match offsets.iter().copied().collect::<Option<Vec<_>>>().and_then(|known| known.into_iter().max()) {
+        let end = match offsets
+            .iter()
+            .copied()
+            .collect::<Option<Vec<_>>>()
+            .and_then(|known| known.into_iter().max())
+        {
             Some(last) => last.next(),
             None => self.shared.log.bounds(S::OUTPUT, self.partition).await?.end,
         };
@@ -368,8 +378,7 @@ impl<S: Service> Serving<S> {
 
     /// Re-appends side records whose newest version is missing, as after a crash between frame and side output (rule 9).
     async fn restore_standing_outputs(&mut self) -> Result<(), OwnerError> {
-        let wanted =
-            self.shared.service.standing_outputs(view(&self.taken.folded.overlay), self.partition);
+        let wanted = self.shared.service.standing_outputs(view(&self.taken.folded.overlay), self.partition);
         let Some(topic) = wanted.first().map(|output| output.topic) else { return Ok(()) };
         let newest = newest_values(&self.shared, topic, self.partition).await?;
         let missing: Vec<_> = wanted
@@ -377,7 +386,12 @@ impl<S: Service> Serving<S> {
             .filter(|output| newest.get(&output.key).is_none_or(|value| *value != output.value))
             .collect();
         if !missing.is_empty() {
-            tracing::info!(service = S::NAME, partition = self.partition.0, records = missing.len(), "standing records appended again");
+            tracing::info!(
+                service = S::NAME,
+                partition = self.partition.0,
+                records = missing.len(),
+                "standing records appended again"
+            );
             self.append_side(missing).await;
         }
         Ok(())
@@ -404,7 +418,12 @@ impl<S: Service> Serving<S> {
             if !alarmed {
                 alarmed = true;
                 metrics::counter!("tributary_clock_ahead_total", "service" => S::NAME).increment(1);
-                tracing::error!(service = S::NAME, partition = self.partition.0, record_micros = newest.0, "a record is far ahead of this machine's clock, waiting: check the clocks of log and host");
+                tracing::error!(
+                    service = S::NAME,
+                    partition = self.partition.0,
+                    record_micros = newest.0,
+                    "a record is far ahead of this machine's clock, waiting: check the clocks of log and host"
+                );
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -490,8 +509,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 fn parked(payload: &Payload) -> Bytes {
     match payload {
         Payload::Ingest(_) => Bytes::new(),
-        Payload::Events(events) => Bytes::from(
-            FrameContent { events: events.clone(), ..FrameContent::default() }.encode_to_vec(),
-        ),
+        Payload::Events(events) => {
+            Bytes::from(FrameContent { events: events.clone(), ..FrameContent::default() }.encode_to_vec())
+        }
     }
 }

@@ -74,7 +74,13 @@ pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -
     if folded.judge.owner() != (epoch, writer) {
         return Err(OwnerError::Lost);
     }
-    tracing::debug!(service = S::NAME, partition = partition.0, epoch, seq = folded.judge.last().0, "partition taken");
+    tracing::debug!(
+        service = S::NAME,
+        partition = partition.0,
+        epoch,
+        seq = folded.judge.last().0,
+        "partition taken"
+    );
     Ok(Taken { folded, appender, epoch, writer })
 }
 
