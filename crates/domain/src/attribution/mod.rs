@@ -1,7 +1,7 @@
 //! Attribution: who earns a sale, decided once, in log order, with every touch that was considered.
 //!
 //! The contract is `docs/reference/attribution.md`. Read next: `touches.rs` (the contest), `identity.rs` (who is one
-//! customer), [`decide`] (a frame), [`evolve`] (what is remembered).
+//! customer), [`decide()`] (a frame), [`evolve()`] (what is remembered).
 mod decide;
 mod fold;
 mod identity;

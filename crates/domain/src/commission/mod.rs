@@ -1,6 +1,6 @@
 //! Commission: what is owed. The contract is `docs/reference/ledger.md`.
 //!
-//! [`decide`] turns attributed facts into commission events, [`evolve`] folds them; nothing else changes state. Money is
+//! [`decide()`] turns attributed facts into commission events, [`evolve()`] folds them; nothing else changes state. Money is
 //! exact: every sum is checked, and each event's postings sum to 0.
 //! Read next: `decide` (the frame), `sale` and `reversal` (its two halves), `live` (what refunds take from a sale),
 //! `postings` (which accounts an amount moves between), `book` (the fold), [`balances`] (the fold that `verify` uses).

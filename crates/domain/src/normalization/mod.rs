@@ -2,7 +2,7 @@
 //!
 //! Two layers: a *delivery* is known by the provider's event id or the caller's idempotency key, a *fact* by (program,
 //! source, kind, object id, state) with a hash over its money, identity and links. Only an applied verdict reserves a key.
-//! Read next: [`decide`] (the order of refusals), [`evolve`] (what is remembered), `hash.rs` (what makes two facts equal).
+//! Read next: [`decide()`] (the order of refusals), [`evolve()`] (what is remembered), `hash.rs` (what makes two facts equal).
 mod decide;
 mod draft;
 mod fold;
