@@ -40,28 +40,34 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         )])
     };
     let with = |auth: Auth| Request { auth, ..raw("prog_demo", good.as_bytes()) };
-    let refusals: Vec<(&str, Request, u16)> = vec![
-        ("malformed JSON", raw("prog_demo", b"{\"event_id\": "), 400),
-        ("not an object", raw("prog_demo", b"[1]"), 400),
-        ("invalid UTF-8", raw("prog_demo", b"{\"event_id\": \"\xff\"}"), 400),
-        ("65 levels deep", raw("prog_demo", &nested(65)), 400),
-        ("oversized", raw("prog_demo", &vec![b' '; 256 * 1024 + 1]), 413),
-        ("wrong secret", with(signed(now_seconds(), "whsec_other")), 401),
-        ("stale", with(signed(now_seconds() - 301, DEMO_WEBHOOK_SECRET)), 401),
-        ("from the future", with(signed(now_seconds() + 330, DEMO_WEBHOOK_SECRET)), 401),
-        ("no signature", with(Auth::Headers(Vec::new())), 401),
-        ("unknown program", raw("prog_nobody", good.as_bytes()), 404),
-        ("no program", Request { path: "/webhooks/paddle".to_owned(), ..raw("", good.as_bytes()) }, 400),
+    let refusals: Vec<(&str, Request, u16, &str)> = vec![
+        ("malformed JSON", raw("prog_demo", b"{\"event_id\": "), 400, "malformed_body"),
+        ("not an object", raw("prog_demo", b"[1]"), 400, "malformed_body"),
+        ("invalid UTF-8", raw("prog_demo", b"{\"event_id\": \"\xff\"}"), 400, "malformed_body"),
+        ("65 levels deep", raw("prog_demo", &nested(65)), 400, "malformed_body"),
+        ("oversized", raw("prog_demo", &vec![b' '; 256 * 1024 + 1]), 413, "body_too_large"),
+        ("wrong secret", with(signed(now_seconds(), "whsec_other")), 401, "signature_mismatch"),
+        ("stale", with(signed(now_seconds() - 301, DEMO_WEBHOOK_SECRET)), 401, "signature_stale"),
+        ("from the future", with(signed(now_seconds() + 330, DEMO_WEBHOOK_SECRET)), 401, "signature_stale"),
+        ("no signature", with(Auth::Headers(Vec::new())), 401, "signature_missing"),
+        ("unknown program", raw("prog_nobody", good.as_bytes()), 404, "unknown_endpoint"),
+        (
+            "no program",
+            Request { path: "/webhooks/paddle".to_owned(), ..raw("", good.as_bytes()) },
+            400,
+            "program_missing",
+        ),
         (
             "unknown provider",
             Request { path: "/webhooks/nobody?program_id=prog_demo".to_owned(), ..raw("", b"{}") },
             404,
+            "unknown_provider",
         ),
     ];
-    for (name, request, expected) in &refusals {
+    for (name, request, expected, code) in &refusals {
         let (status, body) = send(&http, url, request).await?;
         assert_eq!(status, *expected, "{name}: {body}");
-        assert!(body["error"]["code"].is_string(), "{name}: {body}");
+        assert_eq!(body["error"]["code"], *code, "{name}: {body}");
         assert!(body["error"]["message"].is_string(), "{name}: {body}");
     }
 

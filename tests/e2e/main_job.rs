@@ -70,8 +70,29 @@ async fn main_job(target: Target) -> Result<()> {
     published_bodies(&installation, &http, &running.url).await?;
     let report = installation.verify_is_clean().await?;
     assert!(report["verdicts"]["duplicate"].as_i64().unwrap() >= 5, "{report}");
+    verify_names_a_planted_error(&installation).await?;
     anyhow::ensure!(running.terminate().await?.success());
     Ok(())
+}
+
+/// A row that somebody changed by hand is a problem with its place, and exit status 1.
+async fn verify_names_a_planted_error(installation: &Installation) -> Result<()> {
+    let database = installation.database().await?;
+    let plant = |change: i64| {
+        sqlx::query(
+            "update tributary.balance_rows set available = available + $1
+             where program_id = 'prog_demo_eighth' and partner_id = 'partner_mary'",
+        )
+        .bind(change)
+    };
+    anyhow::ensure!(plant(1).execute(&database).await?.rows_affected() == 1);
+    let output = installation.setup.run(&["verify", "--json"]).await?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((output.status.code(), &report["ok"]), (Some(1), &json!(false)), "{report}");
+    let place = report["problems"][0]["where"].as_str().unwrap_or_default().to_owned();
+    assert!(place.contains("partner_mary"), "{report}");
+    plant(-1).execute(&database).await?;
+    installation.verify_is_clean().await.map(drop)
 }
 
 /// Bodies that the provider published, where a checkout has them: completed by a referral code and an envelope.

@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, watch};
 
+/// A hundred years.
+const KEEP_ALL: Duration = Duration::from_secs(100 * 365 * 86_400);
 const READ_ONLY: &str = "this log is open for reading only";
 
 /// The log in `dir` for a command that only reads: through the process that has it open, else from the directory itself.
@@ -21,7 +24,10 @@ pub async fn open_read_only(dir: &Path) -> Result<Arc<dyn Log>, LogError> {
         Ok(log) => Ok(Arc::new(log)),
         Err(socket) => {
             tracing::debug!(error = %socket, "no process answers for the log, opening it");
-            let options = EmbeddedOptions::new(dir);
+            let mut options = EmbeddedOptions::new(dir);
+            // A reader knows nothing of what its owner set: it must not trim by a default.
+            options.ingest_retention = KEEP_ALL;
+            options.outcome_retention = KEEP_ALL;
             let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open_existing(&options)).await;
             let log = opened.map_err(|error| LogError::Unavailable(error.to_string()))??;
             Ok(Arc::new(ReadOnly(log)))
