@@ -21,15 +21,21 @@ pub(crate) enum Target {
     Kafka,
 }
 
+/// One installation at a time: each is a database server, a process of many threads and on Kafka 384 partitions; two at once
+/// on two cores would measure the machine's patience.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A fresh installation; its directory goes with it.
 #[derive(Debug)]
 pub(crate) struct Installation {
+    _turn: tokio::sync::MutexGuard<'static, ()>,
     pub(crate) setup: Setup,
     pub(crate) directory: tempfile::TempDir,
 }
 
 impl Installation {
     pub(crate) async fn new(target: Target, name: &str) -> Result<Self> {
+        let turn = TURN.lock().await;
         // Not under a private home: the database server runs as another user and must reach it.
         let directory = tempfile::Builder::new().prefix(&format!("tributary-{name}-")).tempdir()?;
         std::fs::set_permissions(
@@ -49,7 +55,7 @@ impl Installation {
             data_dir: directory.path().join("data"),
             kafka,
         };
-        Ok(Self { setup, directory })
+        Ok(Self { _turn: turn, setup, directory })
     }
 
     pub(crate) async fn database(&self) -> Result<sqlx::PgPool> {
