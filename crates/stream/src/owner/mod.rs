@@ -3,6 +3,7 @@
 //! One partition of one service is one task: `take` fences and folds, `serve` decides, appends and accepts, `input`
 //! finds the place where the last owner stopped. Any error drops the appender and the overlay and takes the partition again,
 //! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
+mod defect;
 mod input;
 mod partition;
 mod serve;

@@ -1,11 +1,12 @@
 //! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
+use super::defect::{panic_text, parked};
 use super::input::{InputReader, Located};
 use super::take::{InputPosition, Taken, commit, tables, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
 use crate::seal;
-use crate::service::{Decided, FrameMeta, Payload, Service, SideOutput, UnknownEvent};
+use crate::service::{Decided, FrameMeta, Service, SideOutput, UnknownEvent};
 use bytes::Bytes;
 use domain::facts::Personal;
 use domain::ids::Hash;
@@ -494,23 +495,4 @@ async fn newest_values<S: Service>(
 fn ahead(record: Micros, limit: Duration) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + limit;
     i128::from(record.0) > i128::try_from(now.as_micros()).unwrap_or(i128::MAX)
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic without a text".to_owned());
-    text.chars().take(500).collect()
-}
-
-/// The input's bytes, kept in the frame for a retry (rule 8). A raw request stays in `ingest` instead.
-fn parked(payload: &Payload) -> Bytes {
-    match payload {
-        Payload::Ingest(_) => Bytes::new(),
-        Payload::Events(events) => {
-            Bytes::from(FrameContent { events: events.clone(), ..FrameContent::default() }.encode_to_vec())
-        }
-    }
 }
