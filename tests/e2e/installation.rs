@@ -78,32 +78,55 @@ impl Installation {
         }
     }
 
-    /// Waits until `program` has nothing pending, then its balances by partner (available, in minor units).
+    /// The balances of `program` by partner, available, in minor units; `None` while something is pending.
+    async fn balances(&self, program: &str) -> Result<(Value, Option<BTreeMap<String, i64>>)> {
+        let balances = self.setup.json(&["balances", "--json"]).await?;
+        let rows: Vec<&Value> = balances
+            .as_array()
+            .context("balances is an array")?
+            .iter()
+            .filter(|row| row["program_id"] == program)
+            .collect();
+        let settled = rows.iter().all(|row| row["pending"] == 0 && row["review"] == 0);
+        let available = rows
+            .iter()
+            .map(|row| {
+                let partner = row["partner_id"].as_str().unwrap_or_default().to_owned();
+                (partner, row["available"].as_i64().unwrap_or_default())
+            })
+            .filter(|(_, amount)| *amount != 0)
+            .collect();
+        Ok((balances.clone(), settled.then_some(available)))
+    }
+
+    /// Waits until `program` has nothing pending, then its balances.
     pub(crate) async fn settled(&self, program: &str) -> Result<BTreeMap<String, i64>> {
         let limit = Instant::now() + LIMIT;
         loop {
-            let balances = self.setup.json(&["balances", "--json"]).await?;
-            let rows: Vec<Value> = balances
-                .as_array()
-                .context("balances is an array")?
-                .iter()
-                .filter(|row| row["program_id"] == program)
-                .cloned()
-                .collect();
-            if rows.iter().all(|row| row["pending"] == 0 && row["review"] == 0) {
-                return Ok(rows
-                    .iter()
-                    .map(|row| {
-                        (
-                            row["partner_id"].as_str().unwrap_or_default().to_owned(),
-                            row["available"].as_i64().unwrap_or_default(),
-                        )
-                    })
-                    .filter(|(_, amount)| *amount != 0)
-                    .collect());
+            let (found, settled) = self.balances(program).await?;
+            match settled {
+                Some(balances) => return Ok(balances),
+                None if Instant::now() > limit => bail!("still pending: {found}"),
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// Waits until the balances of `program` are exactly `expected` and nothing is pending: verdicts are projected from
+    /// another topic than money, so one may be seen before the other.
+    pub(crate) async fn wait_for_balances(
+        &self,
+        program: &str,
+        expected: &BTreeMap<String, i64>,
+    ) -> Result<()> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let (found, settled) = self.balances(program).await?;
+            if settled.as_ref() == Some(expected) {
+                return Ok(());
             }
             if Instant::now() > limit {
-                bail!("still pending: {rows:?}");
+                bail!("balances of {program} are {found}, expected {expected:?}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -131,15 +154,25 @@ impl Installation {
         }
     }
 
-    /// The commissions of a sale, by its id at its source: (id, status, gross, net).
+    /// The commissions of a sale, by its id at its source, as soon as there is one: (id, status, gross, net).
     pub(crate) async fn commissions(&self, external_id: &str) -> Result<Vec<(String, String, i64, i64)>> {
         let database = self.database().await?;
-        Ok(sqlx::query_as(
-            "select commission_id, status, gross_minor, net_minor from tributary.commissions where external_id = $1",
-        )
-        .bind(external_id)
-        .fetch_all(&database)
-        .await?)
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let rows: Vec<_> = sqlx::query_as(
+                "select commission_id, status, gross_minor, net_minor from tributary.commissions where external_id = $1",
+            )
+            .bind(external_id)
+            .fetch_all(&database)
+            .await?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            if Instant::now() > limit {
+                bail!("{external_id} has no commission");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
