@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 const WORKERS: u64 = 6;
 
-/// Counted kills of the short form; `TRIBUTARY_KILLS` sets the long one.
+/// Counted kills of the short form; `TRIBUTARY_TEST_KILLS` sets the long one.
 fn wanted_kills() -> usize {
-    std::env::var("TRIBUTARY_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+    std::env::var("TRIBUTARY_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
 #[tokio::test(flavor = "multi_thread")]
