@@ -176,11 +176,11 @@ fn story(number: u64) -> Vec<(String, Request, Sent)> {
     let (code, partner) =
         if number.is_multiple_of(2) { ("john123", "partner_john") } else { ("mary456", "partner_mary") };
     if number.is_multiple_of(3) {
-        let sale = format!("order_{number}");
+        let sale = format!("load_order_{number}");
         let sent = Sent::Sale { sale: sale.clone(), partner: partner.to_owned(), base_minor: amount };
         return vec![(sale.clone(), referral("prog_demo", code, &sale, amount), sent)];
     }
-    let sale = format!("txn_{number}");
+    let sale = format!("load_txn_{number}");
     let event = format!("evt_sale_{number}");
     let customer = format!("ctm_{number}");
     let paid = (
