@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, TouchClass};
 use domain::commission::{Account, CommissionEventKind, CommissionStatus, CommissionsEvent};
-use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
 use domain::facts::FactBody;
 use domain::ids::{Hash, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -63,6 +63,7 @@ async fn life_of_one_commission() {
         received_at: Micros(NINE_O_CLOCK),
         reply_to: None,
         trace: None,
+        resource: String::new(),
     });
 
     // 3. It becomes one verdict and one fact; the base leaves out discount and taxes.
@@ -129,8 +130,15 @@ fn program() -> Vec<ConfigObject> {
             click_window_days: 30,
             hold_days: 0,
             manual_approval: false,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
         }),
-        ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 1, rate: RatePpm(200_000) }),
+        ConfigObject::Rule(Rule {
+            rule: "rule_1".into(),
+            version: 1,
+            reward: Reward::Percent(RatePpm(200_000)),
+        }),
         ConfigObject::Partner(Partner {
             partner: "partner_john".into(),
             name: "John".to_owned(),

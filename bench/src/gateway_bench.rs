@@ -120,6 +120,9 @@ async fn configure(log: &Arc<dyn Log>, master_key: &kit::master_key::MasterKey) 
         click_window_days: 30,
         hold_days: 0,
         manual_approval: false,
+        sale_from: None,
+        referral_keys: Vec::new(),
+        customer_keys: Vec::new(),
     }));
     let endpoint = fact(ConfigObject::Endpoint(Endpoint {
         endpoint_id: "paddle".into(),

@@ -4,7 +4,7 @@
 use crate::{place, usage};
 use anyhow::Result;
 use bytes::Bytes;
-use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
 use domain::money::{Currency, RatePpm, Rounding};
 use domain::time::Micros;
 use services::attribution::Attribution;
@@ -149,10 +149,17 @@ fn program_objects() -> [ConfigObject; 4] {
             click_window_days: 30,
             hold_days: 0,
             manual_approval: false,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
         }),
         ConfigObject::Partner(Partner { partner: "partner_a".into(), name: "A".into(), active: true }),
         ConfigObject::Code(Code { code: "a123".into(), partner: "partner_a".into(), active: true }),
-        ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 1, rate: RatePpm(200_000) }),
+        ConfigObject::Rule(Rule {
+            rule: "rule_1".into(),
+            version: 1,
+            reward: Reward::Percent(RatePpm(200_000)),
+        }),
     ]
 }
 
@@ -177,5 +184,6 @@ fn request(program: &str, number: usize) -> RawRequest {
         received_at: Micros(1_700_000_000_000_000),
         reply_to: None,
         trace: None,
+        resource: String::new(),
     }
 }

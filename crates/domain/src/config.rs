@@ -1,6 +1,7 @@
 //! Configuration is events: each object is a fact on the log of its home program.
 use crate::ids::{AccountId, PartnerId, ProgramId, RuleId};
-use crate::money::{Currency, RatePpm, Rounding};
+use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
 /// One configuration object, set or removed.
@@ -33,6 +34,8 @@ pub enum ConfigObject {
     ApiKey(ApiKey),
     /// A webhook endpoint with its secrets.
     Endpoint(Endpoint),
+    /// An account; its home program is its own id.
+    Account(Account),
 }
 
 impl ConfigFact {
@@ -48,22 +51,30 @@ impl ConfigFact {
             ConfigObject::Rule(rule) => format!("rule/{program}/{}", rule.rule),
             ConfigObject::ApiKey(key) => format!("api_key/{program}/{}", key.key_id),
             ConfigObject::Endpoint(endpoint) => format!("endpoint/{program}/{}", endpoint.endpoint_id),
+            ConfigObject::Account(account) => format!("account/{}", account.account),
         }
     }
 
     /// Whether gateways must know it (program, keys, endpoints); the rest stays in the chain.
     #[must_use]
     pub const fn concerns_gateway(&self) -> bool {
-        matches!(self.object, ConfigObject::Program(_) | ConfigObject::ApiKey(_) | ConfigObject::Endpoint(_))
+        matches!(
+            self.object,
+            ConfigObject::Program(_)
+                | ConfigObject::ApiKey(_)
+                | ConfigObject::Endpoint(_)
+                | ConfigObject::Account(_)
+        )
     }
 }
 
 /// A program has one mode for life; keys, endpoints and the bodies' own flags must agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Mode {
     /// Real money.
     Live,
     /// Trying out.
+    #[default]
     Test,
 }
 
@@ -97,6 +108,15 @@ impl Profile {
         matches!(self, Self::Native)
     }
 
+    /// Which event family is money at providers that tell one payment several times.
+    #[must_use]
+    pub const fn sale_from(self) -> SaleFrom {
+        match self {
+            Self::Refvenue | Self::Affihub => SaleFrom::CheckoutAndInvoice,
+            Self::Native | Self::Revshare | Self::Affonso | Self::Partnerstack => SaleFrom::Charge,
+        }
+    }
+
     /// The name as configuration spells it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -116,6 +136,80 @@ impl Profile {
         [Self::Native, Self::Revshare, Self::Affonso, Self::Partnerstack, Self::Refvenue, Self::Affihub]
             .into_iter()
             .find(|profile| profile.name() == name)
+    }
+}
+
+/// Which event family is money where a provider tells one payment several times (Stripe).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SaleFrom {
+    /// Each successful charge.
+    #[default]
+    Charge,
+    /// Each paid invoice.
+    Invoice,
+    /// Paid checkouts of one-off payments, and paid invoices.
+    CheckoutAndInvoice,
+}
+
+impl SaleFrom {
+    /// The name as configuration spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::Invoice => "invoice",
+            Self::CheckoutAndInvoice => "checkout+invoice",
+        }
+    }
+
+    /// The family of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Charge, Self::Invoice, Self::CheckoutAndInvoice]
+            .into_iter()
+            .find(|family| family.name() == name)
+    }
+}
+
+/// Where referral codes are looked for, unless a program says otherwise.
+pub const REFERRAL_KEYS: [&str; 6] =
+    ["tributary_ref", "ref_code", "affonso_referral", "affihub_ref", "ref", "via"];
+/// Where customer keys are looked for, unless a program says otherwise.
+pub const CUSTOMER_KEYS: [&str; 3] = ["customer_key", "tributary_customer", "partnerstack_customer_key"];
+
+/// What an adapter must know of the program that it reads for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSettings {
+    /// Which event family is money.
+    pub sale_from: SaleFrom,
+    /// Metadata keys that may hold a referral code, in order.
+    pub referral_keys: Vec<String>,
+    /// Metadata keys that may hold the merchant's customer key, in order.
+    pub customer_keys: Vec<String>,
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self {
+            sale_from: SaleFrom::Charge,
+            referral_keys: REFERRAL_KEYS.map(str::to_owned).to_vec(),
+            customer_keys: CUSTOMER_KEYS.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl Program {
+    /// What adapters must know: this program's own settings, its profile's where it has none.
+    #[must_use]
+    pub fn source_settings(&self) -> SourceSettings {
+        let or = |own: &[String], default: &[&str]| {
+            if own.is_empty() { default.iter().map(|key| (*key).to_owned()).collect() } else { own.to_vec() }
+        };
+        SourceSettings {
+            sale_from: self.sale_from.unwrap_or(self.profile.sale_from()),
+            referral_keys: or(&self.referral_keys, &REFERRAL_KEYS),
+            customer_keys: or(&self.customer_keys, &CUSTOMER_KEYS),
+        }
     }
 }
 
@@ -140,6 +234,12 @@ pub struct Program {
     pub hold_days: u32,
     /// Approval needs a person.
     pub manual_approval: bool,
+    /// Which event family is money where a provider tells one payment several times; `None`: the profile's.
+    pub sale_from: Option<SaleFrom>,
+    /// Metadata keys that may hold a referral code, in order; empty: [`REFERRAL_KEYS`].
+    pub referral_keys: Vec<String>,
+    /// Metadata keys that may hold the merchant's customer key, in order; empty: [`CUSTOMER_KEYS`].
+    pub customer_keys: Vec<String>,
 }
 
 /// A partner.
@@ -175,19 +275,65 @@ pub struct Coupon {
     pub active: bool,
 }
 
-/// A commission rule: percent of the base.
+/// A commission rule, in one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its id.
     pub rule: RuleId,
     /// Its version; commissions freeze it.
     pub version: u32,
-    /// The rate.
-    pub rate: RatePpm,
+    /// What it pays.
+    pub reward: Reward,
+}
+
+/// What a rule pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reward {
+    /// A part of the base.
+    Percent(RatePpm),
+    /// The same amount for each sale.
+    Flat {
+        /// How much.
+        amount: Minor,
+        /// Its own currency: the commission's as well.
+        currency: Currency,
+        /// What a refund of the sale takes back.
+        on_refund: FlatRefund,
+    },
+}
+
+/// What a refund takes from a flat reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum FlatRefund {
+    /// Everything once the whole sale is refunded, nothing before.
+    #[default]
+    FullOnly,
+    /// The refunded part of the base.
+    Proportional,
+    /// Everything with the first refund.
+    Any,
+}
+
+impl FlatRefund {
+    /// The name as configuration spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FullOnly => "full_only",
+            Self::Proportional => "proportional",
+            Self::Any => "any",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::FullOnly, Self::Proportional, Self::Any].into_iter().find(|rule| rule.name() == name)
+    }
 }
 
 /// An API key, as its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Names the key without being it.
     pub key_id: String,
@@ -199,6 +345,57 @@ pub struct ApiKey {
     pub publishable: bool,
     /// Its mode.
     pub mode: Mode,
+    /// Shown to people.
+    pub name: String,
+    /// Speaks for its home program only; otherwise for every program of its account and mode.
+    pub program_bound: bool,
+    /// From then on it is refused, by the gateway's clock: an old key during a rotation.
+    pub expires_at: Option<Micros>,
+    /// What it may do; empty: everything, or with `publishable` only reporting.
+    pub scopes: Vec<KeyScope>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyScope {
+    /// Report sales, refunds, disputes.
+    Report,
+    /// Change configuration.
+    Configure,
+    /// Approve and reject.
+    Approve,
+    /// Read.
+    Read,
+}
+
+impl KeyScope {
+    /// The name as configuration spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Configure => "configure",
+            Self::Approve => "approve",
+            Self::Read => "read",
+        }
+    }
+
+    /// The scope of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Report, Self::Configure, Self::Approve, Self::Read]
+            .into_iter()
+            .find(|scope| scope.name() == name)
+    }
+}
+
+/// An account: a merchant, who owns programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id; [`ConfigFact::program`] holds the same text.
+    pub account: AccountId,
+    /// Shown to people.
+    pub name: String,
 }
 
 /// Where a provider sends its webhooks.

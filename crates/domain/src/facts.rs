@@ -1,5 +1,5 @@
 //! Facts: normalized events about the outside world. Adapters make them, the normalizer accepts them, nobody changes them.
-use crate::ids::{EventId, Hash, ProgramId, SourceName, SubjectId};
+use crate::ids::{CommissionId, EventId, Hash, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
 use crate::time::Micros;
 use bytes::Bytes;
@@ -89,6 +89,20 @@ pub enum FactBody {
         /// The text that a customer types.
         code: String,
     },
+    /// From `occurred_at` on the subscription is over: it holds what is unpaid of it.
+    SubscriptionCancelled {
+        /// Its id at its source.
+        subscription_id: String,
+    },
+    /// A person decides about a commission. Never refused by the normalizer: what commission declines is a recorded result.
+    Command(Command),
+    /// Other ids of one payment at its source.
+    SaleLink {
+        /// The sale's id.
+        external_id: String,
+        /// What else names it.
+        aliases: Vec<String>,
+    },
 }
 
 impl FactBody {
@@ -100,6 +114,42 @@ impl FactBody {
             Self::Reversal(reversal) => reversal.family.name(),
             Self::CustomerLink => "customer_link",
             Self::CouponDefinition { .. } => "coupon_definition",
+            Self::SubscriptionCancelled { .. } => "subscription_cancelled",
+            Self::Command(_) => "command",
+            Self::SaleLink { .. } => "sale_link",
+        }
+    }
+}
+
+/// A person's decision about a commission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What to do.
+    pub kind: CommandKind,
+    /// With which commission.
+    pub commission: CommissionId,
+    /// Why; required for a rejection.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+}
+
+/// What a person may decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandKind {
+    /// Releases the holds that are not of time, then approves.
+    Approve,
+    /// Takes the money back for good.
+    Reject,
+}
+
+impl CommandKind {
+    /// The word in requests and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
         }
     }
 }
@@ -125,6 +175,8 @@ pub struct Sale {
     pub referral: Option<Referral>,
     /// A coupon.
     pub coupon: Option<CouponRef>,
+    /// Other ids of the same payment at its source, by which reversals may name it.
+    pub aliases: Vec<String>,
 }
 
 /// First payment or renewal, by the provider's own marker.
@@ -189,6 +241,8 @@ pub struct Reversal {
     pub family: ReversalFamily,
     /// Whether it counts.
     pub state: ReversalState,
+    /// Other ids by which the sale may be known.
+    pub sale_aliases: Vec<String>,
 }
 
 /// A line that a reversal names.
@@ -209,6 +263,11 @@ pub enum ReversalFamily {
     Chargeback,
     /// The bank gave a chargeback back: lost = max(0, live chargebacks - live reverses).
     ChargebackReverse,
+    /// Everything refunded of a sale so far, cumulative; one object for each total. The largest counts, less what single
+    /// refund objects say is dead (`docs/reference/ledger.md`).
+    RefundTotal,
+    /// A dispute is announced: holds until a chargeback, its reverse or a person; never counts.
+    ChargebackWarning,
 }
 
 impl ReversalFamily {
@@ -219,6 +278,8 @@ impl ReversalFamily {
             Self::Refund => "refund",
             Self::Chargeback => "chargeback",
             Self::ChargebackReverse => "chargeback_reverse",
+            Self::RefundTotal => "refund_total",
+            Self::ChargebackWarning => "chargeback_warning",
         }
     }
 }

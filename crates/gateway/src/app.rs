@@ -75,6 +75,7 @@ impl Stamped<'_> {
             reply_to: self.reply_to,
             trace_id: Bytes::copy_from_slice(&trace_id),
             span_id: Bytes::copy_from_slice(&span_id),
+            resource: String::new(),
         }
     }
 }

@@ -135,7 +135,10 @@ impl<'batch> Rows<'batch> {
             match event {
                 FactsEvent::Verdict(verdict) => self.verdicts.push(VerdictRow { at, verdict }),
                 FactsEvent::Config(config) => self.config(at, config),
-                FactsEvent::Fact(_) | FactsEvent::Tick => {}
+                FactsEvent::Fact(_)
+                | FactsEvent::Tick
+                | FactsEvent::ConfigOutcome(_)
+                | FactsEvent::DefectRetry(_) => {}
             }
         }
     }
@@ -154,7 +157,8 @@ impl<'batch> Rows<'batch> {
             | ConfigObject::Coupon(_)
             | ConfigObject::Rule(_)
             | ConfigObject::ApiKey(_)
-            | ConfigObject::Endpoint(_) => {}
+            | ConfigObject::Endpoint(_)
+            | ConfigObject::Account(_) => {}
         }
     }
 

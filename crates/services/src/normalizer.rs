@@ -1,6 +1,6 @@
 //! The normalizer: a raw request becomes a verdict and facts; configuration becomes configuration facts; the clock ticks.
 use bytes::Bytes;
-use domain::config::{ConfigFact, ConfigObject};
+use domain::config::{ConfigFact, ConfigObject, SourceSettings};
 use domain::facts::Personal;
 use domain::ids::{AccountId, Hash, SubjectId};
 use domain::normalization::{
@@ -38,20 +38,24 @@ impl Normalizer {
 }
 
 /// What an `ingest` record says, read by the adapter of its source. `None`: the base record of an imported log, no event.
-fn read(record: &Bytes, clock: Micros) -> Option<InputKind> {
+fn read(record: &Bytes, clock: Micros, settings: &SourceSettings) -> Option<InputKind> {
     Some(match wire::ingest::decode(record) {
         Err(error) => InputKind::Undecodable(error.to_string()),
         Ok(IngestRecord::Base { .. }) => return None,
         Ok(IngestRecord::Tick) => InputKind::Tick,
         Ok(IngestRecord::Config(fact)) => InputKind::Config(fact),
-        Ok(IngestRecord::Request(raw)) => InputKind::Request(adapt(raw, clock)),
+        Ok(IngestRecord::ConfigWrite { fact, reply_to, create_only, .. }) => {
+            InputKind::ConfigWrite { fact, reply_to, create_only }
+        }
+        Ok(IngestRecord::DefectRetry { retry, .. }) => InputKind::DefectRetry(retry),
+        Ok(IngestRecord::Request(raw)) => InputKind::Request(adapt(raw, clock, settings)),
         Ok(IngestRecord::Retry { of_position, request, .. }) => {
-            InputKind::Retry { of_position, request: adapt(request, clock) }
+            InputKind::Retry { of_position, request: adapt(request, clock, settings) }
         }
     })
 }
 
-fn adapt(raw: RawRequest, clock: Micros) -> Request {
+fn adapt(raw: RawRequest, clock: Micros, settings: &SourceSettings) -> Request {
     let draft = sources::normalize(&SourceRequest {
         program: &raw.program,
         source: raw.source.as_str(),
@@ -59,6 +63,9 @@ fn adapt(raw: RawRequest, clock: Micros) -> Request {
         headers: &raw.headers,
         query: &raw.query,
         clock,
+        settings,
+        resource: &raw.resource,
+        authenticated_by: &raw.authenticated_by,
     });
     Request {
         program: raw.program,
@@ -80,7 +87,9 @@ impl Service for Normalizer {
 
     fn decide(&self, view: &dyn View, input: &Input, _step: u32) -> Decided<FactsEvent> {
         let Payload::Ingest(record) = &input.payload else { return Decided::Nothing };
-        let Some(kind) = read(record, input.clock) else { return Decided::Nothing };
+        let Some(kind) = read(record, input.clock, &SourceSettings::default()) else {
+            return Decided::Nothing;
+        };
         let input = NormalizerInput { source_head: input.head, clock: input.clock, kind };
         match normalization::decide(view, &self.index_key, input) {
             Some(events) => Decided::Frame { events, more: false },
@@ -178,6 +187,7 @@ fn gateway_record(version: u64, fact: ConfigFact) -> SideOutput {
     let account = match &fact.object {
         ConfigObject::Program(program) => program.account.clone(),
         ConfigObject::ApiKey(key) => key.account.clone(),
+        ConfigObject::Account(account) => account.account.clone(),
         _ => AccountId::default(),
     };
     let key = fact.key();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::commission::balances::{BalanceSheet, Balances};
 use domain::commission::{CommissionEventKind, CommissionsEvent};
-use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Reward, Rule};
 use domain::facts::{Personal, SealedValue};
 use domain::ids::{Hash, SubjectId};
 use domain::money::{Currency, RatePpm, Rounding};
@@ -137,8 +137,15 @@ impl Chain {
                 click_window_days: 30,
                 hold_days: 0,
                 manual_approval: false,
+                sale_from: None,
+                referral_keys: Vec::new(),
+                customer_keys: Vec::new(),
             }),
-            ConfigObject::Rule(Rule { rule: "rule_demo".into(), version: 1, rate: RatePpm(200_000) }),
+            ConfigObject::Rule(Rule {
+                rule: "rule_demo".into(),
+                version: 1,
+                reward: Reward::Percent(RatePpm(200_000)),
+            }),
             partner("partner_john"),
             partner("partner_mary"),
             code("john123", "partner_john"),
@@ -196,6 +203,7 @@ impl Chain {
             received_at: Micros(1_800_000_000_000_000),
             reply_to: Some(reply_to),
             trace: None,
+            resource: String::new(),
         };
         self.append(&IngestRecord::Request(request));
     }

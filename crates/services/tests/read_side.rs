@@ -97,6 +97,7 @@ impl Chain {
             received_at: Micros(0),
             reply_to: None,
             trace: None,
+            resource: String::new(),
         };
         let record = wire::ingest::encode(&IngestRecord::Request(request));
         let head = Hash::of(&record);

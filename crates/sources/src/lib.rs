@@ -14,6 +14,7 @@ pub mod signature;
 pub use defect::reason;
 
 use defect::Defect;
+use domain::config::SourceSettings;
 use domain::ids::{Hash, ProgramId};
 use domain::normalization::{Draft, Reading};
 use domain::time::Micros;
@@ -33,6 +34,12 @@ pub struct SourceRequest<'a> {
     pub query: &'a str,
     /// The partition's clock at the record: when it happened, for sources that do not say.
     pub clock: Micros,
+    /// What the program set for its sources.
+    pub settings: &'a SourceSettings,
+    /// Native API: which resource was posted; empty elsewhere.
+    pub resource: &'a str,
+    /// The endpoint or key id that vouched for it.
+    pub authenticated_by: &'a str,
 }
 
 /// Reads `request` with its source's adapter.

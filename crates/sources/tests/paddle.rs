@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 extern crate tributary_sources as sources;
 
+use domain::config::SourceSettings;
 use domain::facts::{
     CouponRef, Fact, FactBody, Personal, Recurrence, Referral, Reversal, ReversalFamily, ReversalLine,
     ReversalState, Sale, SaleLine,
@@ -28,6 +29,9 @@ fn read(body: &str) -> Draft {
         headers: &[],
         query: "program_id=prog_demo",
         clock: CLOCK,
+        settings: &SourceSettings::default(),
+        resource: "",
+        authenticated_by: "ep_1",
     })
 }
 
@@ -119,6 +123,7 @@ fn a_completed_transaction_is_a_sale_with_everything_that_attribution_and_refund
         recurrence: Recurrence::First,
         referral: Some(Referral { code: "john123".into(), found_at: "data.custom_data.ref_code".into() }),
         coupon: Some(CouponRef::ProviderRef("dsc_own".into())),
+        aliases: Vec::new(),
     };
     assert_eq!(fact.body, FactBody::Sale(expected));
 }
@@ -291,6 +296,7 @@ fn an_adjustment_counts_by_its_status_and_names_each_line_once() {
         lines: vec![ReversalLine { line_id: "txnitm_b".into(), net: Minor(1_800) }],
         family: ReversalFamily::Refund,
         state: ReversalState::Live,
+        sale_aliases: Vec::new(),
     };
     assert_eq!(reversal(REFUND), expected);
     for (status, state) in [

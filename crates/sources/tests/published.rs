@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 extern crate tributary_sources as sources;
 
+use domain::config::SourceSettings;
 use domain::facts::{CouponRef, FactBody, ReversalState};
 use domain::ids::ProgramId;
 use domain::money::Minor;
@@ -35,6 +36,9 @@ fn read(body: &str) -> Reading {
         headers: &[],
         query: "",
         clock: Micros(0),
+        settings: &SourceSettings::default(),
+        resource: "",
+        authenticated_by: "ep_1",
     })
     .reading
 }

@@ -3,6 +3,7 @@
 extern crate tributary_sources as sources;
 
 use domain::commission::{Answer, CommissionStatus};
+use domain::config::SourceSettings;
 use domain::facts::{FactBody, Personal};
 use domain::ids::{EventId, ProgramId};
 use domain::money::{Currency, Minor};
@@ -96,6 +97,9 @@ fn a_referral_is_a_sale_as_sent_under_the_callers_transaction() {
         headers: &[],
         query: "",
         clock: Micros(77),
+        settings: &SourceSettings::default(),
+        resource: "",
+        authenticated_by: "ep_1",
     });
     assert_eq!(
         (draft.delivery_key.as_str(), draft.refuse_unknown_code, draft.livemode),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 extern crate tributary_sources as sources;
 
+use domain::config::SourceSettings;
 use domain::ids::ProgramId;
 use domain::normalization::{Draft, Reading};
 use domain::time::Micros;
@@ -21,7 +22,17 @@ const REFERRAL: &str =
 
 fn read(source: &str, body: &[u8]) -> Draft {
     let program = ProgramId::from("prog_demo");
-    normalize(&SourceRequest { program: &program, source, body, headers: &[], query: "", clock: Micros(0) })
+    normalize(&SourceRequest {
+        program: &program,
+        source,
+        body,
+        headers: &[],
+        query: "",
+        clock: Micros(0),
+        settings: &SourceSettings::default(),
+        resource: "",
+        authenticated_by: "ep_1",
+    })
 }
 
 /// Everything that a stranger's bytes meet.

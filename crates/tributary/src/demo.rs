@@ -2,7 +2,7 @@
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use domain::config::{
-    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Rule,
+    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Reward, Rule,
 };
 use domain::ids::ProgramId;
 use domain::money::{Currency, RatePpm, Rounding};
@@ -111,8 +111,15 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
             click_window_days: 30,
             hold_days: 0,
             manual_approval: false,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
         }),
-        ConfigObject::Rule(Rule { rule: "rule_default".into(), version: 1, rate: demo.rate }),
+        ConfigObject::Rule(Rule {
+            rule: "rule_default".into(),
+            version: 1,
+            reward: Reward::Percent(demo.rate),
+        }),
         partner("partner_john", "John"),
         partner("partner_mary", "Mary"),
         code(demo.john_code, "partner_john"),
@@ -144,6 +151,7 @@ fn api_key(key_id: &str, key: &str, publishable: bool) -> ConfigObject {
         account: ACCOUNT.into(),
         publishable,
         mode: Mode::Test,
+        ..ApiKey::default()
     })
 }
 

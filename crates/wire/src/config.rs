@@ -5,10 +5,12 @@ use crate::v1;
 use crate::write::Writer;
 use bytes::Bytes;
 use domain::config::{
-    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Rule,
+    Account, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, KeyScope, Mode, Partner,
+    Profile, Program, Reward, Rule, SaleFrom,
 };
 use domain::ids::{AccountId, ProgramId};
-use domain::money::{RatePpm, Rounding};
+use domain::money::{Minor, RatePpm, Rounding};
+use domain::time::Micros;
 use prost::Message;
 use v1::config_fact::Object;
 
@@ -93,7 +95,14 @@ pub(crate) fn write(w: &mut Writer, fact: &ConfigFact) {
         ConfigObject::Rule(rule) => w.message(7, |w| {
             w.text(1, rule.rule.as_str());
             w.uint(2, u64::from(rule.version));
-            w.int(3, rule.rate.0);
+            match rule.reward {
+                Reward::Percent(rate) => w.int(3, rate.0),
+                Reward::Flat { amount, currency, on_refund } => {
+                    w.text(4, currency.code());
+                    w.int(5, amount.0);
+                    w.text(6, on_refund.name());
+                }
+            }
         }),
         ConfigObject::ApiKey(key) => w.message(8, |w| {
             w.text(1, &key.key_id);
@@ -101,8 +110,16 @@ pub(crate) fn write(w: &mut Writer, fact: &ConfigFact) {
             w.text(3, key.account.as_str());
             w.flag(4, key.publishable);
             w.number(5, mode_number(key.mode));
+            w.text(6, &key.name);
+            w.flag(7, key.program_bound);
+            w.int(8, key.expires_at.map_or(0, |at| at.0));
+            key.scopes.iter().for_each(|scope| w.present(9, scope.name().as_bytes()));
         }),
         ConfigObject::Endpoint(endpoint) => w.message(9, |w| write_endpoint(w, endpoint)),
+        ConfigObject::Account(account) => w.message(11, |w| {
+            w.text(1, account.account.as_str());
+            w.text(2, &account.name);
+        }),
     }
     w.flag(10, fact.removed);
 }
@@ -118,6 +135,9 @@ fn write_program(w: &mut Writer, id: &ProgramId, program: &Program) {
     w.uint(8, u64::from(program.click_window_days));
     w.uint(9, u64::from(program.hold_days));
     w.flag(10, program.manual_approval);
+    w.text(11, program.sale_from.map_or("", SaleFrom::name));
+    program.referral_keys.iter().for_each(|key| w.present(12, key.as_bytes()));
+    program.customer_keys.iter().for_each(|key| w.present(13, key.as_bytes()));
 }
 
 fn write_endpoint(w: &mut Writer, endpoint: &Endpoint) {
@@ -146,9 +166,9 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             active: coupon.active,
         }),
         Object::Rule(rule) => ConfigObject::Rule(Rule {
+            reward: reward(&rule)?,
             rule: rule.rule_id.into(),
             version: rule.version,
-            rate: RatePpm(rule.rate_ppm),
         }),
         Object::ApiKey(key) => ConfigObject::ApiKey(ApiKey {
             sha256: fixed(MESSAGE, "key hash", &key.sha256)?,
@@ -156,6 +176,10 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             key_id: key.key_id,
             account: key.account_id.into(),
             publishable: key.publishable,
+            name: key.name,
+            program_bound: key.program_bound,
+            expires_at: (key.expires_at_micros != 0).then_some(Micros(key.expires_at_micros)),
+            scopes: scopes(&key.scopes)?,
         }),
         Object::Endpoint(endpoint) => ConfigObject::Endpoint(Endpoint {
             endpoint_id: endpoint.endpoint_id,
@@ -163,8 +187,28 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             sealed_secrets: endpoint.secrets.into_iter().map(|secret| secret.sealed.to_vec()).collect(),
             tolerance_seconds: endpoint.tolerance_seconds,
         }),
+        Object::Account(account) => {
+            ConfigObject::Account(Account { account: account.account_id.into(), name: account.name })
+        }
     };
     Ok(ConfigFact { program: fact.program_id.into(), actor: fact.actor, object, removed: fact.removed })
+}
+
+fn reward(rule: &v1::Rule) -> Result<Reward, Unknown> {
+    if rule.flat_currency.is_empty() {
+        return Ok(Reward::Percent(RatePpm(rule.rate_ppm)));
+    }
+    Ok(Reward::Flat {
+        amount: Minor(rule.flat_minor),
+        currency: currency(MESSAGE, &rule.flat_currency)?,
+        on_refund: FlatRefund::parse(&rule.flat_on_refund)
+            .ok_or_else(|| Unknown::value(MESSAGE, "flat_on_refund", &rule.flat_on_refund))?,
+    })
+}
+
+fn scopes(names: &[String]) -> Result<Vec<KeyScope>, Unknown> {
+    let scope = |name: &String| KeyScope::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "scope", name));
+    names.iter().map(scope).collect()
 }
 
 fn program(program: v1::Program) -> Result<Program, Unknown> {
@@ -179,6 +223,12 @@ fn program(program: v1::Program) -> Result<Program, Unknown> {
         click_window_days: program.click_window_days,
         hold_days: program.hold_days,
         manual_approval: program.manual_approval,
+        sale_from: match program.sale_from.as_str() {
+            "" => None,
+            name => Some(SaleFrom::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "sale_from", name))?),
+        },
+        referral_keys: program.referral_keys,
+        customer_keys: program.customer_keys,
     })
 }
 

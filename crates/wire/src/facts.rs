@@ -5,12 +5,12 @@ use crate::v1;
 use crate::write::Writer;
 use bytes::Bytes;
 use domain::facts::{
-    CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
-    ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
+    Command, CommandKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal,
+    ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;
-use domain::normalization::{FactsEvent, Verdict, VerdictKind};
+use domain::normalization::{ConfigOutcome, ConfigRefusal, DefectRetry, FactsEvent, Verdict, VerdictKind};
 use domain::time::Micros;
 use prost::Message;
 use v1::fact::Body;
@@ -29,6 +29,12 @@ pub fn encode(event: &FactsEvent) -> Result<Bytes, Unsealed> {
             FactsEvent::Fact(fact) => return w.try_message(2, |w| write_fact(w, fact)),
             FactsEvent::Config(config) => w.message(3, |w| crate::config::write(w, config)),
             FactsEvent::Tick => w.message(4, |_| ()),
+            FactsEvent::ConfigOutcome(outcome) => w.message(5, |w| write_config_outcome(w, outcome)),
+            FactsEvent::DefectRetry(retry) => w.message(6, |w| {
+                w.text(1, &retry.service);
+                w.uint(2, retry.source);
+                w.text(3, &retry.actor);
+            }),
         }
         Ok(())
     })
@@ -45,6 +51,41 @@ pub fn decode(bytes: &Bytes) -> Result<FactsEvent, Unknown> {
         Event::Fact(fact) => self::fact(fact).map(FactsEvent::Fact),
         Event::Config(config) => crate::config::from_message(config).map(FactsEvent::Config),
         Event::Tick(_) => Ok(FactsEvent::Tick),
+        Event::ConfigOutcome(outcome) => Ok(FactsEvent::ConfigOutcome(config_outcome(outcome))),
+        Event::DefectRetry(retry) => Ok(FactsEvent::DefectRetry(DefectRetry {
+            service: retry.service,
+            source: retry.source,
+            actor: retry.actor,
+        })),
+    }
+}
+
+fn write_config_outcome(w: &mut Writer, outcome: &ConfigOutcome) {
+    w.text(1, outcome.program.as_str());
+    w.text(2, &outcome.key);
+    if let Some(refusal) = &outcome.refused {
+        w.text(3, &refusal.code);
+        w.text(4, &refusal.field);
+        w.text(5, &refusal.detail);
+    }
+    w.text(6, &outcome.actor);
+    write_reply(w, 7, outcome.reply_to.as_ref());
+    w.flag(8, outcome.changed);
+}
+
+fn config_outcome(outcome: v1::ConfigOutcome) -> ConfigOutcome {
+    let refused = (!outcome.refused.is_empty()).then_some(ConfigRefusal {
+        code: outcome.refused,
+        field: outcome.field,
+        detail: outcome.detail,
+    });
+    ConfigOutcome {
+        program: outcome.program_id.into(),
+        key: outcome.key,
+        refused,
+        changed: outcome.changed,
+        actor: outcome.actor,
+        reply_to: outcome.reply_to.map(reply),
     }
 }
 
@@ -118,6 +159,25 @@ fn write_fact(w: &mut Writer, fact: &Fact) -> Result<(), Unsealed> {
             w.text(1, provider_ref);
             w.text(2, code);
         }),
+        FactBody::SubscriptionCancelled { subscription_id } => {
+            w.message(14, |w| w.text(1, subscription_id));
+        }
+        FactBody::Command(command) => w.message(15, |w| {
+            w.number(
+                1,
+                match command.kind {
+                    CommandKind::Approve => v1::CommandKind::Approve,
+                    CommandKind::Reject => v1::CommandKind::Reject,
+                },
+            );
+            w.text(2, command.commission.as_str());
+            w.text(3, &command.reason);
+            w.text(4, &command.actor);
+        }),
+        FactBody::SaleLink { external_id, aliases } => w.message(16, |w| {
+            w.text(1, external_id);
+            aliases.iter().for_each(|alias| w.present(2, alias.as_bytes()));
+        }),
     }
     Ok(())
 }
@@ -142,6 +202,22 @@ fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
         Body::CouponDefinition(definition) => {
             FactBody::CouponDefinition { provider_ref: definition.provider_ref, code: definition.code }
         }
+        Body::SubscriptionCancelled(cancelled) => {
+            FactBody::SubscriptionCancelled { subscription_id: cancelled.subscription_id }
+        }
+        Body::Command(command) => FactBody::Command(Command {
+            kind: match number(MESSAGE, "command", command.kind)? {
+                v1::CommandKind::Approve => CommandKind::Approve,
+                v1::CommandKind::Reject => CommandKind::Reject,
+                v1::CommandKind::Unspecified => {
+                    return Err(Unknown::value(MESSAGE, "command", command.kind));
+                }
+            },
+            commission: command.commission_id.into(),
+            reason: command.reason,
+            actor: command.actor,
+        }),
+        Body::SaleLink(link) => FactBody::SaleLink { external_id: link.external_id, aliases: link.aliases },
     };
     // A newer version may give a known body another meaning under a new kind: never take it for the old one.
     if body.kind() != fact.kind {
@@ -209,6 +285,7 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
         Some(CouponRef::ProviderRef(reference)) => w.message(9, |w| w.present(2, reference.as_bytes())),
         None => {}
     }
+    sale.aliases.iter().for_each(|alias| w.present(10, alias.as_bytes()));
 }
 
 fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
@@ -245,6 +322,7 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
         },
         referral: sale.referral.map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
         coupon,
+        aliases: sale.aliases,
     })
 }
 
@@ -261,6 +339,7 @@ fn write_reversal(w: &mut Writer, reversal: &Reversal) {
     }
     w.number(6, family_number(reversal.family));
     w.number(7, state_number(reversal.state));
+    reversal.sale_aliases.iter().for_each(|alias| w.present(8, alias.as_bytes()));
 }
 
 fn reversal(reversal: v1::Reversal) -> Result<Reversal, Unknown> {
@@ -276,6 +355,7 @@ fn reversal(reversal: v1::Reversal) -> Result<Reversal, Unknown> {
             .collect(),
         family: family(MESSAGE, reversal.family)?,
         state: state(MESSAGE, reversal.state)?,
+        sale_aliases: reversal.sale_aliases,
     })
 }
 
@@ -284,6 +364,8 @@ pub(crate) const fn family_number(family: ReversalFamily) -> v1::ReversalFamily 
         ReversalFamily::Refund => v1::ReversalFamily::Refund,
         ReversalFamily::Chargeback => v1::ReversalFamily::Chargeback,
         ReversalFamily::ChargebackReverse => v1::ReversalFamily::ChargebackReverse,
+        ReversalFamily::RefundTotal => v1::ReversalFamily::RefundTotal,
+        ReversalFamily::ChargebackWarning => v1::ReversalFamily::ChargebackWarning,
     }
 }
 
@@ -292,6 +374,8 @@ pub(crate) fn family(message: &'static str, value: i32) -> Result<ReversalFamily
         v1::ReversalFamily::Refund => Ok(ReversalFamily::Refund),
         v1::ReversalFamily::Chargeback => Ok(ReversalFamily::Chargeback),
         v1::ReversalFamily::ChargebackReverse => Ok(ReversalFamily::ChargebackReverse),
+        v1::ReversalFamily::RefundTotal => Ok(ReversalFamily::RefundTotal),
+        v1::ReversalFamily::ChargebackWarning => Ok(ReversalFamily::ChargebackWarning),
         v1::ReversalFamily::Unspecified => Err(Unknown::value(message, "reversal family", value)),
     }
 }

@@ -6,7 +6,7 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::config::ConfigFact;
 use domain::ids::{ProgramId, SourceName};
-use domain::normalization::ReplyAddress;
+use domain::normalization::{DefectRetry, ReplyAddress};
 use domain::time::Micros;
 use prost::Message;
 use v1::ingest_record::Kind;
@@ -30,6 +30,24 @@ pub enum IngestRecord {
         request: RawRequest,
         /// Who asked for it.
         actor: String,
+    },
+    /// A configuration change of which somebody wants to hear what became of it.
+    ConfigWrite {
+        /// The change.
+        fact: ConfigFact,
+        /// Who wants to hear.
+        reply_to: Option<ReplyAddress>,
+        /// Refused when the object is there already with other contents.
+        create_only: bool,
+        /// Trace id and span id.
+        trace: Option<([u8; 16], [u8; 8])>,
+    },
+    /// Makes a service decide a parked input again.
+    DefectRetry {
+        /// The program of the input; empty: none.
+        program: ProgramId,
+        /// Which service, which input, who asked.
+        retry: DefectRetry,
     },
     /// First record of an imported log: the position of the record that follows it.
     Base {
@@ -59,6 +77,8 @@ pub struct RawRequest {
     pub reply_to: Option<ReplyAddress>,
     /// Trace id and span id.
     pub trace: Option<([u8; 16], [u8; 8])>,
+    /// Native API: which resource was posted (`sales`, `refunds`, …); empty elsewhere.
+    pub resource: String,
 }
 
 /// The record's bytes.
@@ -74,6 +94,18 @@ pub fn encode(record: &IngestRecord) -> Bytes {
             w.text(3, actor);
         }),
         IngestRecord::Base { first_position } => w.message(5, |w| w.uint(1, *first_position)),
+        IngestRecord::ConfigWrite { fact, reply_to, create_only, trace } => w.message(6, |w| {
+            w.message(1, |w| crate::config::write(w, fact));
+            write_reply(w, 2, reply_to.as_ref());
+            w.flag(3, *create_only);
+            write_trace(w, 4, trace.as_ref());
+        }),
+        IngestRecord::DefectRetry { program, retry } => w.message(7, |w| {
+            w.text(1, program.as_str());
+            w.text(2, &retry.service);
+            w.uint(3, retry.source);
+            w.text(4, &retry.actor);
+        }),
     })
 }
 
@@ -94,6 +126,16 @@ pub fn decode(bytes: &Bytes) -> Result<IngestRecord, Unknown> {
             actor: retry.actor,
         },
         Kind::Base(base) => IngestRecord::Base { first_position: base.first_position },
+        Kind::ConfigWrite(write) => IngestRecord::ConfigWrite {
+            fact: crate::config::from_message(write.fact.ok_or(Unknown::field(MESSAGE, "fact"))?)?,
+            reply_to: write.reply_to.map(reply),
+            create_only: write.create_only,
+            trace: read_trace(&write.trace_id, &write.span_id)?,
+        },
+        Kind::DefectRetry(retry) => IngestRecord::DefectRetry {
+            program: retry.program_id.into(),
+            retry: DefectRetry { service: retry.service, source: retry.source, actor: retry.actor },
+        },
     })
 }
 
@@ -111,18 +153,27 @@ fn write_request(w: &mut Writer, request: &RawRequest) {
     w.text(6, &request.authenticated_by);
     w.int(7, request.received_at.0);
     write_reply(w, 8, request.reply_to.as_ref());
-    if let Some((trace_id, span_id)) = &request.trace {
-        w.bytes(9, trace_id);
-        w.bytes(10, span_id);
+    write_trace(w, 9, request.trace.as_ref());
+    w.text(11, &request.resource);
+}
+
+/// Under `tag` and the one after it.
+fn write_trace(w: &mut Writer, tag: u32, trace: Option<&([u8; 16], [u8; 8])>) {
+    if let Some((trace_id, span_id)) = trace {
+        w.bytes(tag, trace_id);
+        w.bytes(tag + 1, span_id);
     }
 }
 
+fn read_trace(trace_id: &Bytes, span_id: &Bytes) -> Result<Option<([u8; 16], [u8; 8])>, Unknown> {
+    if trace_id.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((fixed(MESSAGE, "trace id", trace_id)?, fixed(MESSAGE, "span id", span_id)?)))
+}
+
 fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
-    let trace = if request.trace_id.is_empty() {
-        None
-    } else {
-        Some((fixed(MESSAGE, "trace id", &request.trace_id)?, fixed(MESSAGE, "span id", &request.span_id)?))
-    };
+    let trace = read_trace(&request.trace_id, &request.span_id)?;
     Ok(RawRequest {
         program: request.program_id.into(),
         source: request.source.into(),
@@ -133,6 +184,7 @@ fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
         received_at: Micros(request.received_at_micros),
         reply_to: request.reply_to.map(reply),
         trace,
+        resource: request.resource,
     })
 }
 
@@ -141,6 +193,8 @@ fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
 struct TraceRecord {
     #[prost(message, optional, tag = "1")]
     request: Option<TraceRequest>,
+    #[prost(message, optional, tag = "6")]
+    config: Option<TraceConfig>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -151,9 +205,19 @@ struct TraceRequest {
     span_id: Bytes,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct TraceConfig {
+    #[prost(bytes = "bytes", tag = "4")]
+    trace_id: Bytes,
+    #[prost(bytes = "bytes", tag = "5")]
+    span_id: Bytes,
+}
+
 /// Trace id and span id of the request in `record`, if it has them.
 #[must_use]
 pub fn trace(record: &Bytes) -> Option<([u8; 16], [u8; 8])> {
-    let request = <TraceRecord as prost::Message>::decode(record.clone()).ok()?.request?;
-    Some((request.trace_id.as_ref().try_into().ok()?, request.span_id.as_ref().try_into().ok()?))
+    let record = <TraceRecord as prost::Message>::decode(record.clone()).ok()?;
+    let request = record.request.map(|request| (request.trace_id, request.span_id));
+    let (trace_id, span_id) = request.or(record.config.map(|config| (config.trace_id, config.span_id)))?;
+    Some((trace_id.as_ref().try_into().ok()?, span_id.as_ref().try_into().ok()?))
 }

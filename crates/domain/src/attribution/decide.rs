@@ -55,7 +55,10 @@ fn cause(events: &[(Bytes, FactsEvent)]) -> Option<EventId> {
     events.iter().find_map(|(_, event)| match event {
         FactsEvent::Verdict(verdict) => Some(verdict.event.clone()),
         FactsEvent::Fact(fact) => Some(fact.event.clone()),
-        FactsEvent::Config(_) | FactsEvent::Tick => None,
+        FactsEvent::Config(_)
+        | FactsEvent::Tick
+        | FactsEvent::ConfigOutcome(_)
+        | FactsEvent::DefectRetry(_) => None,
     })
 }
 

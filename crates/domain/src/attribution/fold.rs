@@ -228,7 +228,10 @@ fn fold_config(tables: &mut (impl Tables + ?Sized), fact: &ConfigFact) {
             let name = NameRow { partner: object.partner.clone(), active: object.active };
             (keys::coupon(program, &object.coupon), postcard::to_allocvec(&name))
         }
-        ConfigObject::Rule(_) | ConfigObject::ApiKey(_) | ConfigObject::Endpoint(_) => return,
+        ConfigObject::Rule(_)
+        | ConfigObject::ApiKey(_)
+        | ConfigObject::Endpoint(_)
+        | ConfigObject::Account(_) => return,
     };
     #[allow(clippy::expect_used, reason = "plain data always encodes")]
     let value = value.expect("plain data encodes");

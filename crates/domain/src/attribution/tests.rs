@@ -27,6 +27,9 @@ impl Attribution {
             click_window_days: 30,
             hold_days: 0,
             manual_approval: false,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
         }));
         for (partner, code) in [("john", "john123"), ("mary", "mary456")] {
             attribution.partner(partner, true);
@@ -98,6 +101,7 @@ impl Attribution {
             recurrence: Recurrence::Unknown,
             referral: code.map(|code| Referral { code: code.into(), found_at: String::new() }),
             coupon,
+            aliases: Vec::new(),
         };
         let (own, late) = self.input(vec![fact(id, customers, FactBody::Sale(sale), 1)]);
         (own.unwrap(), late)
@@ -319,6 +323,7 @@ fn one_frame_with_a_definition_and_its_sale_decides_with_it() {
         recurrence: Recurrence::Unknown,
         referral: None,
         coupon: by_ref("dsc_1"),
+        aliases: Vec::new(),
     };
     let frame = vec![fact("dsc_1", &[], definition, 1), fact("1", &[], FactBody::Sale(sale), 1)];
     assert_eq!(earned(&a.input(frame).0.unwrap()), Ok(("john", TouchClass::Coupon)));

@@ -39,6 +39,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
     let mut verdict = None;
     for event in input.events {
         match event {
+            AttributedEvent::Passed {
+                event: FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_),
+                ..
+            } => {}
             AttributedEvent::Passed { event: FactsEvent::Tick, .. } => more |= desk.approve_due(),
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
@@ -55,7 +59,11 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             AttributedEvent::Passed { event: FactsEvent::Fact(fact), decision, .. } => match &fact.body {
                 FactBody::Sale(sale) => desk.sale(fact, sale, decision.as_ref()),
                 FactBody::Reversal(reversal) => desk.reversal(fact, reversal),
-                FactBody::CustomerLink | FactBody::CouponDefinition { .. } => {}
+                FactBody::CustomerLink
+                | FactBody::CouponDefinition { .. }
+                | FactBody::SubscriptionCancelled { .. }
+                | FactBody::Command(_)
+                | FactBody::SaleLink { .. } => {}
             },
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }

@@ -9,6 +9,7 @@ use super::{
     Slice, Terms,
 };
 use crate::attribution::{Decision, SaleKey};
+use crate::config::Reward;
 use crate::facts::{Fact, Sale, SaleLine};
 use crate::ids::{CommissionId, EventId, PartnerId, SaleId};
 use crate::money::{AmountOutOfRange, Minor, RatePpm, rate_of_sum};
@@ -161,14 +162,15 @@ impl Desk<'_> {
         let program = book.program(&recorded.program);
         let settings = program.settings.ok_or("no_program")?;
         let rule = program.current_rule().ok_or("no_rule")?;
-        if !rule.rate.is_valid() {
+        let Reward::Percent(rate) = rule.reward else { return Err("flat_reward") };
+        if !rate.is_valid() {
             return Err("rate_out_of_range");
         }
         Ok(Terms {
             rule: rule.rule.clone(),
             rule_version: rule.version,
             rounding: settings.rounding,
-            slices: recorded.slices.iter().map(|slice| Slice { rate: rule.rate, ..slice.clone() }).collect(),
+            slices: recorded.slices.iter().map(|slice| Slice { rate, ..slice.clone() }).collect(),
             hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
             manual_approval: settings.manual_approval,
         })

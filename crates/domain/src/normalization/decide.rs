@@ -2,7 +2,8 @@
 use super::fold::{code_earns, config_row, index_row, indexed, mode, tick_counts};
 use super::names::{Comparison, Names};
 use super::{
-    Draft, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind, hash, text,
+    ConfigOutcome, Draft, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind,
+    hash, text,
 };
 use crate::config::{ConfigFact, ConfigObject, Mode};
 use crate::facts::{Fact, FactBody, Personal};
@@ -20,6 +21,20 @@ pub fn decide(view: &dyn View, index_key: &[u8; 32], input: NormalizerInput) -> 
         InputKind::Config(fact) => {
             Some(if changes(view, &fact) { vec![FactsEvent::Config(fact)] } else { Vec::new() })
         }
+        InputKind::ConfigWrite { fact, reply_to, create_only: _ } => {
+            let changed = changes(view, &fact);
+            let outcome = ConfigOutcome {
+                program: fact.program.clone(),
+                key: fact.key(),
+                refused: None,
+                changed,
+                actor: fact.actor.clone(),
+                reply_to,
+            };
+            let config = changed.then_some(FactsEvent::Config(fact));
+            Some(config.into_iter().chain([FactsEvent::ConfigOutcome(outcome)]).collect())
+        }
+        InputKind::DefectRetry(retry) => Some(vec![FactsEvent::DefectRetry(retry)]),
         // Somebody else wrote to `ingest`: it belongs to no program, and is kept and shown like everything else.
         InputKind::Undecodable(detail) => {
             let (program, source) = (ProgramId::default(), SourceName::from("ingest"));

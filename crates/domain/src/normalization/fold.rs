@@ -105,7 +105,8 @@ fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
         ConfigObject::Coupon(_)
         | ConfigObject::Rule(_)
         | ConfigObject::ApiKey(_)
-        | ConfigObject::Endpoint(_) => {}
+        | ConfigObject::Endpoint(_)
+        | ConfigObject::Account(_) => {}
     }
 }
 
@@ -150,6 +151,7 @@ pub fn evolve(tables: &mut dyn Tables, index_key: &[u8; 32], seq: u64, clock: Mi
             FactsEvent::Fact(fact) => fold_fact(tables, index_key, &mut names, fact),
             FactsEvent::Config(fact) => fold_config(tables, seq, fact),
             FactsEvent::Tick => tick = true,
+            FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
         }
     }
     names.store(tables);

@@ -41,6 +41,16 @@ fn content(fact: &Fact) -> Half {
             hasher.text(provider_ref);
             hasher.text(code);
         }
+        FactBody::SubscriptionCancelled { subscription_id } => hasher.text(subscription_id),
+        FactBody::Command(command) => {
+            hasher.text(command.kind.name());
+            hasher.text(command.commission.as_str());
+            hasher.text(&command.reason);
+        }
+        FactBody::SaleLink { external_id, aliases } => {
+            hasher.text(external_id);
+            aliases.iter().for_each(|alias| hasher.text(alias));
+        }
     }
     hasher.half()
 }

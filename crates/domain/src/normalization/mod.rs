@@ -46,6 +46,17 @@ pub enum InputKind {
     },
     /// A configuration change. It has no verdict, and leaves an empty frame when it changes nothing.
     Config(ConfigFact),
+    /// A configuration change of which somebody wants to hear what became of it.
+    ConfigWrite {
+        /// The change.
+        fact: ConfigFact,
+        /// Who wants to hear.
+        reply_to: Option<ReplyAddress>,
+        /// Refused when the object is there already with other contents.
+        create_only: bool,
+    },
+    /// A service is to decide a parked input again.
+    DefectRetry(DefectRetry),
     /// The clock moved.
     Tick,
     /// Not a record that we know, and why.
@@ -78,6 +89,49 @@ pub enum FactsEvent {
     Config(ConfigFact),
     /// The clock moved.
     Tick,
+    /// What became of a configuration write; after the change itself when it was taken.
+    ConfigOutcome(ConfigOutcome),
+    /// A service is to decide a parked input again.
+    DefectRetry(DefectRetry),
+}
+
+/// What became of a configuration write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigOutcome {
+    /// The object's home program.
+    pub program: ProgramId,
+    /// The object ([`ConfigFact::key`]).
+    pub key: String,
+    /// Why it was refused; `None`: taken, or there was nothing to change.
+    pub refused: Option<ConfigRefusal>,
+    /// It changed something.
+    pub changed: bool,
+    /// Who asked.
+    pub actor: String,
+    /// Who waits.
+    pub reply_to: Option<ReplyAddress>,
+}
+
+/// Why a configuration write was refused. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRefusal {
+    /// One of a closed list (`docs/reference/native-api.md`).
+    pub code: String,
+    /// The field that is to blame; may be empty.
+    pub field: String,
+    /// What, where, how to mend it.
+    pub detail: String,
+}
+
+/// Names an input that a service parked after a defect (protocol, rule 8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefectRetry {
+    /// `attribution` or `commission`.
+    pub service: String,
+    /// The input: `seq` of the service's input topic.
+    pub source: u64,
+    /// Who asked.
+    pub actor: String,
 }
 
 /// What became of one accepted event.

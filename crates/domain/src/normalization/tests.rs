@@ -99,6 +99,9 @@ fn program(mode: Mode) -> ConfigObject {
         click_window_days: 30,
         hold_days: 0,
         manual_approval: false,
+        sale_from: None,
+        referral_keys: Vec::new(),
+        customer_keys: Vec::new(),
     })
 }
 
@@ -135,6 +138,7 @@ fn sale(id: &str, gross: i64) -> Fact {
         recurrence: Recurrence::Unknown,
         referral: Some(Referral { code: "john123".into(), found_at: "ref_code".into() }),
         coupon: None,
+        aliases: Vec::new(),
     };
     fact(id, "completed", FactBody::Sale(sale))
 }
@@ -148,6 +152,7 @@ fn refund(id: &str, state: &str, gross: i64) -> Fact {
         lines: Vec::new(),
         family: ReversalFamily::Refund,
         state: ReversalState::Live,
+        sale_aliases: Vec::new(),
     };
     fact(id, state, FactBody::Reversal(reversal))
 }

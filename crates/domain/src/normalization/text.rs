@@ -68,6 +68,7 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             for line in &sale.lines {
                 optional_id("a line's id", &line.line_id)?;
             }
+            sale.aliases.iter().try_for_each(|alias| id("another id of the sale", alias))?;
             if let Some(referral) = &sale.referral {
                 code("the referral code", &referral.code)?;
             }
@@ -79,9 +80,16 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
         }
         FactBody::Reversal(reversal) => {
             id("the sale's id", &reversal.sale_external_id)?;
+            reversal.sale_aliases.iter().try_for_each(|alias| id("another id of the sale", alias))?;
             reversal.lines.iter().try_for_each(|line| optional_id("a line's id", &line.line_id))
         }
         FactBody::CustomerLink => Ok(()),
+        FactBody::SubscriptionCancelled { subscription_id } => id("the subscription's id", subscription_id),
+        FactBody::Command(command) => id("the commission's id", command.commission.as_str()),
+        FactBody::SaleLink { external_id, aliases } => {
+            id("the sale's id", external_id)?;
+            aliases.iter().try_for_each(|alias| id("another id of the sale", alias))
+        }
         FactBody::CouponDefinition { provider_ref, code: text } => {
             id("the coupon's id", provider_ref)?;
             code("the coupon", text)
@@ -99,6 +107,7 @@ pub(super) fn config(fact: &ConfigFact) -> bool {
         ConfigObject::Rule(rule) => rule.rule.as_str(),
         ConfigObject::ApiKey(key) => key.key_id.as_str(),
         ConfigObject::Endpoint(endpoint) => endpoint.endpoint_id.as_str(),
+        ConfigObject::Account(account) => account.account.as_str(),
     };
     id("program", fact.program.as_str()).is_ok()
         && !fact.program.as_str().contains('/')

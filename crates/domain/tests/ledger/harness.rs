@@ -7,7 +7,7 @@ use tributary_domain::commission::{
     Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
-use tributary_domain::config::{ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Rule};
+use tributary_domain::config::{ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
 use tributary_domain::facts::{
     Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine,
 };
@@ -114,13 +114,20 @@ impl World {
             click_window_days: 30,
             hold_days: setting.hold_days,
             manual_approval: setting.manual,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
         }));
         world.rate(1, setting.rate);
         world
     }
 
     pub fn rate(&mut self, version: u32, ppm: i64) {
-        self.config(ConfigObject::Rule(Rule { rule: "rule_default".into(), version, rate: RatePpm(ppm) }));
+        self.config(ConfigObject::Rule(Rule {
+            rule: "rule_default".into(),
+            version,
+            reward: Reward::Percent(RatePpm(ppm)),
+        }));
     }
 
     pub fn partner(&mut self, partner: &str, active: bool) {
@@ -157,6 +164,7 @@ impl World {
             recurrence: Recurrence::Unknown,
             referral: None,
             coupon: None,
+            aliases: Vec::new(),
         });
         let fact = self.fact(&spec.id, "completed", body);
         let decision = decision(&spec.id, spec.partner.as_deref());
@@ -177,6 +185,7 @@ impl World {
                 .collect(),
             family: spec.family,
             state: spec.state,
+            sale_aliases: Vec::new(),
         });
         let fact = self.fact(&spec.id, &format!("{:?}", spec.state), body);
         let verdict = verdict(VerdictKind::Applied, &fact.event, None);

@@ -107,6 +107,7 @@ pub(crate) fn configure_key(log: &FakeLog, version: u64, text: &str, account: &s
         account_id: account.into(),
         publishable,
         mode: v1::Mode::Test.into(),
+        ..Default::default()
     };
     let fact = v1::ConfigFact {
         program_id: "prog_demo".into(),

@@ -251,7 +251,11 @@ impl Ingest {
             let kind = match wire::ingest::decode(&record.value) {
                 Ok(IngestRecord::Request(_)) => Kind::External,
                 Ok(IngestRecord::Retry { .. }) => Kind::Retry,
-                Ok(IngestRecord::Config(_)) => Kind::Config,
+                Ok(
+                    IngestRecord::Config(_)
+                    | IngestRecord::ConfigWrite { .. }
+                    | IngestRecord::DefectRetry { .. },
+                ) => Kind::Config,
                 Ok(IngestRecord::Tick | IngestRecord::Base { .. }) | Err(_) => Kind::Other,
             };
             findings.accepted += u64::from(kind == Kind::External);

@@ -178,6 +178,7 @@ pub(crate) fn read(request: &SourceRequest<'_>) -> Draft {
             recurrence: Recurrence::Unknown,
             referral: Some(Referral { code: referral.ref_code, found_at: "ref_code".to_owned() }),
             coupon: None,
+            aliases: Vec::new(),
         }),
     };
     Draft {

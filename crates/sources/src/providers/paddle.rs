@@ -257,6 +257,7 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
         referral,
         coupon: (!discount_id.is_empty()).then_some(CouponRef::ProviderRef(discount_id)),
         external_id: external_id.clone(),
+        aliases: Vec::new(),
     };
     let identifiers = identifiers("data.customer_id", data.customer_id, &data.custom_data)?;
     let paid_at = paid_at(&data)?;
@@ -405,6 +406,7 @@ fn adjustment(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect>
         lines: reversal_lines(&data.items)?,
         family,
         state,
+        sale_aliases: Vec::new(),
     };
     Ok(delivery.fact(object_id, &status, None, Vec::new(), FactBody::Reversal(reversal)))
 }

@@ -6,7 +6,7 @@ use domain::commission::{
     CommissionsEvent, Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
 };
 use domain::config::{
-    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Rule,
+    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Reward, Rule,
 };
 use domain::facts::{
     CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
@@ -60,6 +60,9 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         click_window_days: 30,
         hold_days: 0,
         manual_approval: true,
+        sale_from: None,
+        referral_keys: Vec::new(),
+        customer_keys: Vec::new(),
     };
     let key = ApiKey {
         key_id: "key_1".into(),
@@ -67,6 +70,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         account: "acc_demo".into(),
         publishable: true,
         mode: Mode::Live,
+        ..ApiKey::default()
     };
     let endpoint = Endpoint {
         endpoint_id: "end_1".into(),
@@ -97,7 +101,11 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         ),
         (
             "rule",
-            config(ConfigObject::Rule(Rule { rule: "rule_1".into(), version: 2, rate: RatePpm(125_000) })),
+            config(ConfigObject::Rule(Rule {
+                rule: "rule_1".into(),
+                version: 2,
+                reward: Reward::Percent(RatePpm(125_000)),
+            })),
         ),
         ("api_key", config(ConfigObject::ApiKey(key))),
         ("endpoint", config(ConfigObject::Endpoint(endpoint))),
@@ -142,6 +150,7 @@ fn sale(coupon: CouponRef) -> FactBody {
         recurrence: Recurrence::Renewal,
         referral: Some(Referral { code: "john123".into(), found_at: "custom_data.ref_code".into() }),
         coupon: Some(coupon),
+        aliases: Vec::new(),
     })
 }
 
@@ -167,6 +176,7 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         lines: vec![ReversalLine { line_id: "txnitm_1".into(), net: Minor(92) }],
         family: ReversalFamily::ChargebackReverse,
         state: ReversalState::Dead,
+        sale_aliases: Vec::new(),
     };
     let definition = FactBody::CouponDefinition { provider_ref: "dsc_1".into(), code: "SAVE10".into() };
     vec![
@@ -330,6 +340,7 @@ pub(crate) fn ingest() -> Vec<(&'static str, IngestRecord)> {
         received_at: AT,
         reply_to: Some(reply()),
         trace: Some(([1; 16], [2; 8])),
+        resource: String::new(),
     };
     let untraced = RawRequest { reply_to: None, trace: None, ..request.clone() };
     vec![
