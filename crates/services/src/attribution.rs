@@ -1,4 +1,5 @@
 //! Attribution: facts pass on as their original bytes, sales with the decision who earns.
+use crate::quarantine;
 use bytes::Bytes;
 use domain::attribution::{self, AttributedEvent};
 use domain::tables::{Tables, View};
@@ -30,6 +31,15 @@ impl Service for Attribution {
             .collect();
         let (events, more) = attribution::decide(view, events, step);
         Decided::Frame { events, more }
+    }
+
+    fn retries(&self, input: &Input) -> Option<u64> {
+        quarantine::retried_in_facts(Self::NAME, &input.payload)
+    }
+
+    fn names(&self, input: &Input) -> (String, String) {
+        let Payload::Events(events) = &input.payload else { return Default::default() };
+        quarantine::names(events.iter().filter_map(|bytes| wire::facts::decode(bytes).ok()))
     }
 
     fn evolve(&self, tables: &mut dyn Tables, frame: &FrameMeta, events: &[AttributedEvent]) {

@@ -1,5 +1,6 @@
 //! Commission: attributed facts become commission events with their postings, and answers to callers.
 use crate::normalizer::outcome_output;
+use crate::quarantine;
 use bytes::Bytes;
 use domain::commission::{self, CommissionInput, CommissionsEvent};
 use domain::normalization::VerdictKind;
@@ -46,6 +47,17 @@ impl Service for Commission {
         Decided::Frame { events, more }
     }
 
+    fn retries(&self, input: &Input) -> Option<u64> {
+        quarantine::retried_in_attributed(Self::NAME, &input.payload)
+    }
+
+    fn names(&self, input: &Input) -> (String, String) {
+        let Payload::Events(events) = &input.payload else { return Default::default() };
+        let passed =
+            events.iter().filter_map(|bytes| wire::facts::decode(&wire::attributed::passed(bytes)?).ok());
+        quarantine::names(passed)
+    }
+
     fn evolve(&self, tables: &mut dyn Tables, frame: &FrameMeta, events: &[CommissionsEvent]) {
         commission::evolve(tables, frame.clock, events);
     }
@@ -73,6 +85,7 @@ impl Service for Commission {
                     detail: String::new(),
                     answer: Some(recorded.answer.clone()),
                     duplicate: recorded.duplicate,
+                    config: None,
                 };
                 Some(outcome_output(&outcome, self.partition_count))
             })

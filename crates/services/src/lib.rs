@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod commission;
 pub mod normalizer;
 pub mod projector;
+mod quarantine;
 pub mod verify;
 
 pub use attribution::Attribution;

@@ -1,10 +1,11 @@
 //! The normalizer: a raw request becomes a verdict and facts; configuration becomes configuration facts; the clock ticks.
+use crate::quarantine;
 use bytes::Bytes;
 use domain::config::{ConfigFact, ConfigObject, SourceSettings};
 use domain::facts::Personal;
 use domain::ids::{AccountId, Hash, SubjectId};
 use domain::normalization::{
-    self, FactsEvent, InputKind, NormalizerInput, Request, Verdict, VerdictKind, gateway_config,
+    self, ConfigOutcome, FactsEvent, InputKind, NormalizerInput, Request, Verdict, VerdictKind, gateway_config,
 };
 use domain::tables::{Tables, View};
 use domain::time::Micros;
@@ -14,7 +15,7 @@ use stream::log::{Partition, Topic, partition_of};
 use stream::service::{Decided, FrameMeta, Input, Payload, Service, SideOutput, UnknownEvent};
 use wire::config::GatewayRecord;
 use wire::ingest::{IngestRecord, RawRequest};
-use wire::outcomes::OutcomeRecord;
+use wire::outcomes::{ConfigAnswer, OutcomeRecord};
 
 /// `ingest` -> `facts`.
 pub struct Normalizer {
@@ -130,6 +131,10 @@ impl Service for Normalizer {
         vec![FactsEvent::Verdict(defect_verdict(raw, retry_of, &input.head, message))]
     }
 
+    fn retries(&self, input: &Input) -> Option<u64> {
+        quarantine::retried_in_ingest(Self::NAME, &input.payload)
+    }
+
     fn standing_outputs(&self, view: &dyn View, _partition: Partition) -> Vec<SideOutput> {
         gateway_config(view).into_iter().map(|row| gateway_record(row.version, row.fact)).collect()
     }
@@ -142,6 +147,7 @@ impl Service for Normalizer {
                     Some(gateway_record(frame.seq, fact.clone()))
                 }
                 FactsEvent::Verdict(verdict) => refusal(verdict, self.partition_count),
+                FactsEvent::ConfigOutcome(outcome) => config_answer(outcome, self.partition_count),
                 _ => None,
             })
             .collect()
@@ -167,7 +173,19 @@ fn refusal(verdict: &Verdict, partition_count: u32) -> Option<SideOutput> {
         detail: verdict.detail.clone(),
         answer: None,
         duplicate: false,
+        config: None,
     };
+    Some(outcome_output(&outcome, partition_count))
+}
+
+/// The answer to a caller who wrote configuration. The loop sends it after the record that gateways read.
+fn config_answer(outcome: &ConfigOutcome, partition_count: u32) -> Option<SideOutput> {
+    let answer = ConfigAnswer {
+        key: outcome.key.clone(),
+        refused: outcome.refused.clone(),
+        changed: outcome.changed,
+    };
+    let outcome = OutcomeRecord::of_config(outcome.reply_to.clone()?, answer);
     Some(outcome_output(&outcome, partition_count))
 }
 

@@ -5,6 +5,7 @@
 //! `seq` whose `prev_head` is not the reader's head halts: two histories met.
 use crate::cursor::{Cursor, WriterId};
 use crate::log::{Offset, Record};
+use crate::parked::Mark;
 use bytes::Bytes;
 use domain::ids::Hash;
 use domain::time::Micros;
@@ -39,6 +40,10 @@ pub struct Frame {
     pub events: Vec<Bytes>,
     /// Why the input is parked; empty: it is not.
     pub defect: String,
+    /// The parked input (protocol, rule 8); empty: none, or it is kept elsewhere.
+    pub defect_input: Bytes,
+    /// Inputs that were parked, here or upstream, and parked ones that are decided now.
+    pub marks: Vec<Mark>,
 }
 
 /// What a record is to a reader.
@@ -251,6 +256,8 @@ impl Judge {
             clock: Micros(content.clock_micros),
             events: content.events,
             defect: content.defect,
+            defect_input: content.defect_input,
+            marks: content.marks.into_iter().map(Mark::from).collect(),
         })))
     }
 }

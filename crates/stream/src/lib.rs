@@ -16,6 +16,7 @@ pub mod keys;
 pub mod keys_file;
 pub mod log;
 pub mod owner;
+pub mod parked;
 pub mod seal;
 pub mod service;
 pub mod store;

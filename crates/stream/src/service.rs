@@ -124,10 +124,23 @@ pub trait Service: Send + Sync + Debug + 'static {
         Vec::new()
     }
 
-    /// What to record when `decide` panicked on `input`. Empty: the loop parks the input in the frame.
+    /// What to record when `decide` panicked on `input`, where that says enough: a verdict whose raw request stays in `ingest`.
+    /// Empty: the loop keeps the input in the frame and marks it.
     fn defect(&self, input: &Input, message: &str) -> Vec<Self::Event> {
         let _ = (input, message);
         Vec::new()
+    }
+
+    /// The parked input that `input` asks this service to decide again (rule 8): its `source`. Asked for every input, so cheap.
+    fn retries(&self, input: &Input) -> Option<u64> {
+        let _ = input;
+        None
+    }
+
+    /// Program and external event of an input that is being parked, for people; empty where they cannot be told.
+    fn names(&self, input: &Input) -> (String, String) {
+        let _ = input;
+        (String::new(), String::new())
     }
 
     /// Records that must stand in a side topic as the newest of their key: the loop compares them at each take and appends

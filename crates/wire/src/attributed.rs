@@ -48,6 +48,22 @@ pub fn decode(bytes: &Bytes) -> Result<AttributedEvent, Unknown> {
     }
 }
 
+/// The facts event inside, as its original bytes; `None` for a late decision. Nothing else is decoded.
+#[must_use]
+pub fn passed(bytes: &Bytes) -> Option<Bytes> {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Only {
+        #[prost(message, optional, tag = "1")]
+        passed: Option<OnlyPassed>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct OnlyPassed {
+        #[prost(bytes = "bytes", tag = "1")]
+        facts_event: Bytes,
+    }
+    Some(<Only as prost::Message>::decode(bytes.clone()).ok()?.passed?.facts_event)
+}
+
 fn write_decision(w: &mut Writer, decision: &Decision) {
     w.text(1, decision.program.as_str());
     write_sale_key(w, 2, &decision.sale);

@@ -60,6 +60,19 @@ pub fn decode(bytes: &Bytes) -> Result<FactsEvent, Unknown> {
     }
 }
 
+/// The retry of a parked input, if the event is one; others are not decoded.
+#[must_use]
+pub fn defect_retry(bytes: &Bytes) -> Option<DefectRetry> {
+    // Field 6, length-delimited: whoever writes the event puts its only field first.
+    if bytes.first() != Some(&0x32) {
+        return None;
+    }
+    match decode(bytes) {
+        Ok(FactsEvent::DefectRetry(retry)) => Some(retry),
+        _ => None,
+    }
+}
+
 fn write_config_outcome(w: &mut Writer, outcome: &ConfigOutcome) {
     w.text(1, outcome.program.as_str());
     w.text(2, &outcome.key);

@@ -139,6 +139,19 @@ pub fn decode(bytes: &Bytes) -> Result<IngestRecord, Unknown> {
     })
 }
 
+/// The retry of a parked input, if the record is one; others are not decoded.
+#[must_use]
+pub fn defect_retry(bytes: &Bytes) -> Option<DefectRetry> {
+    // Field 7, length-delimited: whoever writes the record puts its only field first.
+    if bytes.first() != Some(&0x3a) {
+        return None;
+    }
+    match decode(bytes) {
+        Ok(IngestRecord::DefectRetry { retry, .. }) => Some(retry),
+        _ => None,
+    }
+}
+
 fn write_request(w: &mut Writer, request: &RawRequest) {
     w.text(1, request.program.as_str());
     w.text(2, request.source.as_str());

@@ -128,6 +128,7 @@ fn a_whole_frame_record_and_a_fence_keep_their_bytes() {
         events: samples::facts().iter().map(|(_, event)| wire::facts::encode(event).unwrap()).collect(),
         defect_input: Bytes::new(),
         defect: String::new(),
+        marks: Vec::new(),
     };
     let (bytes, head) = wire::frame::encode(&content);
     golden("frame_head", &head.0);

@@ -5,6 +5,7 @@ use super::{OwnerError, Shared};
 use crate::cursor::{Cursor, WriterId};
 use crate::follow::Follower;
 use crate::log::{LogError, Offset, Partition, Reader, Topic};
+use crate::parked::Mark;
 use crate::service::{Input, Payload, Service};
 use domain::ids::Hash;
 use domain::time::Micros;
@@ -19,6 +20,8 @@ pub(super) struct Located {
     pub(super) writer: WriterId,
     /// Steps that are already accepted.
     pub(super) first_step: u32,
+    /// What the input says of parked inputs; repeated downstream.
+    pub(super) marks: Vec<Mark>,
 }
 
 /// Reads inputs.
@@ -70,6 +73,7 @@ impl InputReader {
                         epoch: 0,
                         writer: WriterId::default(),
                         first_step: 0,
+                        marks: Vec::new(),
                         input: Input {
                             source: record.offset.0,
                             head: Hash::of(&record.value),
@@ -95,6 +99,7 @@ impl InputReader {
                         first_step: skip_steps
                             .take_if(|(seq, _)| *seq == frame.seq)
                             .map_or(0, |(_, accepted)| accepted + 1),
+                        marks: frame.marks,
                         input: Input {
                             source: frame.seq,
                             head: frame.head,

@@ -3,7 +3,7 @@
 //! One partition of one service is one task: `take` fences and folds, `serve` decides, appends and accepts, `input`
 //! finds the place where the last owner stopped. Any error drops the appender and the overlay and takes the partition again,
 //! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
-mod defect;
+mod decide;
 mod input;
 mod partition;
 mod serve;
@@ -16,8 +16,8 @@ use crate::log::{AppendError, Log, LogError, Partition, Topic};
 use crate::seal::SealError;
 use crate::service::{Service, UnknownEvent};
 use crate::store::{StateDb, StoreError};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,12 @@ pub enum OwnerError {
     /// An append is indefinite or was refused.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// A decision does not fit into a record: the partition is taken again, and the input parked.
+    #[error("a decision takes {bytes} bytes, more than a record may have")]
+    TooLarge {
+        /// Of the frame's content.
+        bytes: usize,
+    },
     /// No acknowledgement within the deadline.
     #[error("an append was not acknowledged within {0:?}")]
     AppendDeadline(Duration),
@@ -147,9 +153,24 @@ pub(crate) struct Shared<S> {
     state: Arc<StateDb>,
     keys: Arc<dyn KeyStore>,
     shutdown: CancellationToken,
+    /// Inputs whose decision would not fit into a record, and its size: the next attempt parks them.
+    too_large: Mutex<BTreeMap<(Partition, u64), usize>>,
 }
 
 impl<S: Service> Shared<S> {
+    fn too_large(&self, partition: Partition, source: u64, bytes: usize) -> OwnerError {
+        let mut known = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((partition, source), bytes);
+        OwnerError::TooLarge { bytes }
+    }
+
+    /// Why `source` cannot be decided: its decision was tried, and is larger than a record may be.
+    fn known_too_large(&self, partition: Partition, source: u64) -> Option<String> {
+        let known = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = known.get(&(partition, source))?;
+        Some(format!("the decision takes {bytes} bytes, more than a record of the log may have"))
+    }
+
     fn halted(&self, partition: Partition, reason: String) -> OwnerError {
         OwnerError::Halted { service: S::NAME, partition, reason }
     }
@@ -183,7 +204,7 @@ pub async fn run_service<S: Service>(
 ) -> Result<(), OwnerError> {
     log.check().await?;
     let mut active = log.active();
-    let shared = Arc::new(Shared { service, options, log, state, keys, shutdown: shutdown.clone() });
+    let shared = Arc::new(Shared { service, options, log, state, keys, shutdown: shutdown.clone(), too_large: Mutex::default() });
     let mut started = BTreeSet::new();
     let mut tasks = JoinSet::new();
     tracing::info!(service = S::NAME, input = S::INPUT.name(), output = S::OUTPUT.name(), "service started");

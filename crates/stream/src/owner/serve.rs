@@ -1,35 +1,34 @@
 //! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
-use super::defect::{panic_text, parked};
+use super::decide::Pending;
 use super::input::{InputReader, Located};
-use super::take::{InputPosition, Taken, commit, tables, take, view};
+use super::take::{Taken, commit, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
 use crate::seal;
-use crate::service::{Decided, FrameMeta, Service, SideOutput, UnknownEvent};
+use crate::service::{Service, SideOutput};
 use bytes::Bytes;
 use domain::facts::Personal;
 use domain::ids::Hash;
 use domain::time::Micros;
 use prost::Message;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use wire::envelope::{self, Envelope, Kind};
 use wire::v1::{FrameContent, IngestRecord, Tick, ingest_record};
 
-/// Steps of one input at most: a `decide` that never ends is a defect.
-const MAX_STEPS: u32 = 100_000;
+/// A frame's content is never larger: Kafka would refuse it for ever (512 KiB are meant, 1 MiB is refused).
+const MAX_CONTENT_BYTES: usize = 768 << 10;
 /// Frames between two looks at whether the batch grew too large.
 const BATCH_FRAMES: usize = 4_000;
 
 /// A partition while it is ours.
 #[derive(Debug)]
 pub(super) struct Serving<S: Service> {
-    shared: Arc<Shared<S>>,
-    partition: Partition,
-    taken: Taken,
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) partition: Partition,
+    pub(super) taken: Taken,
     side: Option<Arc<dyn Appender>>,
     input: InputReader,
     last_commit: Instant,
@@ -43,18 +42,6 @@ struct Labels {
     clock: metrics::Gauge,
 }
 
-/// A decided frame that is not accepted yet.
-#[derive(Debug)]
-struct Pending<E> {
-    meta: FrameMeta,
-    events: Vec<E>,
-    defect: Option<(String, Bytes)>,
-    position: InputPosition,
-    trace: Option<([u8; 16], [u8; 8])>,
-    record: Bytes,
-    head: Hash,
-}
-
 impl<S: Service> Serving<S> {
     /// Takes the partition and opens its input.
     pub(super) async fn take(shared: Arc<Shared<S>>, partition: Partition) -> Result<Self, OwnerError> {
@@ -65,7 +52,9 @@ impl<S: Service> Serving<S> {
             frames: metrics::counter!("tributary_frames_accepted_total", "service" => S::NAME),
             clock: metrics::gauge!("tributary_partition_clock_seconds", "service" => S::NAME, "partition" => partition.0.to_string()),
         };
-        Ok(Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), labels })
+        let serving = Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), labels };
+        serving.report_parked();
+        Ok(serving)
     }
 
     /// Serves until shutdown (`Ok`) or until the partition must be given up.
@@ -111,80 +100,6 @@ impl<S: Service> Serving<S> {
             self.append_and_accept(pending).await?;
         }
         Ok(())
-    }
-
-    /// Decides all steps of one input; each from the state after the step before.
-    fn decide(&mut self, located: &Located, pending: &mut Vec<Pending<S::Event>>) -> Result<(), OwnerError> {
-        let service = Arc::clone(&self.shared.service);
-        for step in located.first_step..MAX_STEPS {
-            let overlay = view(&self.taken.folded.overlay);
-            let decided = catch_unwind(AssertUnwindSafe(|| service.decide(overlay, &located.input, step)));
-            let (events, more, defect) = match decided {
-                Ok(Decided::Nothing) => return Ok(()),
-                Ok(Decided::Frame { events, more }) => (events, more, None),
-                Err(panic) => {
-                    // Not a defect: an input of a newer version (rule 6).
-                    let panic = match panic.downcast::<UnknownEvent>() {
-                        Ok(unknown) => return Err(OwnerError::Unknown(*unknown)),
-                        Err(panic) => panic,
-                    };
-                    let message = panic_text(panic.as_ref());
-                    tracing::error!(service = S::NAME, partition = self.partition.0, source = located.input.source, %message, "defect while deciding, input parked");
-                    metrics::counter!("tributary_defects_total", "service" => S::NAME).increment(1);
-                    (
-                        service.defect(&located.input, &message),
-                        false,
-                        Some((message, parked(&located.input.payload))),
-                    )
-                }
-            };
-            let seq = pending.last().map_or(self.taken.folded.judge.last().0, |frame| frame.meta.seq) + 1;
-            let meta = FrameMeta {
-                seq,
-                source: located.input.source,
-                source_head: located.input.head,
-                step,
-                last: !more,
-                clock: located.input.clock,
-            };
-            let evolved = catch_unwind(AssertUnwindSafe(|| {
-                service.evolve(tables(&mut self.taken.folded.overlay), &meta, &events);
-            }));
-            if let Err(panic) = evolved {
-                let message = panic_text(panic.as_ref());
-                return Err(self.shared.halted(
-                    self.partition,
-                    format!("folding the decision on input {} failed: {message}", located.input.source),
-                ));
-            }
-            self.taken.folded.overlay.check()?;
-            let position = InputPosition {
-                source: located.input.source,
-                head: located.input.head,
-                step,
-                last: !more,
-                offset: located.offset,
-                epoch: located.epoch,
-                writer: located.writer,
-                clock: located.input.clock,
-            };
-            pending.push(Pending {
-                meta,
-                events,
-                defect,
-                position,
-                trace: located.input.trace,
-                record: Bytes::new(),
-                head: Hash::ZERO,
-            });
-            if !more {
-                return Ok(());
-            }
-        }
-        Err(self.shared.halted(
-            self.partition,
-            format!("input {} has more than {MAX_STEPS} steps", located.input.source),
-        ))
     }
 
     async fn append_and_accept(&mut self, mut pending: Vec<Pending<S::Event>>) -> Result<(), OwnerError> {
@@ -241,7 +156,7 @@ impl<S: Service> Serving<S> {
     fn encode(&self, pending: &mut [Pending<S::Event>]) -> Result<(), OwnerError> {
         let mut prev_head = self.taken.folded.judge.last().1;
         for frame in pending {
-            let (defect, defect_input) = frame.defect.take().unwrap_or_default();
+            let defect = std::mem::take(&mut frame.defect);
             let content = FrameContent {
                 seq: frame.meta.seq,
                 source: frame.meta.source,
@@ -251,10 +166,16 @@ impl<S: Service> Serving<S> {
                 prev_head: Bytes::copy_from_slice(&prev_head.0),
                 clock_micros: frame.meta.clock.0,
                 events: frame.events.iter().map(|event| self.shared.service.encode(event)).collect(),
-                defect_input,
+                defect_input: std::mem::take(&mut frame.defect_input),
+                marks: frame.marks.iter().cloned().map(Into::into).collect(),
                 defect,
+            };
+            let is_defect = !content.defect.is_empty();
+            let content = content.encode_to_vec();
+            if content.len() > MAX_CONTENT_BYTES && !is_defect {
+                // What was folded of it goes with the overlay; the next take parks the input instead.
+                return Err(self.shared.too_large(self.partition, frame.meta.source, content.len()));
             }
-            .encode_to_vec();
             frame.head = Hash::of(&content);
             prev_head = frame.head;
             let envelope = Envelope {

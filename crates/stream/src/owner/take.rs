@@ -4,6 +4,7 @@ use crate::cursor::{Cursor, WriterId};
 use crate::follow::{check_anchor, note_void};
 use crate::judge::{Frame, Judge, Judged};
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition};
+use crate::parked;
 use crate::seal;
 use crate::service::{FrameMeta, Service, UnknownEvent};
 use crate::store::{Overlay, StateStore};
@@ -203,6 +204,7 @@ fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame
         clock: frame.clock,
     };
     shared.service.evolve(&mut folded.overlay, &meta, &events);
+    parked::fold(&mut folded.overlay, S::NAME, frame.step, &frame.defect_input, &frame.marks);
     folded.position = Some(InputPosition {
         source: frame.source,
         head: frame.source_head,
