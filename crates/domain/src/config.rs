@@ -398,6 +398,9 @@ pub struct Account {
     pub name: String,
 }
 
+/// The providers whose webhooks can be read, by the names in URLs and endpoints.
+pub const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
+
 /// Where a provider sends its webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

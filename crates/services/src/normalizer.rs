@@ -5,7 +5,8 @@ use domain::config::{ConfigFact, ConfigObject, SourceSettings};
 use domain::facts::Personal;
 use domain::ids::{AccountId, Hash, SubjectId};
 use domain::normalization::{
-    self, ConfigOutcome, FactsEvent, InputKind, NormalizerInput, Request, Verdict, VerdictKind, gateway_config,
+    self, ConfigOutcome, FactsEvent, InputKind, NormalizerInput, Request, Verdict, VerdictKind,
+    gateway_config, source_settings,
 };
 use domain::tables::{Tables, View};
 use domain::time::Micros;
@@ -21,6 +22,8 @@ use wire::outcomes::{ConfigAnswer, OutcomeRecord};
 pub struct Normalizer {
     index_key: [u8; 32],
     partition_count: u32,
+    /// For the programs that set nothing of their own: nearly all.
+    defaults: SourceSettings,
 }
 
 impl fmt::Debug for Normalizer {
@@ -33,13 +36,17 @@ impl fmt::Debug for Normalizer {
 impl Normalizer {
     /// `index_key`: the installation's key for identifier indexes, from its key store. `partition_count`: of every topic.
     #[must_use]
-    pub const fn new(index_key: [u8; 32], partition_count: u32) -> Self {
-        Self { index_key, partition_count }
+    pub fn new(index_key: [u8; 32], partition_count: u32) -> Self {
+        Self { index_key, partition_count, defaults: SourceSettings::default() }
     }
 }
 
 /// What an `ingest` record says, read by the adapter of its source. `None`: the base record of an imported log, no event.
-fn read(record: &Bytes, clock: Micros, settings: &SourceSettings) -> Option<InputKind> {
+fn read(record: &Bytes, clock: Micros, view: &dyn View, defaults: &SourceSettings) -> Option<InputKind> {
+    let adapt = |raw: RawRequest| {
+        let own = source_settings(view, &raw.program);
+        adapt(raw, clock, own.as_ref().unwrap_or(defaults))
+    };
     Some(match wire::ingest::decode(record) {
         Err(error) => InputKind::Undecodable(error.to_string()),
         Ok(IngestRecord::Base { .. }) => return None,
@@ -49,9 +56,9 @@ fn read(record: &Bytes, clock: Micros, settings: &SourceSettings) -> Option<Inpu
             InputKind::ConfigWrite { fact, reply_to, create_only }
         }
         Ok(IngestRecord::DefectRetry { retry, .. }) => InputKind::DefectRetry(retry),
-        Ok(IngestRecord::Request(raw)) => InputKind::Request(adapt(raw, clock, settings)),
+        Ok(IngestRecord::Request(raw)) => InputKind::Request(adapt(raw)),
         Ok(IngestRecord::Retry { of_position, request, .. }) => {
-            InputKind::Retry { of_position, request: adapt(request, clock, settings) }
+            InputKind::Retry { of_position, request: adapt(request) }
         }
     })
 }
@@ -84,11 +91,11 @@ impl Service for Normalizer {
     const INPUT: Topic = Topic::Ingest;
     const OUTPUT: Topic = Topic::Facts;
     const LOGIC_VERSION: u32 = 1;
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
 
     fn decide(&self, view: &dyn View, input: &Input, _step: u32) -> Decided<FactsEvent> {
         let Payload::Ingest(record) = &input.payload else { return Decided::Nothing };
-        let Some(kind) = read(record, input.clock, &SourceSettings::default()) else {
+        let Some(kind) = read(record, input.clock, view, &self.defaults) else {
             return Decided::Nothing;
         };
         let input = NormalizerInput { source_head: input.head, clock: input.clock, kind };
@@ -180,11 +187,8 @@ fn refusal(verdict: &Verdict, partition_count: u32) -> Option<SideOutput> {
 
 /// The answer to a caller who wrote configuration. The loop sends it after the record that gateways read.
 fn config_answer(outcome: &ConfigOutcome, partition_count: u32) -> Option<SideOutput> {
-    let answer = ConfigAnswer {
-        key: outcome.key.clone(),
-        refused: outcome.refused.clone(),
-        changed: outcome.changed,
-    };
+    let answer =
+        ConfigAnswer { key: outcome.key.clone(), refused: outcome.refused.clone(), changed: outcome.changed };
     let outcome = OutcomeRecord::of_config(outcome.reply_to.clone()?, answer);
     Some(outcome_output(&outcome, partition_count))
 }

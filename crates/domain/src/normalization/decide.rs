@@ -2,8 +2,8 @@
 use super::fold::{code_earns, config_row, index_row, indexed, mode, tick_counts};
 use super::names::{Comparison, Names};
 use super::{
-    ConfigOutcome, Draft, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind,
-    hash, text,
+    ConfigOutcome, Draft, FactsEvent, InputKind, NormalizerInput, Reading, ReplyAddress, Request, Verdict,
+    VerdictKind, hash, text, validate,
 };
 use crate::config::{ConfigFact, ConfigObject, Mode};
 use crate::facts::{Fact, FactBody, Personal};
@@ -21,18 +21,8 @@ pub fn decide(view: &dyn View, index_key: &[u8; 32], input: NormalizerInput) -> 
         InputKind::Config(fact) => {
             Some(if changes(view, &fact) { vec![FactsEvent::Config(fact)] } else { Vec::new() })
         }
-        InputKind::ConfigWrite { fact, reply_to, create_only: _ } => {
-            let changed = changes(view, &fact);
-            let outcome = ConfigOutcome {
-                program: fact.program.clone(),
-                key: fact.key(),
-                refused: None,
-                changed,
-                actor: fact.actor.clone(),
-                reply_to,
-            };
-            let config = changed.then_some(FactsEvent::Config(fact));
-            Some(config.into_iter().chain([FactsEvent::ConfigOutcome(outcome)]).collect())
+        InputKind::ConfigWrite { fact, reply_to, create_only } => {
+            Some(configure(view, fact, reply_to, create_only))
         }
         InputKind::DefectRetry(retry) => Some(vec![FactsEvent::DefectRetry(retry)]),
         // Somebody else wrote to `ingest`: it belongs to no program, and is kept and shown like everything else.
@@ -46,6 +36,24 @@ pub fn decide(view: &dyn View, index_key: &[u8; 32], input: NormalizerInput) -> 
             Some(judge(view, index_key, &input.source_head, request, Some(of_position)))
         }
     }
+}
+
+/// The change, when it is one, and in any case what became of it.
+fn configure(
+    view: &dyn View,
+    fact: ConfigFact,
+    reply_to: Option<ReplyAddress>,
+    create_only: bool,
+) -> Vec<FactsEvent> {
+    let (program, key, actor) = (fact.program.clone(), fact.key(), fact.actor.clone());
+    let (change, refused) = match validate::write(view, fact, create_only) {
+        Ok(change) => (change, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let changed = change.is_some();
+    let outcome = ConfigOutcome { program, key, refused, changed, actor, reply_to };
+    let change = change.map(FactsEvent::Config);
+    change.into_iter().chain([FactsEvent::ConfigOutcome(outcome)]).collect()
 }
 
 /// Whether a configuration fact is acceptable and says something new. A program has one mode for life.

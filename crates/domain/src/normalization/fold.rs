@@ -1,10 +1,10 @@
 //! The normalizer's state: what its own frames say, and nothing else (protocol, rule 5).
 //!
-//! Rows: one for each name that a source uses ([`super::names`]), one for each identifier of a person, one or two for each
+//! Rows: one for each name that a source uses ([`super::names`]), one for each identifier of a person, one to three for each
 //! configuration object, one for the last tick.
-use super::names::Names;
+use super::names::{self, Names};
 use super::{FactsEvent, Verdict};
-use crate::config::{ConfigFact, ConfigObject, Mode};
+use crate::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, SourceSettings};
 use crate::facts::{Fact, Personal};
 use crate::ids::{PartnerId, ProgramId, SubjectId};
 use crate::tables::{Key, Tables, View, decode, put_row, row};
@@ -19,6 +19,9 @@ const CONFIG: u8 = b'c';
 const MODES: u8 = b'm';
 const CODES: u8 = b'r';
 const PARTNERS: u8 = b'p';
+const SETTINGS: u8 = b's';
+const USES: u8 = b'u';
+const KEY_HASHES: u8 = b'k';
 const TICK: u8 = b't';
 
 /// Where an identifier's subject is kept: HMAC, so that no store and no snapshot holds the identifier.
@@ -80,6 +83,54 @@ pub(super) fn code_earns(view: &(impl View + ?Sized), program: &ProgramId, code:
         .is_some_and(|partner| view.get(partner_key(program, &partner).bytes()).is_some())
 }
 
+/// What adapters must know of the program; `None`: nothing but the defaults.
+#[must_use]
+pub fn source_settings(view: &(impl View + ?Sized), program: &ProgramId) -> Option<SourceSettings> {
+    row(view, settings_key(program).bytes())
+}
+
+fn settings_key(program: &ProgramId) -> Key {
+    Key::new(SETTINGS).text(program.as_str())
+}
+
+/// A code or coupon (by its object's name) that names the partner.
+fn use_key(program: &ProgramId, partner: &PartnerId) -> Key {
+    Key::new(USES).text(program.as_str()).text(partner.as_str())
+}
+
+/// Whether a code or coupon that was not removed names the partner.
+pub(super) fn uses_of_partner(view: &(impl View + ?Sized), program: &ProgramId, partner: &PartnerId) -> bool {
+    let uses = use_key(program, partner);
+    !view.range(uses.bytes(), &uses.end(), 1).is_empty()
+}
+
+fn hash_key(sha256: &[u8; 32]) -> Key {
+    Key::new(KEY_HASHES).raw(sha256)
+}
+
+/// The object that holds or held the API key of this hash.
+pub(super) fn key_holder(view: &(impl View + ?Sized), sha256: &[u8; 32]) -> Option<String> {
+    row(view, hash_key(sha256).bytes())
+}
+
+/// Whether anything was recorded in the program.
+pub(super) fn has_events(view: &(impl View + ?Sized), program: &ProgramId) -> bool {
+    names::any(view, program)
+}
+
+/// Whether the program has an object that was not removed.
+pub(super) fn has_objects(view: &(impl View + ?Sized), program: &ProgramId) -> bool {
+    ["partner", "code", "coupon", "rule", "api_key", "endpoint"].iter().any(|kind| {
+        let prefix = Key::new(CONFIG).raw(format!("{kind}/{program}/").as_bytes());
+        let mut found = false;
+        each_config(view, prefix.bytes(), &prefix.end(), |row| {
+            found |= !row.fact.removed;
+            !found
+        });
+        found
+    })
+}
+
 fn set<T: Serialize>(tables: &mut (impl Tables + ?Sized), key: &Key, value: Option<&T>) {
     match value {
         Some(value) => put_row(tables, key.bytes(), value),
@@ -87,13 +138,42 @@ fn set<T: Serialize>(tables: &mut (impl Tables + ?Sized), key: &Key, value: Opti
     }
 }
 
+/// The partner that the object names, unless it is removed.
+fn named_partner(fact: &ConfigFact) -> Option<&PartnerId> {
+    match &fact.object {
+        ConfigObject::Code(Code { partner, .. }) | ConfigObject::Coupon(Coupon { partner, .. }) => {
+            (!fact.removed).then_some(partner)
+        }
+        _ => None,
+    }
+}
+
+fn fold_uses(tables: &mut dyn Tables, fact: &ConfigFact) {
+    let name = fact.key();
+    if let Some(before) = config_row(tables, &name)
+        && let Some(partner) = named_partner(&before.fact)
+    {
+        tables.delete(use_key(&fact.program, partner).text(&name).bytes());
+    }
+    if let Some(partner) = named_partner(fact) {
+        put_row(tables, use_key(&fact.program, partner).text(&name).bytes(), &());
+    }
+}
+
 fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
+    fold_uses(tables, fact);
     let config = ConfigRow { version: seq, fact: fact.clone() };
     put_row(tables, config_key(&fact.key()).bytes(), &config);
     // What every event asks for, without the rest of the object.
     let (program, here) = (&fact.program, !fact.removed);
     match &fact.object {
-        ConfigObject::Program(object) => set(tables, &mode_key(program), here.then_some(&object.mode)),
+        ConfigObject::Program(object) => {
+            set(tables, &mode_key(program), here.then_some(&object.mode));
+            let settings = object.source_settings();
+            let own = (here && settings != SourceSettings::default()).then_some(&settings);
+            set(tables, &settings_key(program), own);
+        }
+        ConfigObject::ApiKey(object) => put_row(tables, hash_key(&object.sha256).bytes(), &fact.key()),
         ConfigObject::Partner(object) => {
             let active = (here && object.active).then_some(&());
             set(tables, &partner_key(program, &object.partner), active);
@@ -104,7 +184,6 @@ fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
         }
         ConfigObject::Coupon(_)
         | ConfigObject::Rule(_)
-        | ConfigObject::ApiKey(_)
         | ConfigObject::Endpoint(_)
         | ConfigObject::Account(_) => {}
     }
@@ -113,23 +192,38 @@ fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
 /// What gateways must know of this partition: each object's newest state, in key order. For re-appending (rule 9).
 #[must_use]
 pub fn gateway_config(view: &dyn View) -> Vec<ConfigRow> {
-    const PAGE: usize = 256;
-    let end = Key::new(CONFIG).end();
-    let mut start = Key::new(CONFIG).bytes().to_vec();
+    let all = Key::new(CONFIG);
     let mut rows = Vec::new();
+    each_config(view, all.bytes(), &all.end(), |row| {
+        if row.fact.concerns_gateway() {
+            rows.push(row);
+        }
+        true
+    });
+    rows
+}
+
+/// Calls `each` for the rows of a range in key order, while it says true.
+fn each_config(
+    view: &(impl View + ?Sized),
+    start: &[u8],
+    end: &[u8],
+    mut each: impl FnMut(ConfigRow) -> bool,
+) {
+    const PAGE: usize = 256;
+    let mut start = start.to_vec();
     loop {
-        let page = view.range(&start, &end, PAGE);
-        let Some((last, _)) = page.last() else { return rows };
+        let page = view.range(&start, end, PAGE);
+        let Some((last, _)) = page.last() else { return };
         start = last.to_vec();
         start.push(0);
-        let full = page.len() == PAGE;
-        rows.extend(
-            page.iter()
-                .map(|(_, value)| decode::<ConfigRow>(value))
-                .filter(|row| row.fact.concerns_gateway()),
-        );
-        if !full {
-            return rows;
+        for (_, value) in &page {
+            if !each(decode(value)) {
+                return;
+            }
+        }
+        if page.len() < PAGE {
+            return;
         }
     }
 }

@@ -11,9 +11,12 @@ mod names;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod validate;
+#[cfg(test)]
+mod validate_tests;
 pub use decide::decide;
 pub use draft::{Draft, Reading};
-pub use fold::{ConfigRow, evolve, gateway_config};
+pub use fold::{ConfigRow, evolve, gateway_config, source_settings};
 
 use crate::config::ConfigFact;
 use crate::facts::Fact;
@@ -115,7 +118,7 @@ pub struct ConfigOutcome {
 /// Why a configuration write was refused. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigRefusal {
-    /// One of a closed list (`docs/reference/native-api.md`).
+    /// One of a closed list ([`validate::code`], `docs/reference/configuration.md`).
     pub code: String,
     /// The field that is to blame; may be empty.
     pub field: String,

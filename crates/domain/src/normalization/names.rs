@@ -157,6 +157,12 @@ fn name_key(table: u8, program: &ProgramId, source: &SourceName, name: &str) -> 
     Key::new(table).text(program.as_str()).text(source.as_str()).text(name)
 }
 
+/// Whether any name is known in the program: something was recorded there.
+pub(super) fn any(view: &(impl View + ?Sized), program: &ProgramId) -> bool {
+    let names = Key::new(NAMES).text(program.as_str());
+    !view.range(names.bytes(), &names.end(), 1).is_empty()
+}
+
 fn object_key(table: u8, fact: &Fact) -> Key {
     name_key(table, &fact.program, &fact.source, &fact.object_id)
 }

@@ -3,10 +3,12 @@ use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
 use domain::commission::{
     Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus,
-    CommissionsEvent, Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
+    CommissionsEvent, FlatTerms, Posting, ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice,
+    SubscriptionOver, Terms,
 };
 use domain::config::{
-    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Profile, Program, Reward, Rule,
+    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, Mode, Partner, Profile, Program,
+    Reward, Rule,
 };
 use domain::facts::{
     CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
@@ -14,10 +16,10 @@ use domain::facts::{
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
-use domain::normalization::{FactsEvent, ReplyAddress, Verdict, VerdictKind};
+use domain::normalization::{ConfigRefusal, FactsEvent, ReplyAddress, Verdict, VerdictKind};
 use domain::time::Micros;
 use wire::ingest::{IngestRecord, RawRequest};
-use wire::outcomes::OutcomeRecord;
+use wire::outcomes::{ConfigAnswer, OutcomeRecord};
 
 const AT: Micros = Micros(1_712_917_129_738_971);
 
@@ -304,7 +306,36 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             slices: vec![slice],
             hold_until: AT,
             manual_approval: true,
+            flat: None,
         }),
+        holds: Vec::new(),
+    };
+    let held = CommissionEvent {
+        kind: CommissionEventKind::Review,
+        status: CommissionStatus::Review,
+        holds: vec!["cancelled_subscription:sub_1".into(), "dispute:dp_1".into(), "time".into()],
+        terms: commission.terms.clone().map(|terms| Terms {
+            flat: Some(FlatTerms {
+                amount: Minor(500),
+                currency: usd(),
+                on_refund: FlatRefund::Proportional,
+            }),
+            ..terms
+        }),
+        ..commission.clone()
+    };
+    let link = SaleLinked {
+        program: "prog_demo".into(),
+        sale: sale_key(),
+        aliases: vec!["pi_1".into(), "in_1".into()],
+        event: event(),
+    };
+    let over = SubscriptionOver {
+        program: "prog_demo".into(),
+        source: "paddle".into(),
+        subscription_id: "sub_1".into(),
+        ended_at: AT,
+        event: event(),
     };
     let answered = AnswerRecorded { answer: answer(), reply_to: Some(reply()), duplicate: true };
     vec![
@@ -313,6 +344,9 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         ("reversal", CommissionsEvent::Reversal(reversal)),
         ("commission", CommissionsEvent::Commission(commission)),
         ("answer", CommissionsEvent::Answer(answered)),
+        ("held_flat", CommissionsEvent::Commission(held)),
+        ("link", CommissionsEvent::Link(link)),
+        ("cancelled", CommissionsEvent::Cancelled(over)),
     ]
 }
 
@@ -324,9 +358,22 @@ pub(crate) fn outcomes() -> Vec<(&'static str, OutcomeRecord)> {
         detail: "seen before".into(),
         answer: Some(answer()),
         duplicate: true,
+        config: None,
     };
     let refused = OutcomeRecord { answer: None, verdict: VerdictKind::Ignored, ..applied.clone() };
-    vec![("applied", applied), ("refused", refused)]
+    let refusal =
+        ConfigRefusal { code: "taken".into(), field: "code".into(), detail: "choose another".into() };
+    let config = |refused: Option<ConfigRefusal>| {
+        let changed = refused.is_none();
+        let answer = ConfigAnswer { key: "code/prog_demo/john123".into(), refused, changed };
+        OutcomeRecord::of_config(reply(), answer)
+    };
+    vec![
+        ("applied", applied),
+        ("refused", refused),
+        ("config_taken", config(None)),
+        ("config_refused", config(Some(refusal))),
+    ]
 }
 
 pub(crate) fn ingest() -> Vec<(&'static str, IngestRecord)> {
