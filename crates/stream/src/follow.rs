@@ -2,6 +2,7 @@
 use crate::cursor::Cursor;
 use crate::judge::{Frame, Halt, Judge, Judged, Void};
 use crate::log::{Log, LogError, Offset, Partition, Reader, Topic};
+use crate::weakness::{self, Weakness};
 use domain::ids::Hash;
 use std::sync::Arc;
 
@@ -103,7 +104,7 @@ impl Follower {
 
 /// Counts a void record; rubbish and holes are also logged, since nobody should write them.
 pub(crate) fn note_void(topic: Topic, partition: Partition, offset: Offset, void: Void) {
-    metrics::counter!("tributary_void_records_total", "topic" => topic.name(), "reason" => void.name())
+    metrics::counter!(crate::meters::VOID, "topic" => topic.name(), "reason" => void.name())
         .increment(1);
     if matches!(void, Void::Undecodable | Void::Hole) {
         tracing::warn!(
@@ -126,7 +127,7 @@ pub async fn check_anchor(
     partition: Partition,
     cursor: &Cursor,
 ) -> Result<(), FollowError> {
-    if cursor.offset == 0 {
+    if cursor.offset == 0 || weakness::on(Weakness::NoAnchors) {
         return Ok(());
     }
     let matches = match log.record_at(topic, partition, Offset(cursor.offset - 1)).await {

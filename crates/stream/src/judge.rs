@@ -6,6 +6,7 @@
 use crate::cursor::{Cursor, WriterId};
 use crate::log::{Offset, Record};
 use crate::parked::Mark;
+use crate::weakness::{self, Weakness};
 use bytes::Bytes;
 use domain::ids::Hash;
 use domain::time::Micros;
@@ -73,6 +74,10 @@ pub enum Void {
 }
 
 impl Void {
+    /// What [`Void::name`] gives.
+    pub(crate) const NAMES: [&'static str; 5] =
+        ["stale_fence", "not_owner", "repeated", "hole", "undecodable"];
+
     /// The label in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -185,6 +190,20 @@ impl Judge {
         self.advance(record);
     }
 
+    /// Believes that the partition is ours although what lies before the fence was not read.
+    #[cfg(feature = "weaknesses")]
+    pub(crate) fn assume(&mut self, next_offset: u64, epoch: u64, writer: WriterId) {
+        self.cursor.offset = next_offset;
+        self.cursor.epoch = epoch;
+        self.cursor.writer = writer;
+    }
+
+    /// Whether `epoch` and `writer` own the partition.
+    pub(crate) fn is_owner(&self, epoch: u64, writer: WriterId) -> bool {
+        let same_writer = writer == self.cursor.writer || weakness::on(Weakness::NoWriterId);
+        epoch == self.cursor.epoch && same_writer
+    }
+
     fn advance(&mut self, record: &Bytes) {
         self.cursor.offset += 1;
         self.last_record = Some(record.clone());
@@ -214,7 +233,11 @@ impl Judge {
     }
 
     fn judge_frame(&mut self, offset: Offset, envelope: Envelope, content: Bytes) -> Result<Judged, Halt> {
-        if (envelope.epoch, WriterId(envelope.writer)) != self.owner() {
+        if self.cursor.epoch == 0 && weakness::on(Weakness::OffsetOnly) {
+            (self.cursor.epoch, self.cursor.writer) = (envelope.epoch, WriterId(envelope.writer));
+        }
+        if !self.is_owner(envelope.epoch, WriterId(envelope.writer)) && !weakness::on(Weakness::NoEpochNoHead)
+        {
             return Ok(Judged::Void(Void::NotOwner));
         }
         let head = Hash::of(&content);
@@ -230,9 +253,12 @@ impl Judge {
             return Ok(Judged::Void(Void::Repeated));
         }
         if content.seq != self.cursor.seq + 1 {
+            if weakness::on(Weakness::HoleHalts) {
+                return Err(Halt::OffsetGap { expected: self.cursor.seq + 1, found: content.seq });
+            }
             return Ok(Judged::Void(Void::Hole));
         }
-        if prev_head != self.cursor.head {
+        if prev_head != self.cursor.head && !weakness::on(Weakness::NoEpochNoHead) {
             return Err(Halt::HeadMismatch {
                 offset: offset.0,
                 seq: content.seq,

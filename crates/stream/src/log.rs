@@ -1,4 +1,4 @@
-//! The `Log` trait: partitioned, append-only, acknowledged. Two implementations, one conformance suite.
+//! The `Log` trait: partitioned, append-only, acknowledged. Three implementations (one of them for simulations), one conformance suite.
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::time::Micros;

@@ -49,5 +49,7 @@ conforms! {
     embedded: Embedded::new();
     embedded_without_memory: Embedded::without_tail();
     embedded_through_the_socket: Embedded::through_the_socket();
+    simulated: Simulated::new(Faults::NONE);
+    simulated_with_delays: Simulated::new(Faults::DELAYS);
     kafka: Kafka::new().await;
 }

@@ -4,11 +4,14 @@ use super::input::Located;
 use super::serve::Serving;
 use super::take::{InputPosition, tables, view};
 use crate::log::Topic;
-use crate::parked::{self, Mark, Parked, keep, panic_text};
+use crate::meters;
+use crate::parked::{self, Mark, Parked, keep};
 use crate::service::{Decided, FrameMeta, Input, Service, UnknownEvent};
+use crate::weakness::{self, Weakness};
 use bytes::Bytes;
+use domain::defect::panic_text;
 use domain::ids::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Steps of one input at most: a `decide` that never ends is a defect.
 const MAX_STEPS: u32 = 100_000;
@@ -130,6 +133,7 @@ impl<S: Service> Serving<S> {
                 // Not a defect: an input of a newer version (rule 6).
                 Err(panic) => match panic.downcast::<UnknownEvent>() {
                     Ok(unknown) => return Err(OwnerError::Unknown(*unknown)),
+                    Err(panic) if weakness::on(Weakness::PanicNotCaught) => resume_unwind(panic),
                     Err(panic) => Err(panic_text(panic.as_ref())),
                 },
             },
@@ -164,7 +168,7 @@ impl<S: Service> Serving<S> {
             %message,
             "defect while deciding, input parked"
         );
-        metrics::counter!("tributary_defects_total", "service" => S::NAME).increment(1);
+        metrics::counter!(meters::DEFECTS, "service" => S::NAME).increment(1);
         let mut kept = Bytes::new();
         let mut events = Vec::new();
         if let Some(retried) = &work.retried {
@@ -210,7 +214,7 @@ impl<S: Service> Serving<S> {
     pub(super) fn report_parked(&self) {
         let parked = parked::count(&self.taken.folded.overlay) as f64;
         let partition = self.partition.0.to_string();
-        metrics::gauge!("tributary_parked_inputs", "service" => S::NAME, "partition" => partition)
+        metrics::gauge!(meters::PARKED, "service" => S::NAME, "partition" => partition)
             .set(parked);
     }
 }

@@ -7,6 +7,7 @@ use crate::follow::Follower;
 use crate::log::{LogError, Offset, Partition, Reader, Topic};
 use crate::parked::Mark;
 use crate::service::{Input, Payload, Service};
+use crate::weakness::{self, Weakness};
 use domain::ids::Hash;
 use domain::time::Micros;
 use wire::v1::FrameContent;
@@ -32,6 +33,14 @@ pub(super) enum InputReader {
 }
 
 impl InputReader {
+    /// The offset of the next record, and the clock there.
+    pub(super) fn reached(&self) -> (u64, Micros) {
+        match self {
+            Self::Ingest { expected, clock, .. } => (*expected, *clock),
+            Self::Chain { follower, .. } => (follower.cursor().offset, follower.cursor().clock),
+        }
+    }
+
     /// Opens right after `position`, or in the middle of its input when steps are missing.
     pub(super) async fn open<S: Service>(
         shared: &Shared<S>,
@@ -67,7 +76,7 @@ impl InputReader {
                         return Err(shared.halted(partition, gap(*expected, record.offset.0)));
                     }
                     *expected += 1;
-                    *clock = (*clock).max(record.appended_at);
+                    *clock = (*clock).max(time_of(&record));
                     inputs.push(Located {
                         offset: record.offset.0,
                         epoch: 0,
@@ -114,6 +123,15 @@ impl InputReader {
     }
 }
 
+/// The log's time, never a sender's (rule 11).
+#[cfg(not(feature = "weaknesses"))]
+const fn time_of(record: &crate::log::Record) -> Micros {
+    record.appended_at
+}
+
+#[cfg(feature = "weaknesses")]
+use super::weak::claimed_time as time_of;
+
 fn gap(expected: u64, found: u64) -> String {
     format!(
         "ingest position {expected} is missing (the next is {found}): accepted events expired or were deleted before they were normalized; restore them, do not skip them"
@@ -133,6 +151,9 @@ async fn open_ingest<S: Service>(
     if bounds.start.0 > expected {
         return Err(shared.halted(partition, gap(expected, bounds.start.0)));
     }
+    if bounds.end.0 < expected && weakness::on(Weakness::NoAnchors) {
+        return Err(LogError::Unavailable("waiting for the input to reach its old end".to_owned()).into());
+    }
     if bounds.end.0 < expected {
         return Err(shared.halted(
             partition,
@@ -145,6 +166,7 @@ async fn open_ingest<S: Service>(
     if let Some(position) = position
         && let Some(record) = shared.log.record_at(Topic::Ingest, partition, Offset(position.offset)).await?
         && Hash::of(&record.value) != position.head
+        && !weakness::on(Weakness::NoAnchors)
     {
         return Err(shared.halted(
             partition,
@@ -188,13 +210,17 @@ async fn cursor_at<S: Service>(
 ) -> Result<Option<Cursor>, OwnerError> {
     let record = match shared.log.record_at(S::INPUT, partition, Offset(position.offset)).await {
         Ok(Some(record)) => record,
+        Err(LogError::OutOfRange { .. }) if weakness::on(Weakness::NoAnchors) => {
+            let reason = "waiting for the input to reach its old end".to_owned();
+            return Err(LogError::Unavailable(reason).into());
+        }
         Ok(None) | Err(LogError::OutOfRange { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let Ok((envelope, content)) = wire::envelope::decode(&record.value) else { return Ok(None) };
-    if Hash::of(&content) != position.head
-        || (envelope.epoch, WriterId(envelope.writer)) != (position.epoch, position.writer)
-    {
+    let same = Hash::of(&content) == position.head
+        && (envelope.epoch, WriterId(envelope.writer)) == (position.epoch, position.writer);
+    if !same && !weakness::on(Weakness::NoAnchors) {
         return Ok(None);
     }
     let after = Cursor {

@@ -5,11 +5,17 @@
 //! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
 mod decide;
 mod input;
+mod observe;
 mod partition;
 mod serve;
 mod take;
 
+pub use observe::{FrameSpan, FrameSpans};
+#[cfg(feature = "weaknesses")]
+mod weak;
+
 use crate::follow::FollowError;
+use crate::host::{Host, SystemHost};
 use crate::judge::Halt;
 use crate::keys::{KeyStore, KeyStoreError};
 use crate::log::{AppendError, Log, LogError, Partition, Topic};
@@ -39,8 +45,14 @@ pub struct OwnerOptions {
     pub store_commit_rows: usize,
     /// How far a record's append time may be ahead of this machine's clock before the loop waits (rule 11).
     pub clock_ahead_limit: Duration,
+    /// The wall clock and chance.
+    pub host: Arc<dyn Host>,
     /// Told when a partition halts or runs again: readiness.
     pub on_halt: Option<HaltHook>,
+    /// Takes the spans of accepted frames. `None`: none, and traces are passed on as they come.
+    pub spans: Option<Arc<dyn FrameSpans>>,
+    /// How often to publish how far the service is behind. `None`: never.
+    pub lag_every: Option<Duration>,
 }
 
 /// What [`HaltHook`] calls: the partition and, when it halted, why.
@@ -66,7 +78,10 @@ impl Default for OwnerOptions {
             store_commit_every: Duration::from_secs(1),
             store_commit_rows: 20_000,
             clock_ahead_limit: Duration::from_secs(600),
+            host: Arc::new(SystemHost),
             on_halt: None,
+            spans: None,
+            lag_every: None,
         }
     }
 }
@@ -153,8 +168,13 @@ pub(crate) struct Shared<S> {
     state: Arc<StateDb>,
     keys: Arc<dyn KeyStore>,
     shutdown: CancellationToken,
+    /// The (epoch, writer) of each partition's last take.
+    #[cfg(feature = "weaknesses")]
+    held: Mutex<BTreeMap<Partition, (u64, crate::cursor::WriterId)>>,
     /// Inputs whose decision would not fit into a record, and its size: the next attempt parks them.
     too_large: Mutex<BTreeMap<(Partition, u64), usize>>,
+    /// How far each partition's input is worked off.
+    reached: observe::Reached,
 }
 
 impl<S: Service> Shared<S> {
@@ -204,9 +224,26 @@ pub async fn run_service<S: Service>(
 ) -> Result<(), OwnerError> {
     log.check().await?;
     let mut active = log.active();
-    let shared = Arc::new(Shared { service, options, log, state, keys, shutdown: shutdown.clone(), too_large: Mutex::default() });
+    let shared = Arc::new(Shared {
+        service,
+        options,
+        log,
+        state,
+        keys,
+        shutdown: shutdown.clone(),
+        too_large: Mutex::default(),
+        reached: observe::Reached::default(),
+        #[cfg(feature = "weaknesses")]
+        held: Mutex::default(),
+    });
     let mut started = BTreeSet::new();
     let mut tasks = JoinSet::new();
+    crate::meters::register_service(S::NAME);
+    // Dropped at the end, which ends what is in it.
+    let mut watching = JoinSet::new();
+    if let Some(every) = shared.options.lag_every {
+        watching.spawn(observe::watch_lag(Arc::clone(&shared), every));
+    }
     tracing::info!(service = S::NAME, input = S::INPUT.name(), output = S::OUTPUT.name(), "service started");
     loop {
         for partition in active.borrow_and_update().iter().copied() {
@@ -215,6 +252,7 @@ pub async fn run_service<S: Service>(
             }
         }
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => break,
             changed = active.changed() => if changed.is_err() { break },
         }

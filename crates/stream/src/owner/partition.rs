@@ -1,9 +1,10 @@
 //! One partition of one service: take, serve, give up, pause, take again.
+use super::observe;
 use super::serve::Serving;
 use super::{OwnerError, Shared};
 use crate::log::Partition;
+use crate::meters;
 use crate::service::Service;
-use rand::Rng;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,21 +21,28 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, partition: Partition
         };
         if error.is_halt() {
             tracing::error!(service = S::NAME, partition = partition.0, %error, "partition halted");
-            metrics::gauge!("tributary_partitions_halted", "service" => S::NAME).increment(1.0);
+            metrics::gauge!(meters::HALTED, "service" => S::NAME).increment(1.0);
             if let Some(hook) = &shared.options.on_halt {
                 (hook.0)(partition, Some(&error));
             }
             return;
         }
-        metrics::counter!("tributary_retakes_total", "service" => S::NAME).increment(1);
+        metrics::counter!(meters::RETAKES, "service" => S::NAME, "reason" => observe::reason(&error)).increment(1);
         tracing::warn!(service = S::NAME, partition = partition.0, %error, ?pause, "partition given up, taking it again");
-        let wait = pause.mul_f64(rand::rng().random_range(0.5..1.5));
+        let wait = around(pause, shared.options.host.random());
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => {}
             () = shared.shutdown.cancelled() => return,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Half to one and a half times `pause`.
+fn around(pause: Duration, random: u64) -> Duration {
+    let part = u32::try_from(random % 1_024).unwrap_or_default();
+    pause / 2 + pause * part / 1_024
 }
 
 async fn take_and_serve<S: Service>(

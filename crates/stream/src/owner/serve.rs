@@ -1,19 +1,22 @@
 //! Serving a partition: decide and evolve a batch, make its keys durable, append, and only then accept (rule 4).
 use super::decide::Pending;
 use super::input::{InputReader, Located};
+use super::observe::{Begun, Meters};
 use super::take::{Taken, commit, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
+use crate::meters;
 use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
 use crate::seal;
 use crate::service::{Service, SideOutput};
+use crate::weakness::{self, Weakness};
 use bytes::Bytes;
 use domain::facts::Personal;
 use domain::ids::Hash;
 use domain::time::Micros;
 use prost::Message;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 use wire::envelope::{self, Envelope, Kind};
 use wire::v1::{FrameContent, IngestRecord, Tick, ingest_record};
@@ -32,14 +35,7 @@ pub(super) struct Serving<S: Service> {
     side: Option<Arc<dyn Appender>>,
     input: InputReader,
     last_commit: Instant,
-    labels: Labels,
-}
-
-#[derive(Debug)]
-struct Labels {
-    inputs: metrics::Counter,
-    frames: metrics::Counter,
-    clock: metrics::Gauge,
+    meters: Meters,
 }
 
 impl<S: Service> Serving<S> {
@@ -47,12 +43,9 @@ impl<S: Service> Serving<S> {
     pub(super) async fn take(shared: Arc<Shared<S>>, partition: Partition) -> Result<Self, OwnerError> {
         let taken = take(&shared, partition).await?;
         let input = InputReader::open(&shared, partition, taken.folded.position).await?;
-        let labels = Labels {
-            inputs: metrics::counter!("tributary_inputs_total", "service" => S::NAME),
-            frames: metrics::counter!("tributary_frames_accepted_total", "service" => S::NAME),
-            clock: metrics::gauge!("tributary_partition_clock_seconds", "service" => S::NAME, "partition" => partition.0.to_string()),
-        };
-        let serving = Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), labels };
+        let meters = Meters::new(S::NAME, partition);
+        let serving =
+            Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), meters };
         serving.report_parked();
         Ok(serving)
     }
@@ -66,6 +59,7 @@ impl<S: Service> Serving<S> {
             ticks
         });
         let shared = Arc::clone(&self.shared);
+        self.report_reached();
         let mut idle_commit = tokio::time::interval(shared.options.store_commit_every);
         loop {
             tokio::select! {
@@ -80,6 +74,7 @@ impl<S: Service> Serving<S> {
                         self.serve(inputs).await?;
                         self.commit_if_due(false)?;
                     }
+                    self.report_reached();
                 }
             }
         }
@@ -88,7 +83,7 @@ impl<S: Service> Serving<S> {
 
     /// Decides, appends and accepts `inputs`.
     async fn serve(&mut self, inputs: Vec<Located>) -> Result<(), OwnerError> {
-        self.labels.inputs.increment(inputs.len() as u64);
+        self.meters.inputs.increment(inputs.len() as u64);
         let mut pending = Vec::with_capacity(inputs.len());
         for located in &inputs {
             self.decide(located, &mut pending)?;
@@ -102,7 +97,16 @@ impl<S: Service> Serving<S> {
         Ok(())
     }
 
+    /// How far the input is worked off, for whoever asks about lag.
+    fn report_reached(&self) {
+        let folded = self.taken.folded.position.map_or(Micros(0), |position| position.clock);
+        let (next, clock) = self.input.reached();
+        self.shared.reached.set(self.partition, next, clock.max(folded));
+    }
+
     async fn append_and_accept(&mut self, mut pending: Vec<Pending<S::Event>>) -> Result<(), OwnerError> {
+        let began = Instant::now();
+        let spans = Begun::new(self.shared.options.spans.as_ref(), &mut pending);
         self.seal(&mut pending).await?;
         failpoint::hit("key-stored-no-frame");
         self.encode(&mut pending)?;
@@ -110,18 +114,22 @@ impl<S: Service> Serving<S> {
             .iter()
             .map(|frame| NewRecord { key: Bytes::new(), value: frame.record.clone() })
             .collect();
+        let appending = Instant::now();
         let append = self.taken.appender.append(S::OUTPUT, self.partition, records);
         self.hit_when_appended().await?;
         let deadline = self.shared.options.append_deadline;
         let offsets = tokio::time::timeout(deadline, append)
             .await
             .map_err(|_| OwnerError::AppendDeadline(deadline))??;
+        self.meters.append_seconds.record(appending.elapsed());
         failpoint::hit("acked-not-accepted");
         self.accept(&pending, &offsets).await?;
-        self.labels.frames.increment(pending.len() as u64);
+        self.meters.accepted(self.shared.service.as_ref(), &pending);
+        if let Some(spans) = spans {
+            spans.accepted(&self.shared, self.partition, &pending, began.elapsed());
+        }
         if let Some(last) = pending.last() {
             self.taken.folded.position = Some(last.position);
-            self.labels.clock.set(last.meta.clock.0 as f64 / 1e6);
         }
         failpoint::hit("accepted-not-stored");
         self.send_side_outputs(&pending).await;
@@ -201,7 +209,7 @@ impl<S: Service> Serving<S> {
         let expected = self.taken.folded.judge.next_offset();
         let contiguous = offsets.len() == pending.len()
             && offsets.iter().zip(expected..).all(|(offset, wanted)| *offset == Some(Offset(wanted)));
-        if contiguous {
+        if contiguous || weakness::on(Weakness::AckIsAcceptance) {
             for frame in pending {
                 self.taken.folded.judge.accept_own(
                     &frame.record,
@@ -251,7 +259,7 @@ impl<S: Service> Serving<S> {
             }
         }
         let last = pending.last().map(|frame| (frame.meta.seq, frame.head));
-        if judge.owner() == (self.taken.epoch, self.taken.writer) && Some(judge.last()) == last {
+        if judge.is_owner(self.taken.epoch, self.taken.writer) && Some(judge.last()) == last {
             return Ok(());
         }
         Err(OwnerError::Lost)
@@ -291,7 +299,7 @@ impl<S: Service> Serving<S> {
             );
             tokio::spawn(async move {
                 if let Err(error) = append.await {
-                    metrics::counter!("tributary_side_outputs_failed_total").increment(1);
+                    metrics::counter!(meters::SIDE_OUTPUTS_FAILED).increment(1);
                     tracing::warn!(topic = output.topic.name(), %error, "side output not acknowledged");
                 }
             });
@@ -324,11 +332,23 @@ impl<S: Service> Serving<S> {
         let output = SideOutput {
             topic: Topic::Ingest,
             partition: Some(self.partition),
-            key: Bytes::new(),
+            key: self.tick_key(),
             value: Bytes::from(record.encode_to_vec()),
         };
         self.append_side(vec![output]).await;
         Ok(())
+    }
+
+    /// Nothing: a tick carries no time of its own (rule 11).
+    #[cfg(not(feature = "weaknesses"))]
+    #[allow(clippy::unused_self, reason = "as its counterpart in simulations")]
+    const fn tick_key(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    #[cfg(feature = "weaknesses")]
+    fn tick_key(&self) -> Bytes {
+        super::weak::tick_key(self.shared.options.host.now())
     }
 
     /// Waits while a record is further ahead of this machine's clock than clocks may differ (rule 11).
@@ -336,10 +356,10 @@ impl<S: Service> Serving<S> {
         let limit = self.shared.options.clock_ahead_limit;
         let Some(newest) = inputs.iter().map(|located| located.input.clock).max() else { return };
         let mut alarmed = false;
-        while ahead(newest, limit) {
+        while ahead(newest, self.shared.options.host.now(), limit) {
             if !alarmed {
                 alarmed = true;
-                metrics::counter!("tributary_clock_ahead_total", "service" => S::NAME).increment(1);
+                metrics::counter!(meters::CLOCK_AHEAD, "service" => S::NAME).increment(1);
                 tracing::error!(
                     service = S::NAME,
                     partition = self.partition.0,
@@ -348,6 +368,7 @@ impl<S: Service> Serving<S> {
                 );
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 () = self.shared.shutdown.cancelled() => return,
             }
@@ -413,7 +434,6 @@ async fn newest_values<S: Service>(
     Ok(newest)
 }
 
-fn ahead(record: Micros, limit: Duration) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + limit;
-    i128::from(record.0) > i128::try_from(now.as_micros()).unwrap_or(i128::MAX)
+fn ahead(record: Micros, now: Micros, limit: Duration) -> bool {
+    i128::from(record.0) > i128::from(now.0) + i128::try_from(limit.as_micros()).unwrap_or(i128::MAX)
 }

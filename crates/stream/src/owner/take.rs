@@ -8,12 +8,12 @@ use crate::parked;
 use crate::seal;
 use crate::service::{FrameMeta, Service, UnknownEvent};
 use crate::store::{Overlay, StateStore};
+use crate::weakness::{self, Weakness};
 use bytes::Bytes;
 use domain::ids::Hash;
 use domain::tables::{Tables, View};
 use domain::time::Micros;
 use prost::Message;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::envelope::{self, Envelope, Kind};
@@ -62,8 +62,12 @@ pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -
     let end = shared.log.bounds(S::OUTPUT, partition).await?.end;
     fold_to(shared, partition, &mut folded, end).await?;
 
+    #[cfg(feature = "weaknesses")]
+    if let Some((epoch, writer)) = super::weak::goes_on(shared, partition, &folded) {
+        return Ok(Taken { folded, appender, epoch, writer });
+    }
     let epoch = folded.judge.owner().0 + 1;
-    let writer = WriterId(rand::rng().random());
+    let writer = new_writer(shared);
     let fence_offset = append_fence(shared, partition, appender.as_ref(), epoch, writer).await?;
     let through = match fence_offset {
         Some(offset) => offset.next(),
@@ -71,8 +75,12 @@ pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -
         None => shared.log.bounds(S::OUTPUT, partition).await?.end,
     };
     // Never the tail before the fence: an old frame may sit between them, and is valid (F10).
-    fold_to(shared, partition, &mut folded, through).await?;
-    if folded.judge.owner() != (epoch, writer) {
+    if !weakness::on(Weakness::TailBeforeFence) {
+        fold_to(shared, partition, &mut folded, through).await?;
+    }
+    #[cfg(feature = "weaknesses")]
+    super::weak::after_fence(shared, partition, &mut folded, through, (epoch, writer)).await?;
+    if !folded.judge.is_owner(epoch, writer) {
         return Err(OwnerError::Lost);
     }
     tracing::debug!(
@@ -83,6 +91,14 @@ pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -
         "partition taken"
     );
     Ok(Taken { folded, appender, epoch, writer })
+}
+
+fn new_writer<S: Service>(shared: &Shared<S>) -> WriterId {
+    let mut writer = [0; 16];
+    for half in writer.chunks_exact_mut(8) {
+        half.copy_from_slice(&shared.options.host.random().to_be_bytes());
+    }
+    WriterId(writer)
 }
 
 async fn open_store<S: Service>(shared: &Shared<S>, partition: Partition) -> Result<Folded, OwnerError> {
@@ -216,6 +232,12 @@ fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame
         clock: frame.clock,
     });
     Ok(())
+}
+
+/// Takes the fence at the end of what is folded, whatever lies between.
+#[cfg(feature = "weaknesses")]
+pub(super) fn fold_to_fence_only(folded: &mut Folded, through: Offset, epoch: u64, writer: WriterId) {
+    folded.judge.assume(through.0, epoch, writer);
 }
 
 /// Commits what is folded so far, with its whole cursor.

@@ -7,6 +7,7 @@
 //! Read next: [`StateStore`] (one partition of one service), then [`Overlay`] (what `decide` and `evolve` see).
 mod overlay;
 mod recent;
+mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,12 @@ pub use overlay::Overlay;
 pub use state::{Changes, StateStore};
 
 use fjall::config::{CompressionPolicy, HashRatioPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{CompressionType, Database, KeyspaceCreateOptions};
+use rows::{Memory, Rows};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of decoded blocks that all services share.
 const BLOCK_CACHE_BYTES: u64 = 128 << 20;
@@ -61,8 +64,13 @@ pub enum StoreError {
 /// One keyspace per service and partition would be 192 of them, each with a memtable and files of its own: measured, they
 /// take 50 times as long to create and 40 times as long to open, and a journal may only go when all have been flushed.
 pub struct StateDb {
-    db: Database,
+    engine: Engine,
     dir: PathBuf,
+}
+
+enum Engine {
+    Disk(Database),
+    Memory(Mutex<BTreeMap<String, Arc<Memory>>>),
 }
 
 impl std::fmt::Debug for StateDb {
@@ -90,13 +98,38 @@ impl StateDb {
                 open_database(dir).map_err(|error| failed(error.to_string()))?
             }
         };
-        Ok(Arc::new(Self { db, dir: dir.to_owned() }))
+        Ok(Arc::new(Self { engine: Engine::Disk(db), dir: dir.to_owned() }))
     }
 
-    fn keyspace(&self, service: &str) -> Result<Keyspace, StoreError> {
-        self.db
-            .keyspace(service, state_options)
-            .map_err(|error| StoreError::Open { dir: self.dir.clone(), reason: error.to_string() })
+    /// An empty store that ends with the process, for simulations.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        Arc::new(Self { engine: Engine::Memory(Mutex::default()), dir: PathBuf::from("memory") })
+    }
+
+    /// What a store in memory holds now, in a store of its own; of a store on disk an empty one.
+    #[must_use]
+    pub fn copy_of_memory(&self) -> Arc<Self> {
+        let mut copy = BTreeMap::new();
+        if let Engine::Memory(services) = &self.engine {
+            for (service, rows) in services.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                copy.insert(service.clone(), Arc::new(rows.copy()));
+            }
+        }
+        Arc::new(Self { engine: Engine::Memory(Mutex::new(copy)), dir: PathBuf::from("memory") })
+    }
+
+    fn rows(&self, service: &str) -> Result<Rows, StoreError> {
+        match &self.engine {
+            Engine::Disk(db) => match db.keyspace(service, state_options) {
+                Ok(keyspace) => Ok(Rows::Disk { db: db.clone(), keyspace }),
+                Err(error) => Err(StoreError::Open { dir: self.dir.clone(), reason: error.to_string() }),
+            },
+            Engine::Memory(services) => {
+                let mut services = services.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Rows::Memory(Arc::clone(services.entry(service.to_owned()).or_default())))
+            }
+        }
     }
 }
 

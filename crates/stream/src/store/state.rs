@@ -1,9 +1,9 @@
 //! The committed state of one partition of one service.
+use super::rows::Rows;
 use super::{StateDb, StoreError};
 use crate::cursor::Cursor;
 use crate::log::Partition;
 use bytes::Bytes;
-use fjall::Keyspace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -33,8 +33,7 @@ struct Header {
 
 /// The committed state of one partition of one service, with the cursor that it was folded up to.
 pub struct StateStore {
-    db: Arc<StateDb>,
-    rows: Keyspace,
+    rows: Rows,
     service: String,
     partition: Partition,
     state_version: u32,
@@ -66,14 +65,13 @@ impl StateStore {
         state_version: u32,
     ) -> Result<(Self, Option<Cursor>), StoreError> {
         let store = Self {
-            db: Arc::clone(db),
-            rows: db.keyspace(service)?,
+            rows: db.rows(service)?,
             service: service.to_owned(),
             partition,
             state_version,
             failed: OnceLock::new(),
         };
-        let header = store.rows.get(store.key(HEADER, &[])).map_err(|error| store.fail(&error))?;
+        let header = store.rows.get(&store.key(HEADER, &[])).map_err(|error| store.fail(&error))?;
         let cursor = header.and_then(|bytes| store.fitting_cursor(&bytes));
         if cursor.is_none() {
             store.discard()?;
@@ -103,8 +101,7 @@ impl StateStore {
     /// # Errors
     /// [`StoreError::Failed`], now and from then on.
     pub fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let value = self.rows.get(self.key(ROW, key)).map_err(|error| self.fail(&error))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        self.rows.get(&self.key(ROW, key)).map_err(|error| self.fail(&error))
     }
 
     /// The value under `key`. A failed read is `None` *and* poisons the store: see [`StateStore::check`].
@@ -129,10 +126,8 @@ impl StateStore {
         let first = self.key(ROW, start);
         let after = if end.is_empty() { self.key(AFTER_ROWS, &[]) } else { self.key(ROW, end) };
         let rows = (first < after).then(|| self.rows.range(first..after));
-        rows.into_iter().flatten().map_while(|guard| match guard.into_inner() {
-            Ok((key, value)) => {
-                Some((Bytes::copy_from_slice(&key[PREFIX_BYTES..]), Bytes::copy_from_slice(&value)))
-            }
+        rows.into_iter().flatten().map_while(|row| match row {
+            Ok((key, value)) => Some((key.slice(PREFIX_BYTES..), value)),
             Err(error) => {
                 self.fail(&error);
                 None
@@ -163,15 +158,9 @@ impl StateStore {
             cursor: *cursor,
         };
         let header = postcard::to_allocvec(&header).map_err(|error| self.fail(&error))?;
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.db.db.clone(), changes.len() + 1);
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.insert(&self.rows, self.key(ROW, key), &value[..]),
-                None => batch.remove(&self.rows, self.key(ROW, key)),
-            }
-        }
-        batch.insert(&self.rows, self.key(HEADER, &[]), header);
-        batch.commit().map_err(|error| self.fail(&error))
+        let header = (self.key(HEADER, &[]), Some(Bytes::from(header)));
+        let rows = changes.iter().map(|(key, value)| (self.key(ROW, key), value.clone()));
+        self.rows.write(rows.chain([header])).map_err(|error| self.fail(&error))
     }
 
     /// Empties the partition: header first, so that a crash in between leaves nothing that could be taken for a state.
@@ -179,17 +168,19 @@ impl StateStore {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn discard(&self) -> Result<(), StoreError> {
-        self.rows.remove(self.key(HEADER, &[])).map_err(|error| self.fail(&error))?;
+        let fail = |error: fjall::Error| self.fail(&error);
+        self.rows.write([(self.key(HEADER, &[]), None)].into_iter()).map_err(fail)?;
         loop {
-            let mut batch = self.db.db.batch();
             let rows = self.rows.range(self.key(ROW, &[])..self.key(AFTER_ROWS, &[]));
-            for guard in rows.take(DISCARD_ROWS) {
-                batch.remove(&self.rows, guard.key().map_err(|error| self.fail(&error))?);
-            }
-            if batch.is_empty() {
+            let keys: Vec<_> = rows
+                .take(DISCARD_ROWS)
+                .map(|row| row.map(|(key, _)| key.to_vec()))
+                .collect::<Result<_, _>>()
+                .map_err(fail)?;
+            if keys.is_empty() {
                 return Ok(());
             }
-            batch.commit().map_err(|error| self.fail(&error))?;
+            self.rows.write(keys.into_iter().map(|key| (key, None))).map_err(fail)?;
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, RemoteLog};
 use stream::kafka::{KafkaLog, KafkaOptions};
+pub(crate) use stream::simulated::Faults;
+use stream::simulated::SimulatedLog;
 use stream::log::{Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic};
 use testkit::kafka::KafkaBroker;
 use tokio::sync::watch;
@@ -99,6 +101,30 @@ impl Harness for Kafka {
 
     async fn replaced(&self) -> Arc<dyn Log> {
         self.broker.log(PARTITIONS).await.unwrap()
+    }
+}
+
+/// The log in memory, as simulations use it.
+pub(crate) struct Simulated {
+    log: SimulatedLog,
+    other: SimulatedLog,
+}
+
+impl Simulated {
+    pub(crate) fn new(faults: Faults) -> Self {
+        let new = |seed| SimulatedLog::new(PARTITIONS, seed, faults.clone());
+        Self { log: new(1), other: new(2) }
+    }
+}
+
+#[async_trait]
+impl Harness for Simulated {
+    async fn open(&self) -> Arc<dyn Log> {
+        self.log.client()
+    }
+
+    async fn replaced(&self) -> Arc<dyn Log> {
+        self.other.client()
     }
 }
 
