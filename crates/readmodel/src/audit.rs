@@ -1,7 +1,8 @@
-//! What `verify` reads: the rows as they are, in one repeatable-read snapshot. No statement is shared with the projector.
+//! What `verify` reads: every row of every table as texts, in one repeatable-read snapshot. No statement is shared with the
+//! projector: these are made from the list of columns below, which a test compares with the catalogue.
 use crate::batch::Place;
 use futures::TryStreamExt;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use std::collections::BTreeMap;
 use stream::cursor::Cursor;
 use stream::log::Partition;
@@ -12,87 +13,395 @@ pub struct Snapshot {
     transaction: Transaction<'static, Postgres>,
 }
 
-/// A balance row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BalanceFound {
-    /// (program, partner, currency).
-    pub key: (String, String, String),
-    /// Pending, review, available, in flight, paid out, debt.
-    pub buckets: [i64; 6],
+/// A row, column by column as text; `None` is null. Moments are microseconds since 1970, lists are joined by `, `.
+pub type Cells = Vec<Option<String>>;
+
+/// How a column becomes text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Moment,
+    List,
+    /// Legs as `account currency amount`, in order.
+    Postings,
 }
 
-/// A commission row: what it says beside its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommissionFound {
-    /// The program.
-    pub program: String,
-    /// The partner.
-    pub partner: String,
-    /// The conversion record.
-    pub sale: String,
-    /// The sale's source.
-    pub source: String,
-    /// The sale's id there.
-    pub external_id: String,
-    /// The status' word.
-    pub status: String,
-    /// The currency.
-    pub currency: String,
-    /// G.
-    pub gross: i64,
-    /// R.
-    pub reversed: i64,
+/// A column that is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    form: Form,
 }
 
-/// A sale row: what it says beside its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaleFound {
-    /// The program.
-    pub program: String,
-    /// Who earns.
-    pub partner: Option<String>,
-    /// The currency.
-    pub currency: String,
-    /// What was paid.
-    pub gross: i64,
-    /// What the commission is computed on.
-    pub base: i64,
+/// A table of the read model.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name in the schema.
+    pub name: &'static str,
+    /// What is wrong when a row of it is.
+    pub kind: &'static str,
+    /// Every column but the place in the log (`partition`; of history also `seq` and `ordinal`).
+    pub columns: &'static [Column],
+    /// How many of the columns name the row; 0: it is history, named by its place.
+    pub keys: usize,
 }
 
-/// A verdict row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerdictFound {
-    /// (seq, ordinal).
-    pub place: (i64, i32),
-    /// The event.
-    pub event: String,
-    /// The verdict's word.
-    pub verdict: String,
-    /// Why.
-    pub reason: String,
-    /// A retry.
-    pub retry: bool,
+const fn plain(name: &'static str) -> Column {
+    Column { name, form: Form::Plain }
 }
 
-/// A row of the commissions' history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryFound {
-    /// (seq, ordinal).
-    pub place: (i64, i32),
-    /// The commission.
-    pub commission: String,
-    /// The kind's word.
-    pub kind: String,
-    /// The change of N.
-    pub delta: i64,
-    /// The sum of the posted amounts: 0.
-    pub posted: i64,
+const fn moment(name: &'static str) -> Column {
+    Column { name, form: Form::Moment }
+}
+
+const fn list(name: &'static str) -> Column {
+    Column { name, form: Form::List }
+}
+
+/// One row per verdict.
+pub const VERDICTS: Table = Table {
+    name: "verdict_rows",
+    kind: "verdict",
+    columns: &[
+        plain("position"),
+        plain("program_id"),
+        plain("event_id"),
+        plain("source"),
+        plain("delivery_key"),
+        plain("verdict"),
+        plain("reason"),
+        plain("detail"),
+        plain("retry_of"),
+        moment("received_at"),
+        moment("decided_at"),
+    ],
+    keys: 0,
+};
+
+/// One row per event of a commission.
+pub const COMMISSION_EVENTS: Table = Table {
+    name: "commission_event_rows",
+    kind: "commission_event",
+    columns: &[
+        plain("commission_id"),
+        plain("program_id"),
+        plain("partner_id"),
+        plain("sale_id"),
+        plain("kind"),
+        plain("status"),
+        plain("currency"),
+        plain("gross_minor"),
+        plain("reversed_minor"),
+        plain("delta_minor"),
+        Column { name: "postings", form: Form::Postings },
+        plain("cause_event_id"),
+        plain("reason"),
+        plain("actor"),
+        moment("recorded_at"),
+        list("holds"),
+    ],
+    keys: 0,
+};
+
+/// One row per reversal, each time it was taken.
+pub const REVERSALS: Table = Table {
+    name: "reversal_rows",
+    kind: "reversal",
+    columns: &[
+        plain("program_id"),
+        plain("source"),
+        plain("sale_external_id"),
+        plain("object_id"),
+        plain("event_id"),
+        plain("family"),
+        plain("state"),
+        plain("currency"),
+        plain("gross_minor"),
+        plain("net_minor"),
+        plain("result"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// Current commissions.
+pub const COMMISSIONS: Table = Table {
+    name: "commission_rows",
+    kind: "commission",
+    columns: &[
+        plain("commission_id"),
+        plain("program_id"),
+        plain("partner_id"),
+        plain("sale_id"),
+        plain("source"),
+        plain("external_id"),
+        plain("status"),
+        plain("currency"),
+        plain("gross_minor"),
+        plain("reversed_minor"),
+        plain("rule_id"),
+        plain("rule_version"),
+        moment("hold_until"),
+        plain("seq"),
+        moment("created_at"),
+        moment("updated_at"),
+        list("holds"),
+    ],
+    keys: 1,
+};
+
+/// Conversion records.
+pub const SALES: Table = Table {
+    name: "sale_rows",
+    kind: "sale",
+    columns: &[
+        plain("sale_id"),
+        plain("program_id"),
+        plain("source"),
+        plain("external_id"),
+        plain("event_id"),
+        plain("partner_id"),
+        plain("reason"),
+        plain("customer_id"),
+        plain("subscription_id"),
+        plain("currency"),
+        plain("gross_minor"),
+        plain("base_minor"),
+        moment("occurred_at"),
+        plain("seq"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 1,
+};
+
+/// Balances.
+pub const BALANCES: Table = Table {
+    name: "balance_rows",
+    kind: "balance",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("currency"),
+        plain("pending"),
+        plain("review"),
+        plain("available"),
+        plain("in_flight"),
+        plain("paid_out"),
+        plain("debt"),
+        moment("updated_at"),
+    ],
+    keys: 3,
+};
+
+/// Customers.
+pub const CUSTOMERS: Table = Table {
+    name: "customer_rows",
+    kind: "customer",
+    columns: &[
+        plain("program_id"),
+        plain("customer_id"),
+        plain("partner_id"),
+        plain("sales"),
+        moment("first_sale_at"),
+        moment("last_sale_at"),
+    ],
+    keys: 2,
+};
+
+/// Programs.
+pub const PROGRAMS: Table = Table {
+    name: "program_rows",
+    kind: "program",
+    columns: &[
+        plain("program_id"),
+        plain("account_id"),
+        plain("name"),
+        plain("mode"),
+        plain("profile"),
+        plain("currency"),
+        plain("hold_days"),
+        plain("click_window_days"),
+        plain("manual_approval"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 1,
+};
+
+/// Partners.
+pub const PARTNERS: Table = Table {
+    name: "partner_rows",
+    kind: "partner",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("name"),
+        plain("active"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Accounts.
+pub const ACCOUNTS: Table = Table {
+    name: "account_rows",
+    kind: "account",
+    columns: &[
+        plain("account_id"),
+        plain("name"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 1,
+};
+
+/// Codes.
+pub const CODES: Table = Table {
+    name: "code_rows",
+    kind: "code",
+    columns: &[
+        plain("program_id"),
+        plain("code"),
+        plain("partner_id"),
+        plain("active"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Coupons.
+pub const COUPONS: Table = Table {
+    name: "partner_coupon_rows",
+    kind: "coupon",
+    columns: &[
+        plain("program_id"),
+        plain("coupon"),
+        plain("partner_id"),
+        plain("active"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Rules, by version.
+pub const RULES: Table = Table {
+    name: "rule_rows",
+    kind: "rule",
+    columns: &[
+        plain("program_id"),
+        plain("rule_id"),
+        plain("version"),
+        plain("reward"),
+        plain("rate_ppm"),
+        plain("amount_minor"),
+        plain("currency"),
+        plain("on_refund"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 3,
+};
+
+/// Endpoints.
+pub const ENDPOINTS: Table = Table {
+    name: "endpoint_rows",
+    kind: "endpoint",
+    columns: &[
+        plain("program_id"),
+        plain("endpoint_id"),
+        plain("provider"),
+        plain("secrets"),
+        plain("tolerance_seconds"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Keys.
+pub const KEYS: Table = Table {
+    name: "key_rows",
+    kind: "key",
+    columns: &[
+        plain("program_id"),
+        plain("key_id"),
+        plain("account_id"),
+        plain("name"),
+        plain("mode"),
+        plain("publishable"),
+        plain("program_bound"),
+        list("scopes"),
+        moment("expires_at"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Every table that `verify` compares.
+pub const TABLES: [&Table; 15] = [
+    &VERDICTS,
+    &COMMISSION_EVENTS,
+    &REVERSALS,
+    &COMMISSIONS,
+    &SALES,
+    &BALANCES,
+    &CUSTOMERS,
+    &PROGRAMS,
+    &PARTNERS,
+    &ACCOUNTS,
+    &CODES,
+    &COUPONS,
+    &RULES,
+    &ENDPOINTS,
+    &KEYS,
+];
+
+impl Column {
+    fn as_text(self) -> String {
+        let name = self.name;
+        match self.form {
+            Form::Plain => format!("t.{name}::text"),
+            Form::Moment => format!("(extract(epoch FROM t.{name}) * 1000000)::bigint::text"),
+            Form::List => format!("array_to_string(t.{name}, ', ')"),
+            Form::Postings => format!(
+                "coalesce((SELECT string_agg(concat_ws(' ', leg ->> 'account', leg ->> 'currency', leg ->> 'amount'), ', ' \
+                 ORDER BY n) FROM jsonb_array_elements(t.{name}) WITH ORDINALITY AS legs (leg, n)), '')"
+            ),
+        }
+    }
+}
+
+impl Table {
+    fn cells(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|column| column.as_text()).collect();
+        format!("ARRAY[{}]", columns.join(", "))
+    }
 }
 
 /// A text as the projection holds it.
 #[must_use]
 pub fn as_stored(text: &str) -> String {
     crate::text::clean(text)
+}
+
+/// A moment as the projection holds it, in microseconds.
+#[must_use]
+pub fn moment_as_stored(at: domain::time::Micros) -> i64 {
+    crate::text::moment(at)
 }
 
 impl Snapshot {
@@ -124,143 +433,51 @@ impl Snapshot {
         crate::cursors::load(&mut self.transaction, generation).await
     }
 
-    /// Balances of the partition's programs.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn balances(&mut self, partition: Partition) -> Result<Vec<BalanceFound>, sqlx::Error> {
-        let rows = sqlx::query!(
-            "SELECT b.program_id, b.partner_id, b.currency, b.pending, b.review, b.available, b.in_flight, b.paid_out, b.debt
-             FROM tributary.balance_rows b WHERE b.partition = $1",
-            number(partition)
-        )
-        .fetch_all(&mut *self.transaction)
-        .await?;
-        let found = rows.into_iter().map(|row| BalanceFound {
-            key: (row.program_id, row.partner_id, row.currency),
-            buckets: [row.pending, row.review, row.available, row.in_flight, row.paid_out, row.debt],
-        });
-        Ok(found.collect())
-    }
-
-    /// Hands each commission of the partition to `each`, by id.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn commissions(
-        &mut self,
-        partition: Partition,
-        mut each: impl FnMut(String, CommissionFound),
-    ) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query!(
-            "SELECT c.commission_id, c.program_id, c.partner_id, c.sale_id, c.source, c.external_id, c.status, c.currency,
-                    c.gross_minor, c.reversed_minor
-             FROM tributary.commission_rows c WHERE c.partition = $1",
-            number(partition)
-        )
-        .fetch(&mut *self.transaction);
-        while let Some(row) = rows.try_next().await? {
-            let found = CommissionFound {
-                program: row.program_id,
-                partner: row.partner_id,
-                sale: row.sale_id,
-                source: row.source,
-                external_id: row.external_id,
-                status: row.status,
-                currency: row.currency,
-                gross: row.gross_minor,
-                reversed: row.reversed_minor,
-            };
-            each(row.commission_id, found);
-        }
-        Ok(())
-    }
-
-    /// Hands each sale of the partition to `each`, by id.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn sales(
-        &mut self,
-        partition: Partition,
-        mut each: impl FnMut(String, SaleFound),
-    ) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query!(
-            "SELECT s.sale_id, s.program_id, s.partner_id, s.currency, s.gross_minor, s.base_minor
-             FROM tributary.sale_rows s WHERE s.partition = $1",
-            number(partition)
-        )
-        .fetch(&mut *self.transaction);
-        while let Some(row) = rows.try_next().await? {
-            let found = SaleFound {
-                program: row.program_id,
-                partner: row.partner_id,
-                currency: row.currency,
-                gross: row.gross_minor,
-                base: row.base_minor,
-            };
-            each(row.sale_id, found);
-        }
-        Ok(())
-    }
-
-    /// Hands each verdict of the partition to `each`, in log order.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn verdicts(
-        &mut self,
-        partition: Partition,
-        mut each: impl FnMut(VerdictFound),
-    ) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query!(
-            r#"SELECT v.seq, v.ordinal, v.event_id, v.verdict, v.reason, v.retry_of IS NOT NULL AS "retry!"
-               FROM tributary.verdict_rows v WHERE v.partition = $1 ORDER BY v.seq, v.ordinal"#,
-            number(partition)
-        )
-        .fetch(&mut *self.transaction);
-        while let Some(row) = rows.try_next().await? {
-            each(VerdictFound {
-                place: (row.seq, row.ordinal),
-                event: row.event_id,
-                verdict: row.verdict,
-                reason: row.reason,
-                retry: row.retry,
-            });
-        }
-        Ok(())
-    }
-
-    /// Hands each row of the partition's commission history to `each`, in log order.
+    /// Up to `limit` rows of a table of history, in log order, after the place `after` (`seq`, `ordinal`).
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn history(
         &mut self,
+        table: &Table,
         partition: Partition,
-        mut each: impl FnMut(HistoryFound),
+        after: (i64, i32),
+        limit: i64,
+    ) -> Result<Vec<((i64, i32), Cells)>, sqlx::Error> {
+        let sql = format!(
+            "SELECT t.seq, t.ordinal, {} FROM tributary.{} t
+             WHERE t.partition = $1 AND (t.seq, t.ordinal) > ($2, $3) ORDER BY t.seq, t.ordinal LIMIT $4",
+            table.cells(),
+            table.name
+        );
+        let rows: Vec<(i64, i32, Cells)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(crate::text::int(partition.0))
+            .bind(after.0)
+            .bind(after.1)
+            .bind(limit)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        Ok(rows.into_iter().map(|(seq, ordinal, cells)| ((seq, ordinal), cells)).collect())
+    }
+
+    /// Hands each row of the partition's objects in `table` to `each`, in no particular order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn objects(
+        &mut self,
+        table: &Table,
+        partition: Partition,
+        mut each: impl FnMut(Cells),
     ) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query!(
-            r#"SELECT e.seq, e.ordinal, e.commission_id, e.kind, e.delta_minor,
-                      coalesce((SELECT sum((leg ->> 'amount')::bigint) FROM jsonb_array_elements(e.postings) AS leg), 0)::bigint
-                          AS "posted!"
-               FROM tributary.commission_event_rows e WHERE e.partition = $1 ORDER BY e.seq, e.ordinal"#,
-            number(partition)
-        )
-        .fetch(&mut *self.transaction);
-        while let Some(row) = rows.try_next().await? {
-            each(HistoryFound {
-                place: (row.seq, row.ordinal),
-                commission: row.commission_id,
-                kind: row.kind,
-                delta: row.delta_minor,
-                posted: row.posted,
-            });
+        let sql =
+            format!("SELECT {} FROM tributary.{} t WHERE t.partition = $1", table.cells(), table.name);
+        let mut rows = sqlx::query_scalar::<_, Cells>(AssertSqlSafe(sql))
+            .bind(crate::text::int(partition.0))
+            .fetch(&mut *self.transaction);
+        while let Some(cells) = rows.try_next().await? {
+            each(cells);
         }
         Ok(())
     }
-}
-
-fn number(partition: Partition) -> i32 {
-    crate::text::int(partition.0)
 }

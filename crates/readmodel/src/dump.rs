@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use sqlx::PgPool;
 
 /// Each table with its rows in key order. Without the cursors: fences, void frames and idle ticks move them and no row.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 17] = [
     ("verdict_rows", "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal"),
     ("program_rows", "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\""),
     (
@@ -30,7 +30,33 @@ const TABLES: [(&str, &str); 10] = [
         "customer_rows",
         "SELECT t::text FROM tributary.customer_rows t ORDER BY program_id COLLATE \"C\", customer_id COLLATE \"C\"",
     ),
-    ("parked_rows", "SELECT t::text FROM tributary.parked_rows t ORDER BY partition, seq"),
+    ("account_rows", "SELECT t::text FROM tributary.account_rows t ORDER BY account_id COLLATE \"C\""),
+    (
+        "code_rows",
+        "SELECT t::text FROM tributary.code_rows t ORDER BY program_id COLLATE \"C\", code COLLATE \"C\"",
+    ),
+    (
+        "partner_coupon_rows",
+        "SELECT t::text FROM tributary.partner_coupon_rows t ORDER BY program_id COLLATE \"C\", coupon COLLATE \"C\"",
+    ),
+    (
+        "rule_rows",
+        "SELECT t::text FROM tributary.rule_rows t
+         ORDER BY program_id COLLATE \"C\", rule_id COLLATE \"C\", version",
+    ),
+    (
+        "endpoint_rows",
+        "SELECT t::text FROM tributary.endpoint_rows t ORDER BY program_id COLLATE \"C\", endpoint_id COLLATE \"C\"",
+    ),
+    (
+        "key_rows",
+        "SELECT t::text FROM tributary.key_rows t ORDER BY program_id COLLATE \"C\", key_id COLLATE \"C\"",
+    ),
+    (
+        "parked_rows",
+        "SELECT t::text FROM tributary.parked_rows t ORDER BY partition, service COLLATE \"C\", position, item COLLATE \"C\"",
+    ),
+    ("coupon_rows", "SELECT t::text FROM tributary.coupon_rows t ORDER BY partition, seq, ordinal"),
 ];
 
 /// One table of a dump.

@@ -6,6 +6,7 @@
 //!
 //! Read next: `migrations/0001_read_model.sql` (the views are the contract), [`batch`] (what is handed over), `rows.rs` (how
 //! it folds), [`apply`], [`audit`] (what `verify` compares), [`private_postgres`] (a server without set-up).
+pub mod analyst;
 pub mod apply;
 pub mod audit;
 pub mod batch;
@@ -42,9 +43,11 @@ pub async fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
 ///
 /// The history is in the schema itself, so that dropping the schema is all that a rebuild needs.
 ///
+/// Then lets analysts read the views, where this database's role may ([`analyst`]).
+///
 /// # Errors
 /// When a migration fails, or the database is newer than this binary.
-pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+pub async fn migrate(pool: &PgPool) -> Result<analyst::Role, sqlx::migrate::MigrateError> {
     // A connection that is not given back: its search path is changed.
     let mut connection = pool.acquire().await?.detach();
     let mut transaction = connection.begin().await?;
@@ -56,6 +59,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
     transaction.commit().await?;
     sqlx::query("SET search_path = tributary").execute(&mut connection).await?;
     sqlx::migrate!("./migrations").run(&mut connection).await?;
+    let role = analyst::grant(&mut connection).await?;
     connection.close().await?;
-    Ok(())
+    Ok(role)
 }

@@ -2,15 +2,19 @@
 use crate::batch::{Batch, Frame, Frames};
 use crate::text::{bigint, clean, int, moment};
 use domain::commission::{
-    Account, CommissionEvent, CommissionsEvent, Posting, ReversalRecorded, SaleRecorded,
+    Account, CommissionEvent, CommissionsEvent, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
 };
-use domain::config::{ConfigFact, ConfigObject, Mode, Partner, Program};
-use domain::facts::ReversalState;
+use domain::config::{
+    Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Program,
+    Rule,
+};
+use domain::facts::{CouponRef, Fact, FactBody, ReversalState};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use stream::log::Partition;
+use stream::parked::Mark;
 
 /// Sums of a batch leave 64 bits; the ledger never writes such events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,7 @@ pub(crate) struct EventRow<'batch> {
     pub(crate) at: At,
     pub(crate) event: &'batch CommissionEvent,
     pub(crate) postings: String,
+    pub(crate) holds: String,
 }
 
 /// A reversal as it came.
@@ -86,11 +91,32 @@ pub(crate) struct CustomerChange {
     pub(crate) sales: i64,
 }
 
-/// An input parked by a defect.
+/// Which input a service parked: partition, service, position in the service's input, item of a tick.
+pub(crate) type ParkedKey = (i32, String, i64, String);
+
+/// What a batch knows of a parked input.
 #[derive(Debug)]
-pub(crate) struct ParkedRow {
+pub(crate) struct ParkedChange {
+    /// The last mark.
     pub(crate) at: At,
+    /// Clock of the first mark in the batch.
+    pub(crate) first: i64,
+    pub(crate) program: String,
+    pub(crate) event: String,
+    /// Of the last attempt that failed; empty: none in the batch.
     pub(crate) detail: String,
+    /// Attempts that failed.
+    pub(crate) attempts: i64,
+    pub(crate) settled: bool,
+}
+
+/// A sale that named its coupon by the provider's id.
+#[derive(Debug)]
+pub(crate) struct CouponRow<'batch> {
+    pub(crate) at: At,
+    pub(crate) fact: &'batch Fact,
+    pub(crate) sale: &'batch str,
+    pub(crate) reference: &'batch str,
 }
 
 /// Everything that a batch writes beside the cursors.
@@ -99,13 +125,20 @@ pub(crate) struct Rows<'batch> {
     pub(crate) verdicts: Vec<VerdictRow<'batch>>,
     pub(crate) programs: BTreeMap<&'batch str, Current<(&'batch Program, bool)>>,
     pub(crate) partners: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Partner, bool)>>,
+    pub(crate) accounts: BTreeMap<&'batch str, Current<(&'batch Merchant, bool)>>,
+    pub(crate) codes: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Code, bool)>>,
+    pub(crate) partner_coupons: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Coupon, bool)>>,
+    pub(crate) rules: BTreeMap<(&'batch str, &'batch str, u32), Current<(&'batch Rule, bool)>>,
+    pub(crate) endpoints: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Endpoint, bool)>>,
+    pub(crate) keys: BTreeMap<(&'batch str, &'batch str), Current<(&'batch ApiKey, bool)>>,
     pub(crate) sales: BTreeMap<&'batch str, Current<(&'batch SaleRecorded, &'batch str)>>,
     pub(crate) reversals: Vec<ReversalRow<'batch>>,
     pub(crate) commissions: BTreeMap<&'batch str, Current<(&'batch CommissionEvent, FrozenTerms)>>,
     pub(crate) events: Vec<EventRow<'batch>>,
     pub(crate) balances: BTreeMap<(&'batch str, &'batch str, String), BalanceChange>,
     pub(crate) customers: BTreeMap<(&'batch str, String), CustomerChange>,
-    pub(crate) parked: Vec<ParkedRow>,
+    pub(crate) parked: BTreeMap<ParkedKey, ParkedChange>,
+    pub(crate) coupons: Vec<CouponRow<'batch>>,
 }
 
 impl<'batch> Rows<'batch> {
@@ -135,36 +168,84 @@ impl<'batch> Rows<'batch> {
             match event {
                 FactsEvent::Verdict(verdict) => self.verdicts.push(VerdictRow { at, verdict }),
                 FactsEvent::Config(config) => self.config(at, config),
-                FactsEvent::Fact(_)
-                | FactsEvent::Tick
-                | FactsEvent::ConfigOutcome(_)
-                | FactsEvent::DefectRetry(_) => {}
+                FactsEvent::Fact(fact) => self.fact(at, fact),
+                FactsEvent::Tick | FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
             }
         }
     }
 
+    fn fact(&mut self, at: At, fact: &'batch Fact) {
+        if let FactBody::Sale(sale) = &fact.body
+            && let Some(CouponRef::ProviderRef(reference)) = &sale.coupon
+        {
+            self.coupons.push(CouponRow { at, fact, sale: &sale.external_id, reference });
+        }
+    }
+
+    fn mark(&mut self, at: At, mark: &Mark, item: &str) {
+        let key = (at.partition, clean(&mark.service), bigint(mark.source), clean(item));
+        let change = self.parked.entry(key).or_insert(ParkedChange {
+            at,
+            first: at.clock,
+            program: clean(&mark.program),
+            event: clean(&mark.event),
+            detail: String::new(),
+            attempts: 0,
+            settled: false,
+        });
+        change.at = at;
+        change.settled = mark.settled;
+        if !mark.settled {
+            change.attempts += 1;
+            change.detail = clean(&mark.detail);
+        }
+    }
+
+    /// A due item that a tick could not decide, as if its input were parked with it.
+    fn item(&mut self, at: At, item: &ParkedItem) {
+        let mark = Mark {
+            service: "commission".to_owned(),
+            source: item.source,
+            program: item.program.as_str().to_owned(),
+            event: String::new(),
+            detail: item.detail.clone(),
+            settled: item.settled,
+        };
+        self.mark(at, &mark, &format!("{} {}", item.sale.source.as_str(), item.sale.external_id));
+    }
+
     fn config(&mut self, at: At, config: &'batch ConfigFact) {
-        let program = config.program.as_str();
+        let (program, removed) = (config.program.as_str(), config.removed);
         match &config.object {
-            ConfigObject::Program(object) => {
-                set(&mut self.programs, program, at, (object, config.removed));
-            }
+            ConfigObject::Program(object) => set(&mut self.programs, program, at, (object, removed)),
             ConfigObject::Partner(object) => {
-                let key = (program, object.partner.as_str());
-                set(&mut self.partners, key, at, (object, config.removed));
+                set(&mut self.partners, (program, object.partner.as_str()), at, (object, removed));
             }
-            ConfigObject::Code(_)
-            | ConfigObject::Coupon(_)
-            | ConfigObject::Rule(_)
-            | ConfigObject::ApiKey(_)
-            | ConfigObject::Endpoint(_)
-            | ConfigObject::Account(_) => {}
+            ConfigObject::Code(object) => {
+                set(&mut self.codes, (program, object.code.as_str()), at, (object, removed));
+            }
+            ConfigObject::Coupon(object) => {
+                set(&mut self.partner_coupons, (program, object.coupon.as_str()), at, (object, removed));
+            }
+            ConfigObject::Rule(object) => {
+                set(&mut self.rules, (program, object.rule.as_str(), object.version), at, (object, removed));
+            }
+            ConfigObject::ApiKey(object) => {
+                set(&mut self.keys, (program, object.key_id.as_str()), at, (object, removed));
+            }
+            ConfigObject::Endpoint(object) => {
+                set(&mut self.endpoints, (program, object.endpoint_id.as_str()), at, (object, removed));
+            }
+            ConfigObject::Account(object) => {
+                set(&mut self.accounts, object.account.as_str(), at, (object, removed));
+            }
         }
     }
 
     fn commissions(&mut self, partition: Partition, frame: &'batch Frame<CommissionsEvent>) {
-        if !frame.defect.is_empty() {
-            self.parked.push(ParkedRow { at: at(partition, frame, 0), detail: clean(&frame.defect) });
+        // Marks of earlier services are repeated here: this topic alone says all of them, once.
+        for mark in &frame.marks {
+            self.mark(at(partition, frame, 0), mark, "");
         }
         for (at, event) in places(partition, frame) {
             match event {
@@ -177,8 +258,13 @@ impl<'batch> Rows<'batch> {
                 }
                 CommissionsEvent::Reversal(reversal) => self.reversals.push(ReversalRow { at, reversal }),
                 CommissionsEvent::Commission(event) => self.commission(at, event),
-                // Configuration is projected from `facts`; answers are for callers.
-                CommissionsEvent::Config(_) | CommissionsEvent::Answer(_) => {}
+                // Configuration is projected from `facts`; answers are for callers; a link or the end of a subscription shows
+                // in what it changes.
+                CommissionsEvent::Config(_)
+                | CommissionsEvent::Answer(_)
+                | CommissionsEvent::Link(_)
+                | CommissionsEvent::Cancelled(_) => {}
+                CommissionsEvent::Parked(item) => self.item(at, item),
             }
         }
     }
@@ -204,7 +290,8 @@ impl<'batch> Rows<'batch> {
         for posting in &event.postings {
             self.post(at, event, posting);
         }
-        self.events.push(EventRow { at, event, postings: postings_json(&event.postings) });
+        let (postings, holds) = (postings_json(&event.postings), joined(&event.holds));
+        self.events.push(EventRow { at, event, postings, holds });
         let terms = event.terms.as_ref().map(|terms| FrozenTerms {
             rule: clean(terms.rule.as_str()),
             rule_version: int(terms.rule_version),
@@ -291,6 +378,15 @@ pub(crate) const fn state_name(state: ReversalState) -> &'static str {
         ReversalState::Live => "live",
         ReversalState::Dead => "dead",
     }
+}
+
+/// What separates the texts of a list on their way into an array of Postgres.
+const UNIT: char = '\u{1f}';
+
+/// A list of texts as one, for `string_to_array`.
+pub(crate) fn joined(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| clean(text).replace(UNIT, "\u{fffd}")).collect();
+    texts.join("\u{1f}")
 }
 
 /// The word of a mode in views.

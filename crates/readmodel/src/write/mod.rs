@@ -1,6 +1,8 @@
 //! The statements: one per table that has rows in the batch, whole columns as arrays.
+mod config;
 mod facts;
 mod money;
+mod parked;
 
 use crate::rows::{At, Rows};
 use sqlx::PgConnection;
@@ -10,13 +12,15 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     facts::verdicts(connection, &rows.verdicts).await?;
     facts::programs(connection, &rows.programs).await?;
     facts::partners(connection, &rows.partners).await?;
+    config::rows(connection, rows).await?;
     money::sales(connection, &rows.sales).await?;
     money::customers(connection, &rows.customers).await?;
     money::reversals(connection, &rows.reversals).await?;
     money::commissions(connection, &rows.commissions).await?;
     money::events(connection, &rows.events).await?;
     money::balances(connection, &rows.balances).await?;
-    money::parked(connection, &rows.parked).await
+    parked::coupons(connection, &rows.coupons).await?;
+    parked::parked(connection, &rows.parked).await
 }
 
 /// Columns that say where rows come from.

@@ -1,7 +1,7 @@
 //! Rows from `commissions`.
 use super::{Places, column};
 use crate::rows::{
-    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, ParkedRow, ReversalRow, micros, state_name,
+    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, ReversalRow, joined, micros, state_name,
 };
 use crate::text::clean;
 use domain::commission::{CommissionEvent, SaleRecorded};
@@ -138,17 +138,18 @@ pub(super) async fn commissions(
     sqlx::query!(
         "INSERT INTO tributary.commission_rows AS t (commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross_minor, reversed_minor, rule_id, rule_version, hold_until, partition, seq, created_at,
-            updated_at)
+            updated_at, holds)
          SELECT commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross, reversed, rule_id, rule_version, tributary.moment(hold_until), partition, seq,
-            tributary.moment(created), tributary.moment(clock)
+            tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f')
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::bigint[], $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
-            $17::bigint[])
+            $17::bigint[], $18::text[])
             AS u (commission_id, program_id, partner_id, sale_id, source, external_id, status, currency, gross, reversed,
-                  rule_id, rule_version, hold_until, partition, seq, created, clock)
+                  rule_id, rule_version, hold_until, partition, seq, created, clock, holds)
          ON CONFLICT (commission_id) DO UPDATE SET status = excluded.status, gross_minor = excluded.gross_minor,
-            reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at",
+            reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at,
+            holds = excluded.holds",
         &column(rows.keys(), |id| clean(id)),
         &column(events(), |event| clean(event.program.as_str())),
         &column(events(), |event| clean(event.partner.as_str())),
@@ -166,6 +167,7 @@ pub(super) async fn commissions(
         &at.seq,
         &column(rows.values(), |row| row.created),
         &at.clock,
+        &column(events(), |event| joined(&event.holds)),
     )
     .execute(connection)
     .await?;
@@ -181,14 +183,15 @@ pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>])
     sqlx::query!(
         "INSERT INTO tributary.commission_event_rows (partition, seq, ordinal, recorded_at, commission_id, program_id,
             partner_id, sale_id, kind, status, currency, gross_minor, reversed_minor, delta_minor, postings, cause_event_id,
-            reason, actor)
+            reason, actor, holds)
          SELECT partition, seq, ordinal, tributary.moment(clock), commission_id, program_id,
-            partner_id, sale_id, kind, status, currency, gross, reversed, delta, postings::jsonb, cause, reason, actor
+            partner_id, sale_id, kind, status, currency, gross, reversed, delta, postings::jsonb, cause, reason, actor,
+            string_to_array(holds, E'\\x1f')
          FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::text[],
-            $17::text[], $18::text[])
+            $17::text[], $18::text[], $19::text[])
             AS u (partition, seq, ordinal, clock, commission_id, program_id, partner_id, sale_id, kind, status, currency,
-                  gross, reversed, delta, postings, cause, reason, actor)",
+                  gross, reversed, delta, postings, cause, reason, actor, holds)",
         &at.partition,
         &at.seq,
         &at.ordinal,
@@ -207,6 +210,7 @@ pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>])
         &column(events(), |event| event.cause.as_ref().map(|id| clean(id.as_str()))) as &[Option<String>],
         &column(events(), |event| clean(&event.reason)),
         &column(events(), |event| clean(&event.actor)),
+        &column(rows, |row| row.holds.clone()),
     )
     .execute(connection)
     .await?;
@@ -244,27 +248,6 @@ pub(super) async fn balances(
         &bucket(4),
         &bucket(5),
         &at.partition,
-        &at.clock,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn parked(connection: &mut PgConnection, rows: &[ParkedRow]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let at = Places::of(rows.iter().map(|row| &row.at));
-    sqlx::query!(
-        "INSERT INTO tributary.parked_rows (partition, seq, position, detail, parked_at)
-         SELECT partition, seq, position, detail, tributary.moment(clock)
-         FROM UNNEST($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
-            AS u (partition, seq, position, detail, clock)",
-        &at.partition,
-        &at.seq,
-        &at.source,
-        &column(rows, |row| row.detail.clone()),
         &at.clock,
     )
     .execute(connection)
