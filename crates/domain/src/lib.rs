@@ -9,6 +9,7 @@
 pub mod attribution;
 pub mod commission;
 pub mod config;
+pub mod defect;
 pub mod facts;
 pub mod ids;
 pub mod money;

@@ -5,6 +5,7 @@ use domain::time::Micros;
 use std::collections::BTreeMap;
 use stream::cursor::Cursor;
 use stream::log::{Partition, Topic};
+use stream::parked::Mark;
 
 /// The topics that the read model follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,8 +57,8 @@ pub struct Frame<E> {
     pub source: u64,
     /// The partition's clock.
     pub clock: Micros,
-    /// Why its input is parked; empty: it is not.
-    pub defect: String,
+    /// What it says of parked inputs.
+    pub marks: Vec<Mark>,
     /// Its events, in order.
     pub events: Vec<E>,
 }

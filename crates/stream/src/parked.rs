@@ -91,17 +91,6 @@ pub(crate) fn keep(payload: &Payload) -> Bytes {
     }
 }
 
-/// What a panic said, cut to a length that a frame and a log line can bear.
-#[must_use]
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic without a text".to_owned());
-    text.chars().take(500).collect()
-}
-
 fn key(source: u64) -> Key {
     Key::new(TABLE).raw(&source.to_be_bytes())
 }

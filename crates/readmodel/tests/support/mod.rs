@@ -99,7 +99,7 @@ pub fn commissions(seqs: std::ops::Range<u64>) -> Advance {
         seq,
         source: seq,
         clock: clock(seq),
-        defect: String::new(),
+        marks: Vec::new(),
         events: sale(seq),
     });
     advance(seqs, Frames::Commissions(frames.collect()))
@@ -111,7 +111,7 @@ pub fn facts(seqs: std::ops::Range<u64>, kind: VerdictKind, reason: &str) -> Adv
         seq,
         source: seq + 100,
         clock: clock(seq),
-        defect: String::new(),
+        marks: Vec::new(),
         events: vec![FactsEvent::Verdict(verdict(seq, kind, reason))],
     });
     advance(seqs, Frames::Facts(frames.collect()))
@@ -186,7 +186,9 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
             slices: slices.clone(),
             hold_until: clock(seq),
             manual_approval: false,
+            flat: None,
         }),
+        holds: vec!["time".to_owned()],
     };
     let sale = SaleRecorded {
         id,

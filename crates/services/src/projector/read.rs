@@ -1,4 +1,5 @@
 //! One reader per topic and partition: judged frames, decoded, handed to the writer.
+use super::trace::Traced;
 use super::{Options, ProjectorError};
 use bytes::Bytes;
 use readmodel::batch::{Advance, Followed, Frame, Frames, Place};
@@ -9,28 +10,49 @@ use stream::judge;
 use stream::log::Log;
 use tokio::sync::mpsc;
 
+/// What a reader has ready: an advance, and the traces of its frames.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) advance: Advance,
+    pub(super) traced: Vec<Traced>,
+}
+
 /// Follows `place` from `cursor` until the writer goes away.
 pub(super) async fn read(
     options: Options,
     log: Arc<dyn Log>,
     place: Place,
     cursor: Cursor,
-    writer: mpsc::Sender<Advance>,
+    writer: mpsc::Sender<Chunk>,
 ) -> Result<(), ProjectorError> {
     let mut follower = Follower::open(&log, place.0.topic(), place.1, cursor).await?;
     let mut before = cursor;
     loop {
         let frames = follower.next(options.read_records, options.read_bytes).await?;
         let after = follower.cursor();
+        let traced = traced(&options, place, &frames);
         let frames = match place.0 {
             Followed::Facts => Frames::Facts(decode(place, frames, wire::facts::decode)?),
             Followed::Commissions => Frames::Commissions(decode(place, frames, wire::commissions::decode)?),
         };
-        if writer.send(Advance { partition: place.1, before, after, frames }).await.is_err() {
+        let advance = Advance { partition: place.1, before, after, frames };
+        if writer.send(Chunk { advance, traced }).await.is_err() {
             return Ok(());
         }
         before = after;
     }
+}
+
+/// Without spans: nothing is looked at.
+fn traced(options: &Options, place: Place, frames: &[judge::Frame]) -> Vec<Traced> {
+    if !options.spans.is_on() {
+        return Vec::new();
+    }
+    let traced = frames.iter().filter_map(|frame| {
+        let (trace, parent) = frame.envelope.trace?;
+        Some(Traced { place, seq: frame.seq, trace, parent })
+    });
+    traced.collect()
 }
 
 fn decode<E>(
@@ -46,7 +68,7 @@ fn decode<E>(
             seq: frame.seq,
             source: frame.source,
             clock: frame.clock,
-            defect: frame.defect,
+            marks: frame.marks,
             events,
         });
     }
