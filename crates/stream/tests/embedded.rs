@@ -217,7 +217,7 @@ async fn the_chain_can_be_dropped_offline_and_ingest_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_reads_through_the_socket_and_a_stopped_log_is_read_directly() {
+async fn another_process_reads_and_asks_through_the_socket_and_a_stopped_log_is_read_directly() {
     // Longer than a socket's path may be.
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("d".repeat(120));
@@ -228,8 +228,15 @@ async fn another_process_reads_through_the_socket_and_a_stopped_log_is_read_dire
     log.serve().unwrap();
     let remote = open_read_only(&dir).await.unwrap();
     assert_eq!((end(remote.as_ref()).await, remote.partition_count()), (1, 2));
+    let appender = remote.appender().await.unwrap();
+    let record = || vec![NewRecord { key: Bytes::new(), value: Bytes::from_static(b"asked for") }];
+    assert!(matches!(appender.append(Topic::Facts, P, record()).await, Err(AppendError::Refused(_))));
+    assert_eq!(appender.append(Topic::Ingest, P, record()).await.unwrap(), [Some(Offset(0))]);
+    let written = log.record_at(Topic::Ingest, P, Offset(0)).await.unwrap().unwrap();
+    assert_eq!(written.value, "asked for");
     let mut reader = remote.reader(Topic::Facts, P, Offset(1)).await.unwrap();
     log.close();
+    assert!(appender.append(Topic::Ingest, P, record()).await.is_err());
     assert!(reader.next(1, 1).await.is_err());
 
     let direct = open_read_only(&dir).await.unwrap();

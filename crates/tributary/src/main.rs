@@ -2,6 +2,7 @@
 //!
 //! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
 //! answers `balances`, `verify` and `events find`. What they start is in the crates below.
+mod admin;
 mod cli;
 mod database;
 mod demo;

@@ -16,7 +16,7 @@ use stream::keys_file::FileKeyStore;
 use stream::log::Log;
 
 /// The embedded log's place in the data directory.
-const LOG_DIR: &str = "log";
+pub(crate) const LOG_DIR: &str = "log";
 /// The key store's place. Backed up apart from the log.
 const KEYS_DIR: &str = "keys";
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -41,7 +41,7 @@ fn optional_id(field: &'static str, text: &str) -> Result<(), BadText> {
     Ok(())
 }
 
-fn code(field: &'static str, text: &str) -> Result<(), BadText> {
+pub(super) fn code(field: &'static str, text: &str) -> Result<(), BadText> {
     if text.len() > CODE_BYTES {
         return Err(BadText { field, rule: "is longer than 1024 bytes" });
     }

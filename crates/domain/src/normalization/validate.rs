@@ -42,8 +42,6 @@ pub mod code {
     pub const UNKNOWN_PARTNER: &str = "unknown_partner";
     /// No version of this provider's adapter is known.
     pub const UNKNOWN_PROVIDER: &str = "unknown_provider";
-    /// The object to remove was never there.
-    pub const NOT_FOUND: &str = "not_found";
     /// It was to be created, and is there with other contents.
     pub const ALREADY_EXISTS: &str = "already_exists";
     /// The field keeps its first value for life.
@@ -60,7 +58,7 @@ pub mod code {
     pub const REVOKED: &str = "revoked";
 
     /// All of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 14] = [
         BAD_TEXT,
         OUT_OF_RANGE,
         BAD_LIST,
@@ -68,7 +66,6 @@ pub mod code {
         UNKNOWN_ACCOUNT,
         UNKNOWN_PARTNER,
         UNKNOWN_PROVIDER,
-        NOT_FOUND,
         ALREADY_EXISTS,
         IMMUTABLE,
         TAKEN,
@@ -102,12 +99,7 @@ pub(super) fn write(
     let known = config_row(view, &fact.key()).map(|row| row.fact);
     let standing = known.as_ref().filter(|known| !known.removed);
     if fact.removed {
-        let Some(known) = known else {
-            return Err(refusal(code::NOT_FOUND, "", format!("{} was never there", fact.key())));
-        };
-        if known.removed {
-            return Ok(None);
-        }
+        let Some(known) = known.filter(|known| !known.removed) else { return Ok(None) };
         removable(view, &known)?;
         // The fact keeps what was removed, whatever the caller wrote beside its name.
         fact.object = known.object;
@@ -168,9 +160,8 @@ fn texts(fact: &ConfigFact) -> Checked {
             url_id(id, partner.partner.as_str())?;
             name("name", &partner.name)
         }
-        // Codes and coupons are exact texts of the merchant's; a slash in one is nobody's concern but the URL's.
-        ConfigObject::Code(object) => plain_id(id, &object.code),
-        ConfigObject::Coupon(object) => plain_id(id, &object.coupon),
+        ConfigObject::Code(object) => exact(id, &object.code),
+        ConfigObject::Coupon(object) => exact(id, &object.coupon),
         ConfigObject::Rule(rule) => url_id(id, rule.rule.as_str()),
         ConfigObject::ApiKey(key) => {
             url_id(id, &key.key_id)?;
@@ -185,7 +176,19 @@ fn texts(fact: &ConfigFact) -> Checked {
 }
 
 fn plain_id(field: &'static str, value: &str) -> Checked {
-    text::id(field, value).map_err(|bad| refusal(code::BAD_TEXT, field, format!("{field} {}", bad.rule)))
+    bad_text(field, text::id(field, value))
+}
+
+fn bad_text(field: &'static str, checked: Result<(), text::BadText>) -> Checked {
+    checked.map_err(|bad| refusal(code::BAD_TEXT, field, format!("{field} {}", bad.rule)))
+}
+
+/// A code or coupon: an exact text of the merchant's, in which a slash is nobody's concern but the URL's.
+fn exact(field: &'static str, value: &str) -> Checked {
+    if value.is_empty() {
+        return refuse(code::BAD_TEXT, field, format!("{field} is empty"));
+    }
+    name(field, value)
 }
 
 /// An id that stands in a path.
@@ -201,8 +204,9 @@ fn url_id(field: &'static str, value: &str) -> Checked {
     Ok(())
 }
 
+/// What people read.
 fn name(field: &'static str, value: &str) -> Checked {
-    if value.is_empty() { Ok(()) } else { plain_id(field, value) }
+    bad_text(field, text::code(field, value))
 }
 
 /// Every object lives in a program that exists; accounts and their keys live under the account's id.

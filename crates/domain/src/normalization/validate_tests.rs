@@ -151,19 +151,20 @@ type Row = (ConfigFact, &'static str, &'static str);
 fn text_rows() -> Vec<Row> {
     let prog = |object| write("prog", object);
     let long = "x".repeat(256);
+    let longer = "x".repeat(1_025);
     vec![
         (prog(partner("")), "bad_text", "partner_id"),
         (prog(partner(&long)), "bad_text", "partner_id"),
         (prog(partner("a/b")), "bad_text", "partner_id"),
         (prog(partner("..")), "bad_text", "partner_id"),
-        (prog(code("a\u{7}", "john", true)), "bad_text", "code"),
+        (prog(code("a\u{0}", "john", true)), "bad_text", "code"),
         (prog(coupon("", "john")), "bad_text", "coupon"),
         (prog(code("new", "jo/hn", true)), "bad_text", "partner_id"),
         (prog(key("a/b", |_| ())), "bad_text", "key_id"),
         (prog(key("k", |key| key.sha256 = [0; 32])), "bad_text", "sha256"),
-        (prog(key("k", |key| key.name.clone_from(&long))), "bad_text", "name"),
+        (prog(key("k", |key| key.name.clone_from(&longer))), "bad_text", "name"),
         (prog(endpoint(|endpoint| endpoint.endpoint_id.clear())), "bad_text", "endpoint_id"),
-        (prog(program(|program| program.name = "a\nb".into())), "bad_text", "name"),
+        (prog(program(|program| program.name = "a\0b".into())), "bad_text", "name"),
         (prog(program(|program| program.account = "".into())), "bad_text", "account_id"),
         (prog(program(|program| program.referral_keys = vec![String::new()])), "bad_text", "referral_keys"),
         (write("a/b", program(|_| ())), "bad_text", "program_id"),
@@ -226,7 +227,6 @@ fn reference_rows() -> Vec<Row> {
         (prog(key("twin", |key| key.sha256 = Hash::of(b"prog").0)), "taken", "sha256"),
         (prog(rule(3, 100_000)), "version_conflict", "version"),
         (prog(rule(1, 100_000)), "version_conflict", "version"),
-        (removal("prog", partner("nobody")), "not_found", ""),
         (removal("prog", partner("john")), "in_use", "partner_id"),
         (removal("prog", program(|_| ())), "in_use", "program_id"),
         (removal("acc", account("acc")), "in_use", "account_id"),
@@ -271,6 +271,7 @@ fn a_code_moves_once_it_is_deactivated_and_its_partner_can_go_once_nothing_names
     assert_eq!(home.say(removal("prog", coupon("SAVE20", ""))), Ok(true));
     assert_eq!(home.say(removal("prog", partner("john"))), Ok(true));
     assert_eq!(home.say(removal("prog", partner("john"))), Ok(false), "gone already");
+    assert_eq!(home.say(removal("prog", partner("nobody"))), Ok(false), "never there");
 }
 
 #[test]

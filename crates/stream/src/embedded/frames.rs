@@ -1,8 +1,10 @@
 //! What passes over the socket. Requests have a fixed size, answers a bounded one; numbers are little-endian.
 //!
 //! Request: operation u8, topic u8, partition u32, offset u64, most records u32, most bytes u32. Answer: length u32, then
-//! status u8 and what the operation gives.
-use crate::log::{Bounds, LogError, Offset, Partition, Record, Topic};
+//! status u8 and what the operation gives. An append is followed by its record (key length u32, value length u32, key,
+//! value), which is "most bytes" long.
+use super::MAX_RECORD_BYTES;
+use crate::log::{Bounds, LogError, NewRecord, Offset, Partition, Record, Topic};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use domain::time::Micros;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,32 @@ pub(super) enum Operation {
     RecordAt,
     /// Waits a moment at the end, and may then answer nothing.
     Read,
+    /// One record, to `ingest` only: what a command asks of the services of the holder.
+    Append,
+}
+
+/// The longest record of an append, with its two lengths.
+pub(super) const MOST_APPEND_BYTES: usize = MAX_RECORD_BYTES + 8;
+
+/// A record as it follows an append.
+pub(super) fn encode_record(record: &NewRecord) -> Bytes {
+    let mut out = BytesMut::with_capacity(8 + record.key.len() + record.value.len());
+    out.put_u32_le(u32::try_from(record.key.len()).unwrap_or(u32::MAX));
+    out.put_u32_le(u32::try_from(record.value.len()).unwrap_or(u32::MAX));
+    out.put_slice(&record.key);
+    out.put_slice(&record.value);
+    out.freeze()
+}
+
+pub(super) fn decode_record(mut bytes: Bytes) -> Result<NewRecord, Unintelligible> {
+    if bytes.len() < 8 {
+        return Err(Unintelligible);
+    }
+    let (key, value) = (bytes.get_u32_le() as usize, bytes.get_u32_le() as usize);
+    if bytes.len() != key.saturating_add(value) {
+        return Err(Unintelligible);
+    }
+    Ok(NewRecord { key: bytes.split_to(key), value: bytes })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +97,7 @@ impl Request {
             1 => Operation::Bounds,
             2 => Operation::RecordAt,
             3 => Operation::Read,
+            4 => Operation::Append,
             _ => return Err(Unintelligible),
         };
         Ok(Self {
@@ -85,11 +114,21 @@ impl Request {
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    Hello { partitions: u32, active: Vec<Partition> },
+    Hello {
+        partitions: u32,
+        active: Vec<Partition>,
+    },
     Bounds(Bounds),
     Records(Vec<Record>),
     OutOfRange(Bounds),
-    Failed { kind: u8, text: String },
+    /// On the disk. Without an offset when the log did not tell it.
+    Appended(Option<Offset>),
+    /// Not in the log, and will not be.
+    Refused(String),
+    Failed {
+        kind: u8,
+        text: String,
+    },
 }
 
 const UNAVAILABLE: u8 = 0;
@@ -150,6 +189,14 @@ impl Answer {
                 }
             }
             Self::OutOfRange(bounds) => put_bounds(&mut out, 3, bounds),
+            Self::Appended(offset) => {
+                out.put_u8(5);
+                out.put_u64_le(offset.map_or(u64::MAX, |offset| offset.0));
+            }
+            Self::Refused(text) => {
+                out.put_u8(6);
+                out.put_slice(text.as_bytes());
+            }
             Self::Failed { kind, text } => {
                 out.put_u8(4);
                 out.put_u8(*kind);
@@ -188,6 +235,11 @@ impl Answer {
                 let kind = bytes.get_u8();
                 Ok(Self::Failed { kind, text: String::from_utf8_lossy(&bytes).into_owned() })
             }
+            5 if bytes.len() == 8 => {
+                let offset = bytes.get_u64_le();
+                Ok(Self::Appended((offset != u64::MAX).then_some(Offset(offset))))
+            }
+            6 => Ok(Self::Refused(String::from_utf8_lossy(&bytes).into_owned())),
             _ => Err(Unintelligible),
         }
     }

@@ -156,10 +156,18 @@ impl EmbeddedLog {
     /// # Errors
     /// [`LogError::Unavailable`] when the socket cannot be made.
     pub fn serve(&self) -> Result<(), LogError> {
-        let server = socket::serve(&self.shared, &self.dir)
+        let server = socket::serve(&self.shared, Arc::new(self.new_appender()), &self.dir)
             .map_err(|error| LogError::Unavailable(format!("{}: {error}", self.dir.display())))?;
         *lock(&self.server) = Some(server);
         Ok(())
+    }
+
+    fn new_appender(&self) -> EmbeddedAppender {
+        EmbeddedAppender {
+            partitions: self.shared.partitions,
+            intake: Arc::clone(&self.intake),
+            standing: self.shared.standing.subscribe(),
+        }
     }
 
     /// Why the log was poisoned, once it is: the process must end then, and start again.
@@ -249,11 +257,7 @@ impl Log for EmbeddedLog {
 
     async fn appender(&self) -> Result<Arc<dyn Appender>, LogError> {
         self.shared.check_standing()?;
-        Ok(Arc::new(EmbeddedAppender {
-            partitions: self.shared.partitions,
-            intake: Arc::clone(&self.intake),
-            standing: self.shared.standing.subscribe(),
-        }))
+        Ok(Arc::new(self.new_appender()))
     }
 
     async fn reader(

@@ -1,9 +1,12 @@
-//! Another process's log, read-only, through the socket in its directory.
-use super::frames::{Answer, MOST_ANSWER_BYTES, Operation, Request, socket_path};
-use super::{EmbeddedLog, EmbeddedOptions};
-use crate::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
+//! Another process's log through the socket in its directory: everything can be read, and `ingest` can be written.
+use super::frames::{Answer, MOST_ANSWER_BYTES, Operation, Request, encode_record, socket_path};
+use super::{EmbeddedLog, EmbeddedOptions, MAX_RECORD_BYTES};
+use crate::log::{
+    AppendError, Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic,
+};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,13 +96,17 @@ impl Connection {
     }
 
     async fn call(&mut self, request: &Request) -> Result<Answer, LogError> {
-        let answer = self.exchange(request).await.map_err(|error| {
+        self.send(request, &[]).await
+    }
+
+    async fn send(&mut self, request: &Request, more: &[u8]) -> Result<Answer, LogError> {
+        let answer = self.exchange(request, more).await.map_err(|error| {
             LogError::Unavailable(format!("log socket in {}: {error}", self.dir.display()))
         })?;
         Answer::decode(answer)?.into_result(request)
     }
 
-    async fn exchange(&mut self, request: &Request) -> std::io::Result<Bytes> {
+    async fn exchange(&mut self, request: &Request, more: &[u8]) -> std::io::Result<Bytes> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
@@ -108,6 +115,7 @@ impl Connection {
             }
         };
         stream.write_all(&request.encode()).await?;
+        stream.write_all(more).await?;
         let length = stream.read_u32_le().await? as usize;
         if length > MOST_ANSWER_BYTES {
             return Err(std::io::Error::other("an answer is too long"));
@@ -127,7 +135,7 @@ fn unexpected() -> LogError {
     super::frames::Unintelligible.into()
 }
 
-/// A running process's log, read-only.
+/// A running process's log: read-only, except that `ingest` can be appended to.
 #[derive(Debug)]
 pub struct RemoteLog {
     dir: PathBuf,
@@ -163,7 +171,7 @@ impl Log for RemoteLog {
     }
 
     async fn appender(&self) -> Result<Arc<dyn Appender>, LogError> {
-        Err(LogError::Misconfigured(READ_ONLY.to_owned()))
+        Ok(Arc::new(RemoteAppender { dir: self.dir.clone() }))
     }
 
     async fn reader(
@@ -208,6 +216,55 @@ impl Log for RemoteLog {
     /// As it was when the connection was made.
     fn active(&self) -> watch::Receiver<Vec<Partition>> {
         self.active.subscribe()
+    }
+}
+
+/// Appends to `ingest`, each record over a connection of its own: commands write a handful.
+#[derive(Debug)]
+struct RemoteAppender {
+    dir: PathBuf,
+}
+
+impl Appender for RemoteAppender {
+    fn append(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        records: Vec<NewRecord>,
+    ) -> BoxFuture<'static, Result<Vec<Option<Offset>>, AppendError>> {
+        let mut connection = Connection::new(&self.dir);
+        Box::pin(async move {
+            let mut offsets = Vec::with_capacity(records.len());
+            for record in &records {
+                if topic != Topic::Ingest {
+                    return Err(AppendError::Refused(format!(
+                        "{} is not written through the socket",
+                        topic.name()
+                    )));
+                }
+                let bytes = record.key.len() + record.value.len();
+                if bytes > MAX_RECORD_BYTES {
+                    return Err(AppendError::Refused(format!(
+                        "a record is larger than {MAX_RECORD_BYTES} bytes"
+                    )));
+                }
+                let record = encode_record(record);
+                let asked = Request {
+                    most_bytes: record.len(),
+                    ..request(Operation::Append, topic, partition, Offset(0))
+                };
+                match connection.send(&asked, &record).await {
+                    Ok(Answer::Appended(offset)) => offsets.push(offset),
+                    // Of several, those before it are in the log.
+                    Ok(Answer::Refused(text)) if offsets.is_empty() => {
+                        return Err(AppendError::Refused(text));
+                    }
+                    Ok(_) => return Err(AppendError::Indefinite(unexpected().to_string())),
+                    Err(error) => return Err(AppendError::Indefinite(error.to_string())),
+                }
+            }
+            Ok(offsets)
+        })
     }
 }
 

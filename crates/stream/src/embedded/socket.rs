@@ -1,9 +1,12 @@
 //! The running process answers for its log: the directory has one holder, so other commands ask through a socket in it.
-use super::frames::{Answer, Operation, REQUEST_BYTES, Request, socket_path};
+use super::frames::{
+    Answer, MOST_APPEND_BYTES, Operation, REQUEST_BYTES, Request, Unintelligible, decode_record, socket_path,
+};
 use super::reader::EmbeddedReader;
 use super::record_at;
 use super::shared::Shared;
-use crate::log::{LogError, Reader};
+use crate::log::{AppendError, Appender, LogError, Reader, Topic};
+use bytes::BytesMut;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +39,11 @@ impl Drop for Server {
 }
 
 /// Listens in `dir`, whose lock the caller holds: a socket that is there was left by a dead process.
-pub(super) fn serve(shared: &Arc<Shared>, dir: &Path) -> std::io::Result<Server> {
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    appender: Arc<dyn Appender>,
+    dir: &Path,
+) -> std::io::Result<Server> {
     let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
     let (path, held) = socket_path(dir)?;
     match std::fs::remove_file(&path) {
@@ -45,11 +52,11 @@ pub(super) fn serve(shared: &Arc<Shared>, dir: &Path) -> std::io::Result<Server>
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let accepting = runtime.spawn(accept(listener, Arc::clone(shared)));
+    let accepting = runtime.spawn(accept(listener, Arc::clone(shared), appender));
     Ok(Server { accepting, path, _held: held })
 }
 
-async fn accept(listener: UnixListener, shared: Arc<Shared>) {
+async fn accept(listener: UnixListener, shared: Arc<Shared>, appender: Arc<dyn Appender>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // Dropped with this task, which ends the connections.
     let mut connections = JoinSet::new();
@@ -57,9 +64,9 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let shared = Arc::clone(&shared);
+                let (shared, appender) = (Arc::clone(&shared), Arc::clone(&appender));
                 connections.spawn(async move {
-                    if let Err(error) = converse(stream, &shared).await {
+                    if let Err(error) = converse(stream, &shared, appender.as_ref()).await {
                         tracing::debug!(%error, "log socket connection ended");
                     }
                     drop(place);
@@ -75,7 +82,11 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     }
 }
 
-async fn converse(mut stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    shared: &Arc<Shared>,
+    appender: &dyn Appender,
+) -> std::io::Result<()> {
     let mut request = [0; REQUEST_BYTES];
     loop {
         match stream.read_exact(&mut request).await {
@@ -84,9 +95,35 @@ async fn converse(mut stream: UnixStream, shared: &Arc<Shared>) -> std::io::Resu
             Err(error) => return Err(error),
         }
         let request = Request::decode(&request).map_err(std::io::Error::other)?;
-        let answer = answer(shared, &request).await.unwrap_or_else(Answer::of_error);
+        let answer = match request.operation {
+            Operation::Append => append(&mut stream, appender, &request).await?,
+            _ => answer(shared, &request).await.unwrap_or_else(Answer::of_error),
+        };
         stream.write_all(&answer.encode()).await?;
     }
+}
+
+/// Takes one record for `ingest`. The chain's topics have one writer per partition, which is never another process of a command.
+async fn append(
+    stream: &mut UnixStream,
+    appender: &dyn Appender,
+    request: &Request,
+) -> std::io::Result<Answer> {
+    if request.most_bytes > MOST_APPEND_BYTES {
+        return Err(std::io::Error::other("a record is too long"));
+    }
+    let mut bytes = BytesMut::zeroed(request.most_bytes);
+    stream.read_exact(&mut bytes).await?;
+    let record = decode_record(bytes.freeze()).map_err(std::io::Error::other)?;
+    if request.topic != Topic::Ingest {
+        let refused = format!("{} is not written through the socket", request.topic.name());
+        return Ok(Answer::Refused(refused));
+    }
+    Ok(match appender.append(request.topic, request.partition, vec![record]).await {
+        Ok(offsets) => Answer::Appended(offsets.into_iter().next().flatten()),
+        Err(AppendError::Refused(text)) => Answer::Refused(text),
+        Err(AppendError::Indefinite(text)) => Answer::of_error(LogError::Unavailable(text)),
+    })
 }
 
 async fn answer(shared: &Arc<Shared>, request: &Request) -> Result<Answer, LogError> {
@@ -105,5 +142,7 @@ async fn answer(shared: &Arc<Shared>, request: &Request) -> Result<Answer, LogEr
                 tokio::time::timeout(WAIT, reader.next(request.most_records, request.most_bytes)).await;
             Answer::Records(read.unwrap_or_else(|_| Ok(Vec::new()))?)
         }
+        // It comes with its record, which only the conversation can read.
+        Operation::Append => return Err(Unintelligible.into()),
     })
 }

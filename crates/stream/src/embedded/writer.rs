@@ -323,7 +323,7 @@ impl Writer {
 /// Gives up: whatever waits may or may not be on the disk, and this process cannot find out.
 pub(super) fn abandon(shared: &Shared, intake: &Intake, reason: &str) {
     tracing::error!(reason, "the log cannot be written, this process must end");
-    metrics::counter!("tributary_log_poisoned_total").increment(1);
+    metrics::counter!(crate::meters::POISONED).increment(1);
     shared.standing.send_replace(Standing::Poisoned(reason.into()));
     intake.close();
     loop {
