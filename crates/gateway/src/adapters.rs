@@ -6,22 +6,25 @@ use sources::json;
 use sources::signature::{self, SignatureError};
 
 const PADDLE_SIGNATURE: &str = "paddle-signature";
+const STRIPE_SIGNATURE: &str = "stripe-signature";
 
 /// The providers whose signatures this gateway can check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Paddle,
+    Stripe,
 }
 
 impl Provider {
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        (name == Self::Paddle.name()).then_some(Self::Paddle)
+        [Self::Paddle, Self::Stripe].into_iter().find(|provider| provider.name() == name)
     }
 
     /// The name in URLs, endpoints and `ingest` records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Paddle => "paddle",
+            Self::Stripe => "stripe",
         }
     }
 }
@@ -36,10 +39,13 @@ pub(crate) fn verify(
     tolerance_seconds: u32,
     now: Micros,
 ) -> Result<(), Refusal> {
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let result = match provider {
         Provider::Paddle => {
-            let header = headers.get(PADDLE_SIGNATURE).map(|value| value.to_str().unwrap_or("?"));
-            signature::verify_paddle(header, body, secrets, tolerance_seconds, now)
+            signature::verify_paddle(header(PADDLE_SIGNATURE), body, secrets, tolerance_seconds, now)
+        }
+        Provider::Stripe => {
+            signature::verify_stripe(header(STRIPE_SIGNATURE), body, secrets, tolerance_seconds, now)
         }
     };
     result.map_err(|error| match error {

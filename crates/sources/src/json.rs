@@ -284,6 +284,59 @@ pub(crate) fn minor(text: &str) -> Result<Minor, &'static str> {
     text.parse().map(Minor).map_err(|_| "is larger than any amount")
 }
 
+/// A whole number of minor units, written as a JSON number without fraction or exponent; `None` when absent or null.
+pub(crate) fn optional_whole(path: impl Path, raw: Raw<'_>) -> Result<Option<Minor>, Defect> {
+    let Some(value) = raw else { return Ok(None) };
+    let text = value.get();
+    let bad = |rule: &str| Defect::new(reason::BAD_AMOUNT, format!("{path} {rule}"));
+    if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Err(bad(&format!("is {}, not a whole number", kind(value))));
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let size = minor(digits).map_err(&bad)?;
+    if digits.len() == text.len() {
+        return Ok(Some(size));
+    }
+    size.negated().map(Some).map_err(|_| bad("is larger than any amount"))
+}
+
+/// A moment in whole seconds since 1970; `None` when absent or null.
+pub(crate) fn unix_seconds(path: impl Path, raw: Raw<'_>) -> Result<Option<Micros>, Defect> {
+    /// The end of the year 9999.
+    const LAST: i64 = 253_402_300_799;
+    let Some(value) = raw else { return Ok(None) };
+    let seconds = value.get().parse().ok().filter(|seconds| (0..=LAST).contains(seconds));
+    seconds.map(|seconds: i64| Some(Micros(seconds * 1_000_000))).ok_or_else(|| {
+        Defect::new(reason::BAD_TIME, format!("{path} is no whole number of seconds since 1970"))
+    })
+}
+
+/// A truth value; `None` when absent or null.
+pub(crate) fn truth(path: impl Path, raw: Raw<'_>) -> Result<Option<bool>, Defect> {
+    match raw.map(RawValue::get) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Defect::new(reason::BAD_FIELD, format!("{path} is neither true nor false"))),
+    }
+}
+
+/// The id of another object, which some bodies hold whole; empty when absent or null.
+pub(crate) fn reference(path: impl Path, raw: Raw<'_>) -> Result<String, Defect> {
+    #[derive(serde::Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow, default)]
+        id: Raw<'a>,
+    }
+    match raw {
+        Some(value) if value.get().starts_with('{') => {
+            let whole: Whole<'_> = object(path, raw)?;
+            id(format_args!("{path}.id"), whole.id)
+        }
+        _ => optional_id(path, raw),
+    }
+}
+
 /// A currency that we know.
 pub(crate) fn currency(path: impl Path, raw: Raw<'_>) -> Result<Currency, Defect> {
     let text = id(path, raw)?;

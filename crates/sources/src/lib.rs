@@ -3,11 +3,12 @@
 //! Pure: bytes and headers in, a [`Draft`] out, the same on every replay. An adapter never refuses by itself that something
 //! is known already, nor that a code is unknown: the normalizer does, which has the log. It must never panic, whatever the
 //! bytes, and must never put a value of the body into a detail: values may be personal data.
-//! Read next: [`normalize`], [`providers::paddle`], [`dialects::revshare`], [`json`] (what is refused at the door),
+//! Read next: [`normalize`], [`providers::paddle`], [`providers::stripe`], [`dialects::revshare`], [`json`] (what is refused at the door),
 //! [`signature`].
 mod defect;
 pub mod dialects;
 pub mod json;
+pub mod native;
 pub mod providers;
 pub mod signature;
 
@@ -24,7 +25,7 @@ use domain::time::Micros;
 pub struct SourceRequest<'a> {
     /// For which program.
     pub program: &'a ProgramId,
-    /// The adapter's name: `paddle`, `revshare`.
+    /// The adapter's name: `paddle`, `stripe`, `revshare`.
     pub source: &'a str,
     /// The exact bytes.
     pub body: &'a [u8],
@@ -47,7 +48,9 @@ pub struct SourceRequest<'a> {
 pub fn normalize(request: &SourceRequest<'_>) -> Draft {
     match request.source {
         providers::paddle::NAME => providers::paddle::read(request),
+        providers::stripe::NAME => providers::stripe::read(request),
         dialects::revshare::NAME => dialects::revshare::read(request),
+        native::NAME => native::read(request),
         _ => draft(
             request,
             None,

@@ -40,51 +40,111 @@ pub fn verify_paddle<S: AsRef<[u8]>>(
     tolerance_seconds: u32,
     now: Micros,
 ) -> Result<(), SignatureError> {
-    let header = header.filter(|header| !header.trim().is_empty()).ok_or(SignatureError::Missing)?;
-    let (timestamp, signatures) = parse_paddle(header)?;
-    let mut matched = Choice::from(0);
-    for secret in secrets {
-        let expected = paddle_mac(secret.as_ref(), timestamp, body);
-        for signature in &signatures {
-            matched |= expected.as_slice().ct_eq(signature);
-        }
-    }
-    if !bool::from(matched) {
-        return Err(SignatureError::Mismatch);
-    }
-    let tolerance = if tolerance_seconds == 0 { DEFAULT_TOLERANCE_SECONDS } else { tolerance_seconds };
-    let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::Malformed)?;
-    let age = now.0.div_euclid(1_000_000).abs_diff(seconds);
-    if age > u64::from(tolerance) { Err(SignatureError::Stale) } else { Ok(()) }
+    PADDLE.verify(header, body, secrets, tolerance_seconds, now)
 }
 
 /// The header that the provider would send: for samples and tests.
 #[must_use]
 pub fn sign_paddle(secret: &[u8], unix_seconds: i64, body: &[u8]) -> String {
     let timestamp = unix_seconds.to_string();
-    let mac = paddle_mac(secret, &timestamp, body);
+    let mac = PADDLE.mac(secret, &timestamp, body);
     format!("ts={timestamp};h1={}", hex::encode(mac))
 }
 
-/// The timestamp as it was written, and each `h1` that is 32 bytes of lower-case hex.
-fn parse_paddle(header: &str) -> Result<(&str, Vec<[u8; 32]>), SignatureError> {
-    let (mut timestamp, mut repeated) = (None, false);
-    let mut signatures = Vec::new();
-    for part in header.split(';') {
-        match part.trim().split_once('=') {
-            Some(("ts", value)) => {
-                repeated |= timestamp.replace(value).is_some();
+/// Checks a `Stripe-Signature` header: `t=<unix seconds>,v1=<lower-case hex>[,v1=…]`, HMAC-SHA256 over `t.body`. The key is
+/// the endpoint's secret as it is shown, `whsec_` and all.
+///
+/// Any `v1` may match any of the `secrets`. All pairs are compared, in constant time for their number. Other schemes are
+/// ignored, `v0` too, which anybody can make in test mode: nobody can talk the check down to it. A `tolerance_seconds` of 0
+/// means [`DEFAULT_TOLERANCE_SECONDS`]; it counts both ways.
+///
+/// # Errors
+/// [`SignatureError`]. A header that is both stale and wrong is a mismatch.
+pub fn verify_stripe<S: AsRef<[u8]>>(
+    header: Option<&str>,
+    body: &[u8],
+    secrets: &[S],
+    tolerance_seconds: u32,
+    now: Micros,
+) -> Result<(), SignatureError> {
+    STRIPE.verify(header, body, secrets, tolerance_seconds, now)
+}
+
+/// The header that the provider would send: for samples and tests.
+#[must_use]
+pub fn sign_stripe(secret: &[u8], unix_seconds: i64, body: &[u8]) -> String {
+    let timestamp = unix_seconds.to_string();
+    let mac = STRIPE.mac(secret, &timestamp, body);
+    format!("t={timestamp},v1={}", hex::encode(mac))
+}
+
+/// A header of one moment and some signatures over `<moment><joint><body>`: two providers differ in punctuation only.
+struct Scheme {
+    separator: char,
+    moment: &'static str,
+    signature: &'static str,
+    joint: &'static [u8],
+}
+
+const PADDLE: Scheme = Scheme { separator: ';', moment: "ts", signature: "h1", joint: b":" };
+const STRIPE: Scheme = Scheme { separator: ',', moment: "t", signature: "v1", joint: b"." };
+
+impl Scheme {
+    fn verify<S: AsRef<[u8]>>(
+        &self,
+        header: Option<&str>,
+        body: &[u8],
+        secrets: &[S],
+        tolerance_seconds: u32,
+        now: Micros,
+    ) -> Result<(), SignatureError> {
+        let header = header.filter(|header| !header.trim().is_empty()).ok_or(SignatureError::Missing)?;
+        let (timestamp, signatures) = self.parse(header)?;
+        let mut matched = Choice::from(0);
+        for secret in secrets {
+            let expected = self.mac(secret.as_ref(), timestamp, body);
+            for signature in &signatures {
+                matched |= expected.as_slice().ct_eq(signature);
             }
-            Some(("h1", value)) if signatures.len() < MAX_SIGNATURES => signatures.extend(lower_hex(value)),
-            _ => {}
         }
+        if !bool::from(matched) {
+            return Err(SignatureError::Mismatch);
+        }
+        let tolerance = if tolerance_seconds == 0 { DEFAULT_TOLERANCE_SECONDS } else { tolerance_seconds };
+        let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::Malformed)?;
+        let age = now.0.div_euclid(1_000_000).abs_diff(seconds);
+        if age > u64::from(tolerance) { Err(SignatureError::Stale) } else { Ok(()) }
     }
-    let timestamp = timestamp.ok_or(SignatureError::Malformed)?;
-    let plain = (1..=18).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
-    if repeated || !plain || signatures.is_empty() {
-        return Err(SignatureError::Malformed);
+
+    /// The timestamp as it was written, and each signature that is 32 bytes of lower-case hex.
+    fn parse<'h>(&self, header: &'h str) -> Result<(&'h str, Vec<[u8; 32]>), SignatureError> {
+        let (mut timestamp, mut repeated) = (None, false);
+        let mut signatures = Vec::new();
+        for part in header.split(self.separator) {
+            let (name, value) = part.split_once('=').ok_or(SignatureError::Malformed)?;
+            if name == self.moment {
+                repeated |= timestamp.replace(value).is_some();
+            } else if name == self.signature && signatures.len() < MAX_SIGNATURES {
+                signatures.extend(lower_hex(value));
+            }
+        }
+        let timestamp = timestamp.ok_or(SignatureError::Malformed)?;
+        let plain =
+            (1..=18).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+        if repeated || !plain || signatures.is_empty() {
+            return Err(SignatureError::Malformed);
+        }
+        Ok((timestamp, signatures))
     }
-    Ok((timestamp, signatures))
+
+    #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    fn mac(&self, secret: &[u8], timestamp: &str, body: &[u8]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
+        mac.update(timestamp.as_bytes());
+        mac.update(self.joint);
+        mac.update(body);
+        mac.finalize().into_bytes().into()
+    }
 }
 
 fn lower_hex(text: &str) -> Option<[u8; 32]> {
@@ -94,15 +154,6 @@ fn lower_hex(text: &str) -> Option<[u8; 32]> {
     let mut out = [0; 32];
     hex::decode_to_slice(text, &mut out).ok()?;
     Some(out)
-}
-
-#[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn paddle_mac(secret: &[u8], timestamp: &str, body: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
-    mac.update(timestamp.as_bytes());
-    mac.update(b":");
-    mac.update(body);
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -129,7 +180,7 @@ mod tests {
     #[test]
     fn one_signature_and_one_secret_of_several_are_enough() {
         let other = "0".repeat(64);
-        let header = format!("v2=x;h1={other}; ts={AT};h1={H1};h1={other}");
+        let header = format!("v2=x;h1={other};ts={AT};h1={H1};h1={other}");
         assert_eq!(check(&header, BODY, &["old", SECRET], AT), Ok(()));
         assert_eq!(check(&header, BODY, &["old"], AT), Err(SignatureError::Mismatch));
         assert_eq!(check(&header, BODY, &[], AT), Err(SignatureError::Mismatch));
@@ -172,5 +223,71 @@ mod tests {
         let other_body = [BODY, b"\n"].concat();
         assert_eq!(check(&format!("ts={AT};h1={H1}"), &other_body, &[SECRET], AT), Err(Mismatch));
         assert_eq!(check(&format!("ts=0{AT};h1={H1}"), BODY, &[SECRET], AT), Err(Mismatch));
+    }
+
+    const STRIPE_SECRET: &str = "whsec_test_secret_for_docs_only";
+    const STRIPE_BODY: &[u8] = br#"{"id":"evt_test_1","object":"event","type":"charge.succeeded"}"#;
+    const V1: &str = "af4fb3d5f76738259dfa2ea000dc988927b122b0cc31d20ce3efd1b07eb66151";
+    const ROTATED_V1: &str = "bedfb66a78e9ab3bb8dd98bf654da3fdce4b1f0153731fc1028223493ffc11c9";
+
+    fn check_stripe(header: &str, secrets: &[&str], seconds: i64) -> Result<(), SignatureError> {
+        verify_stripe(Some(header), STRIPE_BODY, secrets, 0, Micros(seconds * 1_000_000 + 999_999))
+    }
+
+    #[test]
+    fn stripe_vectors_are_reproduced_and_any_live_secret_is_enough() {
+        let header = format!("t={AT},v1={V1}");
+        assert_eq!(sign_stripe(STRIPE_SECRET.as_bytes(), AT, STRIPE_BODY), header);
+        let rotated = "whsec_rotated_in_second_secret";
+        assert_eq!(sign_stripe(rotated.as_bytes(), AT, STRIPE_BODY), format!("t={AT},v1={ROTATED_V1}"));
+        let both = format!("t={AT},v1={ROTATED_V1},v1={V1},v0=6ffbb59b,v9=x");
+        for secrets in [&[STRIPE_SECRET][..], &[rotated], &["whsec_gone", STRIPE_SECRET]] {
+            assert_eq!(check_stripe(&both, secrets, AT + 300), Ok(()));
+            assert_eq!(check_stripe(&both, secrets, AT - 301), Err(SignatureError::Stale));
+        }
+        assert_eq!(check_stripe(&header, &[rotated], AT), Err(SignatureError::Mismatch));
+        // The key is the text, not what its base64 says.
+        assert_eq!(check_stripe(&header, &["test_secret_for_docs_only"], AT), Err(SignatureError::Mismatch));
+    }
+
+    /// Nothing but the header itself is accepted: each bit of each byte flipped, each byte left out, each one doubled, and
+    /// the tricks that parsers fall for.
+    #[test]
+    fn no_mutation_of_a_stripe_header_is_accepted() {
+        let header = format!("t={AT},v1={V1}");
+        let mut mutants: Vec<String> = vec![
+            format!("t={AT},v0={V1}"),
+            format!("t={AT},v2={V1}"),
+            format!("t={AT},V1={V1}"),
+            format!("t={AT},v1={}", V1.to_uppercase()),
+            format!("t={AT};v1={V1}"),
+            format!("t={AT},t={AT},v1={V1}"),
+            format!("t={AT},t={},v1={V1}", AT + 1),
+            format!("t=+{AT},v1={V1}"),
+            format!("t=0{AT},v1={V1}"),
+            format!("t={AT}.0,v1={V1}"),
+            format!("t={AT},v1=0x{V1}"),
+            format!("t={AT},v1="),
+            format!("t={AT}, v1={V1}"),
+            format!("t={AT},v1={V1},"),
+            format!("v1={V1}"),
+            format!("t={AT}"),
+            format!("ts={AT},h1={V1}"),
+            format!("t={},v1={V1}", AT + 1),
+        ];
+        for at in 0..header.len() {
+            for bit in 0..8 {
+                let mut bytes = header.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                mutants.extend(String::from_utf8(bytes));
+            }
+            let (before, after) = header.split_at(at);
+            mutants.push(format!("{before}{}", &after[1..]));
+            mutants.push(format!("{before}{}{after}", &after[..1]));
+        }
+        for mutant in &mutants {
+            assert!(check_stripe(mutant, &[STRIPE_SECRET], AT).is_err(), "{mutant}");
+        }
+        assert!(mutants.len() > 700, "{}", mutants.len());
     }
 }

@@ -312,15 +312,19 @@ fn an_adjustment_counts_by_its_status_and_names_each_line_once() {
     for (action, family) in [
         ("chargeback", ReversalFamily::Chargeback),
         ("chargeback_reverse", ReversalFamily::ChargebackReverse),
+        ("chargeback_warning", ReversalFamily::ChargebackWarning),
     ] {
         assert_eq!(reversal(&with(REFUND, "/data/action", json!(action))).family, family);
     }
     for action in ["credit", "credit_reverse"] {
         assert_eq!(ignored(&with(REFUND, "/data/action", json!(action))), "policy");
     }
-    for action in ["chargeback_warning", "chargeback_warning_reverse", "something_new"] {
-        assert_eq!(quarantined(&with(REFUND, "/data/action", json!(action))).0, "unsupported_event");
-    }
+    let ended = with(REFUND, "/data/action", json!("chargeback_warning_reverse"));
+    let dead = (ReversalFamily::ChargebackWarning, ReversalState::Dead);
+    assert_eq!((reversal(&ended).family, reversal(&ended).state), dead);
+    assert_eq!(ignored(&with(&ended, "/data/status", json!("rejected"))), "policy");
+    let unknown = with(REFUND, "/data/action", json!("something_new"));
+    assert_eq!(quarantined(&unknown).0, "unsupported_event");
 }
 
 #[test]
@@ -339,6 +343,18 @@ fn customers_and_discounts_link_and_a_later_version_is_another_fact() {
 }
 
 #[test]
+fn a_cancelled_subscription_is_over_from_its_own_moment_on() {
+    let body = r#"{"event_id": "evt_own_over", "event_type": "subscription.canceled", "occurred_at": "2026-03-02T00:00:05Z",
+                   "data": {"id": "sub_own", "canceled_at": "2026-03-01T00:00:00Z", "customer_id": "ctm_own"}}"#;
+    let over = fact(body);
+    assert_eq!((over.object_id.as_str(), over.state.as_str()), ("sub_own", "canceled"));
+    assert_eq!(over.body, FactBody::SubscriptionCancelled { subscription_id: "sub_own".into() });
+    assert_eq!(over.occurred_at, Micros(1_772_323_200_000_000));
+    let without = fact(&with(body, "/data/canceled_at", json!(null)));
+    assert_eq!(without.occurred_at, Micros(1_772_409_605_000_000));
+}
+
+#[test]
 fn everything_else_is_ignored_by_its_type_or_waits_for_a_version_that_knows_it() {
     for noise in [
         "transaction.paid",
@@ -353,10 +369,6 @@ fn everything_else_is_ignored_by_its_type_or_waits_for_a_version_that_knows_it()
     assert_eq!(
         ignored(r#"{"event_id": "e", "event_type": "price.created", "data": 1e999}"#),
         "price.created"
-    );
-    assert_eq!(
-        quarantined(&with(SALE, "/event_type", json!("subscription.canceled"))).0,
-        "unsupported_event"
     );
     let draft = read("{}");
     assert!(draft.delivery_key.starts_with("sha256:"), "{draft:?}");

@@ -1,7 +1,7 @@
 //! What tests need: a real process to talk to, real Kafka, requests as a provider would send them, and a naive reference
 //! model. Never a dependency of anything that ships.
 //!
-//! Read next: [`process`] (a running `tributary up`), [`requests`] (bodies and signatures), [`model`] (what the balances
+//! Read next: [`process`] (a running `tributary up`), [`requests`] and [`stripe`] (bodies and signatures), [`model`] (what the balances
 //! must be), [`load`] (a client that keeps its own record).
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 pub mod kafka;
@@ -9,4 +9,5 @@ pub mod load;
 pub mod model;
 pub mod process;
 pub mod requests;
+pub mod stripe;
 pub mod topics;

@@ -1,6 +1,7 @@
 //! A client that keeps its own fsynced record of every 2xx, and retries as providers do until it sees one.
 use crate::model::Sent;
 use crate::requests::{Request, paddle, paddle_refund, paddle_sale, referral};
+use crate::stripe::{stripe, stripe_refund, stripe_refunded, stripe_sale};
 use anyhow::Result;
 use std::fs::File;
 use std::io::Write;
@@ -180,6 +181,13 @@ fn story(number: u64) -> Vec<(String, Request, Sent)> {
         let sent = Sent::Sale { sale: sale.clone(), partner: partner.to_owned(), base_minor: amount };
         return vec![(sale.clone(), referral("prog_demo", code, &sale, amount), sent)];
     }
+    if number % 3 == 1 {
+        return paddle_story(number, amount, code, partner);
+    }
+    stripe_story(number, amount, code, partner)
+}
+
+fn paddle_story(number: u64, amount: i64, code: &str, partner: &str) -> Vec<(String, Request, Sent)> {
     let sale = format!("load_txn_{number}");
     let event = format!("evt_sale_{number}");
     let customer = format!("ctm_{number}");
@@ -199,6 +207,48 @@ fn story(number: u64) -> Vec<(String, Request, Sent)> {
         1 => vec![paid, refunded(1, 333), refunded(2, 334)],
         2 => vec![refunded(1, amount), paid],
         3 => vec![paid, refunded(1, amount)],
+        _ => vec![paid],
+    }
+}
+
+/// A charge, and its refunds as Stripe tells them: one by one, as a total, or both.
+fn stripe_story(number: u64, amount: i64, code: &str, partner: &str) -> Vec<(String, Request, Sent)> {
+    let charge = format!("ch_load_{number}");
+    let delivery = |event: String, body: &serde_json::Value, sent| (event, stripe("prog_demo", body), sent);
+    let event = format!("evt_charge_{number}");
+    let paid = delivery(
+        event.clone(),
+        &stripe_sale(&event, &charge, amount, Some(code), None),
+        Sent::Sale { sale: charge.clone(), partner: partner.to_owned(), base_minor: amount },
+    );
+    let single = |part: u64, base: i64, status: &str| {
+        let (event, refund) = (format!("evt_re_{number}_{part}_{status}"), format!("re_{number}_{part}"));
+        let body = stripe_refund(&event, &refund, &charge, base, status);
+        let sale = charge.clone();
+        let sent = if status == "failed" {
+            Sent::RefundFailed { refund, sale, base_minor: base }
+        } else {
+            Sent::Refund { refund, sale, base_minor: base }
+        };
+        delivery(event, &body, sent)
+    };
+    let total = |base: i64| {
+        let event = format!("evt_refunded_{number}_{base}");
+        let body = stripe_refunded(&event, &charge, amount, base);
+        delivery(event, &body, Sent::RefundTotal { sale: charge.clone(), base_minor: base })
+    };
+    match number % 7 {
+        0 => vec![total(333), paid, total(667)],
+        1 => vec![
+            paid,
+            single(1, 333, "pending"),
+            total(333),
+            single(1, 333, "succeeded"),
+            single(2, 334, "pending"),
+        ],
+        2 => vec![single(1, amount, "succeeded"), total(amount), paid],
+        3 => vec![total(amount), paid, single(1, amount, "pending"), single(1, amount, "failed")],
+        4 => vec![single(1, 333, "failed"), paid, single(1, 333, "pending"), total(333)],
         _ => vec![paid],
     }
 }

@@ -30,6 +30,11 @@ pub enum Auth {
         /// The endpoint's secret.
         secret: String,
     },
+    /// `Stripe-Signature`, made anew at each delivery as the provider does.
+    Stripe {
+        /// The endpoint's secret.
+        secret: String,
+    },
     /// Exactly these headers.
     Headers(Vec<(String, String)>),
 }
@@ -42,6 +47,9 @@ impl Request {
             Auth::ApiKey(key) => vec![("x-api-key".to_owned(), key.clone())],
             Auth::Paddle { secret } => {
                 vec![("Paddle-Signature".to_owned(), paddle_signature(secret, now_seconds(), &self.body))]
+            }
+            Auth::Stripe { secret } => {
+                vec![("Stripe-Signature".to_owned(), stripe_signature(secret, now_seconds(), &self.body))]
             }
             Auth::Headers(headers) => headers.clone(),
         }
@@ -63,11 +71,22 @@ pub fn now_seconds() -> u64 {
 /// Never: HMAC takes keys of any length.
 #[must_use]
 pub fn paddle_signature(secret: &str, seconds: u64, body: &[u8]) -> String {
+    format!("ts={seconds};h1={}", hmac_hex(secret, &[seconds.to_string().as_bytes(), b":", body]))
+}
+
+/// `t=…,v1=…` over `t.body`.
+///
+/// # Panics
+/// Never: HMAC takes keys of any length.
+#[must_use]
+pub fn stripe_signature(secret: &str, seconds: u64, body: &[u8]) -> String {
+    format!("t={seconds},v1={}", hmac_hex(secret, &[seconds.to_string().as_bytes(), b".", body]))
+}
+
+fn hmac_hex(secret: &str, parts: &[&[u8]]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(seconds.to_string().as_bytes());
-    mac.update(b":");
-    mac.update(body);
-    format!("ts={seconds};h1={}", hex::encode(mac.finalize().into_bytes()))
+    parts.iter().for_each(|part| mac.update(part));
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// A webhook of `program` with the demo secret.

@@ -21,6 +21,9 @@ const PUBLISHABLE_KEY: &str = "pk_demo_tributary";
 /// Every webhook secret of the demo.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_demo_tributary";
 const ACCOUNT: &str = "acct_demo";
+/// The providers whose signed webhooks each demo program takes. What a later version adds goes last: the last endpoint tells
+/// whether an older installation has everything.
+const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
 /// From the facts' append to their way through the normalizer.
 const PROVISIONING_LIMIT: Duration = Duration::from_secs(60);
 /// Records read at once, at most.
@@ -66,7 +69,7 @@ const PROGRAMS: [DemoProgram; 2] = [
 pub(crate) async fn provision(log: &Arc<dyn Log>, master_key: &MasterKey) -> anyhow::Result<()> {
     for demo in &PROGRAMS {
         let facts = facts(demo, master_key)?;
-        // The endpoint comes last, so a gateway that knows it knows that everything before it was accepted.
+        // Endpoints come last, so a gateway that knows the last one knows that everything before it was accepted.
         let last = facts.last().context("a demo program without facts")?.clone();
         if known(log, &last, Duration::ZERO).await? {
             tracing::info!(program_id = demo.program, "demo program is there already");
@@ -136,7 +139,9 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
         objects.push(api_key("key_demo_secret", SECRET_KEY, false));
         objects.push(api_key("key_demo_publishable", PUBLISHABLE_KEY, true));
     }
-    objects.push(endpoint(demo.program, master_key)?);
+    for provider in PROVIDERS {
+        objects.push(endpoint(demo.program, provider, master_key)?);
+    }
     Ok(objects.into_iter().map(|object| fact(demo.program, object)).collect())
 }
 
@@ -155,13 +160,13 @@ fn api_key(key_id: &str, key: &str, publishable: bool) -> ConfigObject {
     })
 }
 
-fn endpoint(program: &str, master_key: &MasterKey) -> anyhow::Result<ConfigObject> {
-    let endpoint_id = format!("ep_{program}_paddle");
+fn endpoint(program: &str, provider: &str, master_key: &MasterKey) -> anyhow::Result<ConfigObject> {
+    let endpoint_id = format!("ep_{program}_{provider}");
     // Sealing is deterministic, so the same master key gives the same fact at every start.
     let sealed = master_key.seal_endpoint_secret(program, &endpoint_id, WEBHOOK_SECRET.as_bytes())?;
     Ok(ConfigObject::Endpoint(Endpoint {
         endpoint_id,
-        provider: "paddle".to_owned(),
+        provider: provider.to_owned(),
         sealed_secrets: vec![sealed],
         tolerance_seconds: 0,
     }))

@@ -1,3 +1,4 @@
 //! Payment providers: one adapter each, beside the traps of its fact sheet (`docs/providers`).
 mod metadata;
 pub mod paddle;
+pub mod stripe;

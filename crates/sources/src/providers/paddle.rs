@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 pub const NAME: &str = "paddle";
 /// The namespace of its customer ids.
 pub const CUSTOMER_NAMESPACE: &str = "paddle.customer";
+/// Where a merchant's own words are.
+const CUSTOM_DATA: &str = "data.custom_data";
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -54,7 +56,7 @@ struct Transaction<'a> {
     #[serde(borrow, default)]
     billed_at: Raw<'a>,
     #[serde(borrow, default)]
-    custom_data: Object<Metadata<'a>>,
+    custom_data: Raw<'a>,
     #[serde(borrow, default)]
     details: Object<Details<'a>>,
     #[serde(borrow, default)]
@@ -143,7 +145,15 @@ struct Customer<'a> {
     #[serde(borrow, default)]
     email: Raw<'a>,
     #[serde(borrow, default)]
-    custom_data: Object<Metadata<'a>>,
+    custom_data: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct Subscription<'a> {
+    #[serde(borrow, default)]
+    id: Raw<'a>,
+    #[serde(borrow, default)]
+    canceled_at: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -217,12 +227,7 @@ fn read_event(
         "adjustment.created" | "adjustment.updated" => adjustment,
         "customer.created" | "customer.updated" | "customer.imported" => customer,
         "discount.created" | "discount.updated" | "discount.imported" => discount,
-        "subscription.canceled" => {
-            return Err(Defect::new(
-                reason::UNSUPPORTED_EVENT,
-                "holds for cancelled subscriptions do not exist yet; retry it with a version that has them",
-            ));
-        }
+        "subscription.canceled" => subscription_cancelled,
         noise => return ignored(noise),
     };
     let occurred_at = moment("occurred_at", envelope.occurred_at)?.unwrap_or(request.clock);
@@ -238,10 +243,7 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
     let gross = gross.ok_or_else(|| Defect::missing("data.details.totals.total"))?;
     let currency = agreed_currency("data.details.totals.currency_code", totals, data.currency_code)?;
     let discount_id = optional_id("data.discount_id", data.discount_id)?;
-    let referral = match data.custom_data.get() {
-        Some(metadata) => metadata.referral("data.custom_data")?,
-        None => None,
-    };
+    let metadata = Metadata::read(CUSTOM_DATA, data.custom_data, delivery.request.settings)?;
     let sale = Sale {
         currency,
         gross,
@@ -254,12 +256,12 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
             // A charge or change within a subscription is neither its first payment nor a period's.
             _ => Recurrence::Unknown,
         },
-        referral,
+        referral: metadata.referral(CUSTOM_DATA)?,
         coupon: (!discount_id.is_empty()).then_some(CouponRef::ProviderRef(discount_id)),
         external_id: external_id.clone(),
         aliases: Vec::new(),
     };
-    let identifiers = identifiers("data.customer_id", data.customer_id, &data.custom_data)?;
+    let identifiers = identifiers("data.customer_id", data.customer_id, &metadata)?;
     let paid_at = paid_at(&data)?;
     Ok(delivery.fact(external_id, "completed", paid_at, identifiers, FactBody::Sale(sale)))
 }
@@ -340,19 +342,13 @@ fn paid_at(data: &Transaction<'_>) -> Result<Option<Micros>, Defect> {
 }
 
 /// The provider's customer, and the merchant's own key of it.
-fn identifiers(
-    path: &str,
-    customer_id: Raw<'_>,
-    custom_data: &Object<Metadata<'_>>,
-) -> Result<Vec<Identifier>, Defect> {
+fn identifiers(path: &str, customer_id: Raw<'_>, metadata: &Metadata<'_>) -> Result<Vec<Identifier>, Defect> {
     let mut found = Vec::with_capacity(2);
     let customer = optional_id(path, customer_id)?;
     if !customer.is_empty() {
         found.push(identifier(CUSTOMER_NAMESPACE, customer));
     }
-    if let Some(metadata) = custom_data.get()
-        && let Some(key) = metadata.customer_key("data.custom_data")?
-    {
+    if let Some(key) = metadata.customer_key(CUSTOM_DATA)? {
         found.push(identifier("customer_key", key));
     }
     Ok(found)
@@ -372,12 +368,7 @@ fn adjustment(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect>
         "chargeback_reverse" => ReversalFamily::ChargebackReverse,
         // A credit gives the customer no money back.
         "credit" | "credit_reverse" => return Ok(Reading::Ignored { reason: "policy".to_owned() }),
-        "chargeback_warning" | "chargeback_warning_reverse" => {
-            return Err(Defect::new(
-                reason::UNSUPPORTED_EVENT,
-                "holds for chargeback warnings do not exist yet; retry it with a version that has them",
-            ));
-        }
+        "chargeback_warning" | "chargeback_warning_reverse" => ReversalFamily::ChargebackWarning,
         _ => {
             return Err(Defect::new(
                 reason::UNSUPPORTED_EVENT,
@@ -396,6 +387,12 @@ fn adjustment(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect>
                 "data.status is none that this version knows; retry it with one that does",
             ));
         }
+    };
+    // The end of a warning is an object of its own, which does not name the warning: a dead one.
+    let state = match (action.as_str(), state) {
+        ("chargeback_warning_reverse", ReversalState::Live) => ReversalState::Dead,
+        ("chargeback_warning_reverse", _) => return Ok(Reading::Ignored { reason: "policy".to_owned() }),
+        (_, state) => state,
     };
     let totals = data.totals.required("data.totals")?;
     let reversal = Reversal {
@@ -435,7 +432,8 @@ fn reversal_lines(items: &List<AdjustmentItem<'_>>) -> Result<Vec<ReversalLine>,
 fn customer(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect> {
     let data: Customer<'_> = object("data", data)?;
     let object_id = id("data.id", data.id)?;
-    let mut found = identifiers("data.id", data.id, &data.custom_data)?;
+    let metadata = Metadata::read(CUSTOM_DATA, data.custom_data, delivery.request.settings)?;
+    let mut found = identifiers("data.id", data.id, &metadata)?;
     if let Some(email) = code("data.email", data.email)? {
         // Only ASCII is folded: what other letters fold to changes with the tables of the day, and a replay must not.
         let email = email.trim_matches([' ', '\t', '\r', '\n']).to_ascii_lowercase();
@@ -448,6 +446,15 @@ fn customer(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect> {
     }
     // A later version of the customer is another fact, not a conflict: the delivery is the state.
     Ok(delivery.fact(object_id, delivery.event_id, None, found, FactBody::CustomerLink))
+}
+
+/// Only what is over now: a cancellation at the end of the period is an update of the subscription until then.
+fn subscription_cancelled(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect> {
+    let data: Subscription<'_> = object("data", data)?;
+    let subscription_id = id("data.id", data.id)?;
+    let at = moment("data.canceled_at", data.canceled_at)?;
+    let body = FactBody::SubscriptionCancelled { subscription_id: subscription_id.clone() };
+    Ok(delivery.fact(subscription_id, "canceled", at, Vec::new(), body))
 }
 
 fn discount(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect> {
