@@ -6,6 +6,10 @@
 mod harness;
 #[path = "ledger/model.rs"]
 mod model;
+#[path = "ledger/payments.rs"]
+mod payments;
+#[path = "ledger/people.rs"]
+mod people;
 #[path = "ledger/properties.rs"]
 mod properties;
 #[path = "ledger/vectors.rs"]

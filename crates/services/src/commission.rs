@@ -31,7 +31,11 @@ impl Service for Commission {
     const INPUT: Topic = Topic::Attributed;
     const OUTPUT: Topic = Topic::Commissions;
     const LOGIC_VERSION: u32 = 1;
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
+
+    fn kind(&self, event: &Self::Event) -> &'static str {
+        crate::kinds::commissions(event)
+    }
 
     fn decide(&self, view: &dyn View, input: &Input, step: u32) -> Decided<CommissionsEvent> {
         let Payload::Events(events) = &input.payload else { return Decided::Nothing };
@@ -42,7 +46,7 @@ impl Service for Commission {
                 Err(error) => panic_any(UnknownEvent { service: Self::NAME, detail: error.to_string() }),
             })
             .collect();
-        let input = CommissionInput { clock: input.clock, events: &events };
+        let input = CommissionInput { source: input.source, clock: input.clock, events: &events };
         let (events, more) = commission::decide(view, &input, step);
         Decided::Frame { events, more }
     }

@@ -9,8 +9,10 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::commission::{
     Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
-    Posting, ReversalRecorded, ReversalResult, SaleRecorded, Slice, Terms,
+    FlatTerms, ParkedItem, Posting, ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice,
+    SubscriptionOver, Terms,
 };
+use domain::config::FlatRefund;
 use domain::ids::{EventId, PartnerId};
 use domain::money::{Minor, RatePpm};
 use domain::time::Micros;
@@ -32,6 +34,27 @@ pub fn encode(event: &CommissionsEvent) -> Bytes {
             write_reply(w, 2, recorded.reply_to.as_ref());
             w.flag(3, recorded.duplicate);
         }),
+        CommissionsEvent::Link(link) => w.message(6, |w| {
+            w.text(1, link.program.as_str());
+            write_sale_key(w, 2, &link.sale);
+            link.aliases.iter().for_each(|alias| w.present(3, alias.as_bytes()));
+            w.text(4, link.event.as_str());
+        }),
+        CommissionsEvent::Parked(item) => w.message(8, |w| {
+            w.uint(1, item.source);
+            w.text(2, item.program.as_str());
+            write_sale_key(w, 3, &item.sale);
+            w.int(4, item.due.0);
+            w.text(5, &item.detail);
+            w.flag(6, item.settled);
+        }),
+        CommissionsEvent::Cancelled(over) => w.message(7, |w| {
+            w.text(1, over.program.as_str());
+            w.text(2, over.source.as_str());
+            w.text(3, &over.subscription_id);
+            w.int(4, over.ended_at.0);
+            w.text(5, over.event.as_str());
+        }),
     })
 }
 
@@ -51,6 +74,27 @@ pub fn decode(bytes: &Bytes) -> Result<CommissionsEvent, Unknown> {
             answer: answer(MESSAGE, recorded.answer.ok_or(Unknown::field(MESSAGE, "answer"))?)?,
             reply_to: recorded.reply_to.map(reply),
             duplicate: recorded.duplicate,
+        }),
+        Event::Link(link) => CommissionsEvent::Link(SaleLinked {
+            program: link.program_id.into(),
+            sale: sale_key(MESSAGE, link.sale)?,
+            aliases: link.aliases,
+            event: link.event_id.into(),
+        }),
+        Event::Parked(item) => CommissionsEvent::Parked(ParkedItem {
+            source: item.source,
+            program: item.program_id.into(),
+            sale: sale_key(MESSAGE, item.sale)?,
+            due: Micros(item.due_micros),
+            detail: item.detail,
+            settled: item.settled,
+        }),
+        Event::Cancelled(over) => CommissionsEvent::Cancelled(SubscriptionOver {
+            program: over.program_id.into(),
+            source: over.source.into(),
+            subscription_id: over.subscription_id,
+            ended_at: Micros(over.ended_at_micros),
+            event: over.event_id.into(),
         }),
     })
 }
@@ -187,8 +231,16 @@ fn write_commission(w: &mut Writer, commission: &CommissionEvent) {
             write_slices(w, 4, &terms.slices);
             w.int(5, terms.hold_until.0);
             w.flag(6, terms.manual_approval);
+            if let Some(flat) = &terms.flat {
+                w.message(7, |w| {
+                    w.int(1, flat.amount.0);
+                    w.text(2, flat.currency.code());
+                    w.text(3, flat.on_refund.name());
+                });
+            }
         });
     }
+    commission.holds.iter().for_each(|hold| w.present(17, hold.as_bytes()));
 }
 
 fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknown> {
@@ -217,6 +269,7 @@ fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknow
         reason: commission.reason,
         actor: commission.actor,
         terms: commission.terms.map(self::terms).transpose()?,
+        holds: commission.holds,
     })
 }
 
@@ -228,6 +281,16 @@ fn terms(terms: v1::Terms) -> Result<Terms, Unknown> {
         slices: slices(terms.slices),
         hold_until: Micros(terms.hold_until_micros),
         manual_approval: terms.manual_approval,
+        flat: terms.flat.map(flat).transpose()?,
+    })
+}
+
+fn flat(flat: v1::FlatTerms) -> Result<FlatTerms, Unknown> {
+    Ok(FlatTerms {
+        amount: Minor(flat.amount_minor),
+        currency: currency(MESSAGE, &flat.currency)?,
+        on_refund: FlatRefund::parse(&flat.on_refund)
+            .ok_or_else(|| Unknown::value(MESSAGE, "refund of a flat reward", &flat.on_refund))?,
     })
 }
 

@@ -52,6 +52,14 @@ pub struct SaleKey {
     pub external_id: String,
 }
 
+impl SaleKey {
+    /// Another name at the same source.
+    #[must_use]
+    pub fn named(&self, external_id: &str) -> Self {
+        Self { source: self.source.clone(), external_id: external_id.to_owned() }
+    }
+}
+
 /// Who earns a sale, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {

@@ -1,14 +1,16 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
+use super::holds::SYSTEM;
 use super::state::{
-    BalanceRow, CommissionRow, ProgramRow, ReversalRow, SaleRow, Settings, balance_key, partner_key,
+    BalanceRow, CommissionRow, ProgramRow, SaleRow, Settings, balance_key, ended_key, partner_key,
     program_key, sale_key,
 };
 use super::{
-    Account, CommissionEvent, CommissionEventKind, CommissionsEvent, ReversalRecorded, SaleRecorded,
+    Account, CommissionEvent, CommissionEventKind, CommissionsEvent, ReversalRecorded, SaleLinked,
+    SaleRecorded, SubscriptionOver,
 };
 use crate::attribution::SaleKey;
 use crate::config::{ConfigFact, ConfigObject};
-use crate::ids::{PartnerId, ProgramId};
+use crate::ids::{PartnerId, ProgramId, SourceName};
 use crate::money::{Currency, Minor};
 use crate::tables::{View, row};
 use crate::time::Micros;
@@ -21,6 +23,7 @@ pub(super) struct Rows {
     pub(super) partners: BTreeMap<Vec<u8>, bool>,
     pub(super) sales: BTreeMap<Vec<u8>, SaleRow>,
     pub(super) balances: BTreeMap<Vec<u8>, BalanceRow>,
+    pub(super) ended: BTreeMap<Vec<u8>, Micros>,
 }
 
 /// A view, and what was applied on top of it.
@@ -95,20 +98,66 @@ impl<'view> Book<'view> {
         }
     }
 
-    /// Keeps the highest-ranked state of an object; whether the state is new to the row. The same state again is the record
-    /// of what became of a parked one.
+    /// Adds a reversal to its payment; whether it says anything new.
     pub(super) fn reversed(&mut self, recorded: &ReversalRecorded) -> bool {
-        let row = self.sale(&recorded.program, &recorded.sale);
-        let known = row
-            .reversals
-            .iter_mut()
-            .find(|known| known.family == recorded.family && known.object_id == recorded.object_id);
-        match known {
-            Some(known) if known.state >= recorded.state => return known.state != recorded.state,
-            Some(known) => *known = reversal_row(recorded),
-            None => row.reversals.push(reversal_row(recorded)),
+        self.sale(&recorded.program, &recorded.sale).keep(recorded.into())
+    }
+
+    /// Makes the names of a link one payment: one keeps the row, the others point to it.
+    pub(super) fn linked(&mut self, link: &SaleLinked) {
+        if let Some(kept_by) = self.sale(&link.program, &link.sale).root.take() {
+            self.absorb(&link.program, &link.sale, kept_by);
         }
-        true
+        for alias in &link.aliases {
+            let key = link.sale.named(alias);
+            let kept_by = self.sale(&link.program, &key).root.clone().unwrap_or(key.external_id);
+            if kept_by != link.sale.external_id {
+                self.absorb(&link.program, &link.sale, kept_by);
+            }
+        }
+    }
+
+    /// Moves what `from` keeps, and all names that point to it, to `into`.
+    fn absorb(&mut self, program: &ProgramId, into: &SaleKey, from: String) {
+        let row = self.sale(program, &into.named(&from));
+        row.root = Some(into.external_id.clone());
+        let (mut names, reversals) = (std::mem::take(&mut row.names), std::mem::take(&mut row.reversals));
+        names.retain(|name| *name != into.external_id);
+        for name in &names {
+            self.sale(program, &into.named(name)).root = Some(into.external_id.clone());
+        }
+        let row = self.sale(program, into);
+        row.names.push(from);
+        row.names.extend(names);
+        for reversal in reversals {
+            row.keep(reversal);
+        }
+    }
+
+    /// The name that keeps the payment of `sale`.
+    pub(super) fn root(&mut self, program: &ProgramId, sale: &SaleKey) -> SaleKey {
+        match &self.sale(program, sale).root {
+            Some(root) => sale.named(root),
+            None => sale.clone(),
+        }
+    }
+
+    /// When a subscription ended, if it has.
+    pub(super) fn ended(
+        &self,
+        program: &ProgramId,
+        source: &SourceName,
+        subscription: &str,
+    ) -> Option<Micros> {
+        let key = ended_key(program, source, subscription);
+        self.rows.ended.get(key.bytes()).copied().or_else(|| row(self.view, key.bytes()))
+    }
+
+    pub(super) fn cancelled(&mut self, over: &SubscriptionOver) {
+        let known = self.ended(&over.program, &over.source, &over.subscription_id);
+        let key = ended_key(&over.program, &over.source, &over.subscription_id);
+        let ended = known.map_or(over.ended_at, |known| known.max(over.ended_at));
+        self.rows.ended.insert(key.bytes().to_vec(), ended);
     }
 
     pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Due {
@@ -121,6 +170,9 @@ impl<'view> Book<'view> {
                 status: event.status,
                 created_as: event.status,
                 was_approved: false,
+                holds: Vec::new(),
+                released: Vec::new(),
+                currency: event.currency,
                 gross: event.gross,
                 reversed: event.reversed,
                 held: Minor::ZERO,
@@ -130,6 +182,11 @@ impl<'view> Book<'view> {
         }
         let mut after = None;
         if let Some(commission) = &mut row.commission {
+            if event.kind == CommissionEventKind::HoldReleased && event.actor != SYSTEM {
+                let gone = commission.holds.iter().filter(|hold| !event.holds.contains(hold));
+                commission.released.extend(gone.cloned());
+            }
+            commission.holds.clone_from(&event.holds);
             commission.status = event.status;
             commission.reversed = event.reversed;
             commission.was_approved |= event.kind == CommissionEventKind::Approved;
@@ -163,21 +220,10 @@ impl<'view> Book<'view> {
             CommissionsEvent::Commission(event) => {
                 self.changed(event, clock);
             }
-            CommissionsEvent::Answer(_) => {}
+            CommissionsEvent::Link(link) => self.linked(link),
+            CommissionsEvent::Cancelled(over) => self.cancelled(over),
+            CommissionsEvent::Answer(_) | CommissionsEvent::Parked(_) => {}
         }
-    }
-}
-
-fn reversal_row(recorded: &ReversalRecorded) -> ReversalRow {
-    ReversalRow {
-        family: recorded.family,
-        object_id: recorded.object_id.clone(),
-        event: recorded.event.clone(),
-        state: recorded.state,
-        currency: recorded.currency,
-        gross: recorded.gross,
-        net: recorded.net,
-        lines: recorded.lines.clone(),
     }
 }
 

@@ -1,28 +1,31 @@
 //! One frame of attributed facts in, one frame of commission events out.
 use super::book::Book;
+use super::holds::SYSTEM;
 use super::postings::{Bucket, Legs};
-use super::state::{AnswerRow, BalanceRow, CommissionRow, SaleRow, answer_key, timers, timers_at};
+use super::state::{AnswerRow, BalanceRow, SaleRow, answer_key, timers, timers_at};
 use super::{
     Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
 };
 use crate::attribution::{AttributedEvent, SaleKey};
 use crate::config::ConfigObject;
-use crate::facts::FactBody;
+use crate::facts::{Command, Fact, FactBody};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
 use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::normalization::{FactsEvent, Verdict, VerdictKind};
-use crate::tables::{View, decode, row};
+use crate::tables::{View, row};
 use crate::time::Micros;
 
 /// How many due commissions one step approves, so that a frame stays small; the next step goes on.
 pub const APPROVALS_PER_STEP: usize = 500;
 
-/// The actor of what nobody decided.
-pub(super) const SYSTEM: &str = "system";
+/// How a retry of a parked input names this service.
+const SERVICE: &str = "commission";
 
 /// One input frame.
 #[derive(Debug, Clone, Copy)]
 pub struct CommissionInput<'frame> {
+    /// Its `seq`.
+    pub source: u64,
     /// The partition's clock at this frame.
     pub clock: Micros,
     /// Its events, in order.
@@ -31,19 +34,29 @@ pub struct CommissionInput<'frame> {
 
 /// Decides step `step` of a frame from the state before it: the events, and whether another step follows.
 ///
-/// Only a tick has more than one step: each approves up to [`APPROVALS_PER_STEP`] commissions.
+/// Only a tick and a cancelled subscription have more than one step: one step of a tick approves up to
+/// [`APPROVALS_PER_STEP`] commissions, one of a cancellation looks at up to [`super::HOLDS_PER_STEP`].
 #[must_use]
 pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<CommissionsEvent>, bool) {
-    let mut desk = Desk::new(view, input.clock);
+    let mut desk = Desk::new(view, input);
     let mut more = false;
     let mut verdict = None;
     for event in input.events {
         match event {
-            AttributedEvent::Passed {
-                event: FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_),
-                ..
-            } => {}
+            AttributedEvent::Passed { event: FactsEvent::ConfigOutcome(_), .. } => {}
+            AttributedEvent::Passed { event: FactsEvent::DefectRetry(retry), .. } => {
+                if retry.service == SERVICE {
+                    desk.retry_parked(retry.source);
+                }
+            }
             AttributedEvent::Passed { event: FactsEvent::Tick, .. } => more |= desk.approve_due(),
+            AttributedEvent::Passed {
+                event:
+                    FactsEvent::Fact(
+                        fact @ Fact { body: FactBody::SubscriptionCancelled { subscription_id }, .. },
+                    ),
+                ..
+            } => more |= desk.cancelled(fact, subscription_id, step),
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
@@ -59,16 +72,16 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             AttributedEvent::Passed { event: FactsEvent::Fact(fact), decision, .. } => match &fact.body {
                 FactBody::Sale(sale) => desk.sale(fact, sale, decision.as_ref()),
                 FactBody::Reversal(reversal) => desk.reversal(fact, reversal),
+                FactBody::Command(command) => desk.command(fact, command),
+                FactBody::SaleLink { external_id, aliases } => desk.link(fact, external_id, aliases),
                 FactBody::CustomerLink
                 | FactBody::CouponDefinition { .. }
-                | FactBody::SubscriptionCancelled { .. }
-                | FactBody::Command(_)
-                | FactBody::SaleLink { .. } => {}
+                | FactBody::SubscriptionCancelled { .. } => {}
             },
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }
     }
-    if let Some(verdict) = verdict {
+    if let Some(verdict) = verdict.filter(|_| step == 0) {
         desk.answer(verdict);
     }
     (desk.events, more)
@@ -78,24 +91,34 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
 pub(super) struct Desk<'view> {
     book: Book<'view>,
     pub(super) clock: Micros,
-    events: Vec<CommissionsEvent>,
+    pub(super) source: u64,
+    pub(super) events: Vec<CommissionsEvent>,
     /// How many of `events` the book has applied. It catches up only when somebody reads: most frames never do.
     applied: usize,
     /// The sale that the frame's answer is about.
     pub(super) answers_about: Option<SaleKey>,
+    /// What the frame's command came to.
+    pub(super) command_answer: Option<Answer>,
     is_config: bool,
 }
 
 impl<'view> Desk<'view> {
-    fn new(view: &'view dyn View, clock: Micros) -> Self {
+    fn new(view: &'view dyn View, input: &CommissionInput<'_>) -> Self {
         Self {
             book: Book::new(view),
-            clock,
+            clock: input.clock,
+            source: input.source,
             events: Vec::new(),
             applied: 0,
             answers_about: None,
+            command_answer: None,
             is_config: false,
         }
+    }
+
+    /// State before the frame.
+    pub(super) const fn view(&self) -> &'view dyn View {
+        self.book.view
     }
 
     pub(super) fn emit(&mut self, event: CommissionsEvent) {
@@ -109,6 +132,12 @@ impl<'view> Desk<'view> {
         }
         self.applied = self.events.len();
         &mut self.book
+    }
+
+    /// Drops what was read and applied: after a panic it may be half of something.
+    pub(super) fn forget(&mut self) {
+        self.book = Book::new(self.book.view);
+        self.applied = 0;
     }
 
     pub(super) fn row(&mut self, program: &ProgramId, sale: &SaleKey) -> &SaleRow {
@@ -129,27 +158,32 @@ impl<'view> Desk<'view> {
         let end = timers_at(Micros(self.clock.0.saturating_add(1)));
         let due = self.book.view.range(timers().bytes(), end.bytes(), APPROVALS_PER_STEP.saturating_add(1));
         let before = self.events.len();
-        for (_, value) in due.iter().take(APPROVALS_PER_STEP) {
-            let (program, sale): (ProgramId, SaleKey) = decode(value);
-            if let Ok(Some(event)) = self.approval(&program, &sale) {
-                self.emit(CommissionsEvent::Commission(event));
-            }
+        for (key, value) in due.iter().take(APPROVALS_PER_STEP) {
+            self.approve_timer(key, value);
         }
         // A step that approves nothing would not change what the next one finds.
         due.len() > APPROVALS_PER_STEP && self.events.len() > before
     }
 
-    fn approval(
+    /// A pending commission becomes payable: `by` a person, or because the time has come in a program where that is enough.
+    pub(super) fn approval(
         &mut self,
         program: &ProgramId,
         sale: &SaleKey,
+        by: Option<(&EventId, &Command)>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
         let clock = self.clock;
         let row = self.row(program, sale);
-        if row.commission.as_ref().and_then(CommissionRow::due).is_none_or(|due| due > clock) {
+        let may = row.commission.as_ref().is_some_and(|commission| match by {
+            Some(_) => commission.status == CommissionStatus::Pending,
+            None => commission.due().is_some_and(|due| due <= clock),
+        });
+        if !may {
             return Ok(None);
         }
-        let Some(change) = Change::of(program, sale, row, None) else { return Ok(None) };
+        let Some(change) = Change::of(program, sale, row, by.map(|(event, _)| event)) else {
+            return Ok(None);
+        };
         let (held, reversed) = (change.held, change.reversed);
         let mut legs = change.legs(self);
         legs.take(Bucket::of(CommissionStatus::Pending), held, held)?;
@@ -158,14 +192,21 @@ impl<'view> Desk<'view> {
             status: CommissionStatus::Approved,
             reversed,
             postings: legs.finish(),
-            reason: String::new(),
+            reason: by.map_or_else(String::new, |(_, command)| command.reason.clone()),
+            actor: by.map_or_else(|| SYSTEM.to_owned(), |(_, command)| command.actor.clone()),
+            holds: Vec::new(),
         };
         change.event(CommissionEventKind::Approved, after).map(Some)
     }
 
-    /// Answers a caller who waits.
+    /// Answers a caller who waits. A command's answer is kept also when nobody does: a twin is told the same, whatever
+    /// happened since.
     fn answer(&mut self, verdict: &Verdict) {
-        let Some(reply_to) = verdict.reply_to.clone() else { return };
+        let commanded = self.command_answer.take();
+        let reply_to = verdict.reply_to.clone();
+        if reply_to.is_none() && commanded.is_none() {
+            return;
+        }
         let (answer, duplicate) = match verdict.kind {
             // The normalizer answers refusals and changes of configuration.
             VerdictKind::Ignored | VerdictKind::Quarantined => return,
@@ -173,18 +214,23 @@ impl<'view> Desk<'view> {
             VerdictKind::Applied => {
                 let about = self.answers_about.take();
                 let row = about.map(|sale| self.row(&verdict.program, &sale));
-                (answer_of(&verdict.event, row), false)
+                (commanded.unwrap_or_else(|| answer_of(&verdict.event, row)), false)
             }
             VerdictKind::Duplicate => (self.first_answer(&verdict.event), true),
         };
-        self.emit(CommissionsEvent::Answer(AnswerRecorded { answer, reply_to: Some(reply_to), duplicate }));
+        self.emit(CommissionsEvent::Answer(AnswerRecorded { answer, reply_to, duplicate }));
     }
 
     /// What the first of several twins was told, or would have been.
     fn first_answer(&mut self, event: &EventId) -> Answer {
         match row(self.book.view, answer_key(event).bytes()) {
             Some(AnswerRow::Given(answer)) => answer,
-            Some(AnswerRow::Sale(program, sale)) => answer_of(event, Some(self.row(&program, &sale))),
+            Some(AnswerRow::Sale(program, sale)) => {
+                // What waited for its sale under another name is found where that sale is.
+                let is_sale = self.row(&program, &sale).sale.is_some();
+                let sale = if is_sale { sale } else { self.book().root(&program, &sale) };
+                answer_of(event, Some(self.row(&program, &sale)))
+            }
             None => Answer { declined: "unknown".to_owned(), ..answer_of(event, None) },
         }
     }
@@ -200,7 +246,7 @@ fn answer_of(event: &EventId, row: Option<&SaleRow>) -> Answer {
         commission: commission.map(|commission| commission.id.clone()),
         partner: sale.and_then(|sale| sale.partner.clone()),
         amount: commission.map_or(Minor::ZERO, |commission| commission.gross),
-        currency: sale.map(|sale| sale.currency),
+        currency: commission.map(|commission| commission.currency).or(sale.map(|sale| sale.currency)),
         status: commission.map(|commission| commission.created_as),
         declined: String::new(),
     }
@@ -217,6 +263,8 @@ pub(super) struct Change {
     pub(super) gross: Minor,
     pub(super) reversed: Minor,
     pub(super) held: Minor,
+    pub(super) status: CommissionStatus,
+    pub(super) holds: Vec<String>,
     cause: Option<EventId>,
 }
 
@@ -226,6 +274,8 @@ pub(super) struct After {
     pub(super) reversed: Minor,
     pub(super) postings: Vec<Posting>,
     pub(super) reason: String,
+    pub(super) actor: String,
+    pub(super) holds: Vec<String>,
 }
 
 impl Change {
@@ -240,14 +290,21 @@ impl Change {
             program: program.clone(),
             key: key.clone(),
             sale_id: sale.id.clone(),
-            currency: sale.currency,
+            currency: commission.currency,
             id: commission.id.clone(),
             partner: commission.partner.clone(),
             gross: commission.gross,
             reversed: commission.reversed,
             held: commission.held,
+            status: commission.status,
+            holds: commission.holds.clone(),
             cause: cause.cloned(),
         })
+    }
+
+    /// N.
+    pub(super) fn net(&self) -> Result<Minor, AmountOutOfRange> {
+        self.gross.minus(self.reversed)
     }
 
     pub(super) fn legs(&self, desk: &mut Desk<'_>) -> Legs {
@@ -274,8 +331,9 @@ impl Change {
             postings: after.postings,
             cause: self.cause,
             reason: after.reason,
-            actor: SYSTEM.to_owned(),
+            actor: after.actor,
             terms: None,
+            holds: after.holds,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! Folds an accepted frame into the tables: the only thing that changes state.
-use super::CommissionsEvent;
 use super::book::{Book, Due};
-use super::state::{AnswerRow, answer_key, timer_key};
+use super::state::{AnswerRow, SaleRow, answer_key, commission_key, subscription_key, timer_key};
+use super::parked::{ParkedRow, parked_key};
+use super::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem};
 use crate::attribution::SaleKey;
 use crate::ids::{EventId, ProgramId};
-use crate::tables::{Tables, put_row};
+use crate::tables::{Key, Tables, put_row};
 use crate::time::Micros;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,10 @@ struct Indexes<'event> {
     /// `None`: no longer due.
     timers: BTreeMap<Vec<u8>, Option<(&'event ProgramId, &'event SaleKey)>>,
     answers: BTreeMap<&'event EventId, AnswerRow>,
+    /// `None`: decided at last.
+    parked: BTreeMap<Vec<u8>, Option<&'event ParkedItem>>,
+    /// By the commission's id, and by the sale's subscription where it has one.
+    places: Vec<(Key, &'event SaleKey)>,
 }
 
 /// Folds the events of one frame; `clock` is the frame's.
@@ -42,7 +47,16 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
             CommissionsEvent::Commission(event) => {
                 let due = book.changed(event, clock);
                 indexes.due(&due, &event.program, &event.sale);
+                if event.kind == CommissionEventKind::Created {
+                    indexes.created(book.sale(&event.program, &event.sale), event);
+                }
             }
+            CommissionsEvent::Link(link) => {
+                book.linked(link);
+                indexes.points_at(&link.event, &link.program, &link.sale);
+            }
+            CommissionsEvent::Cancelled(over) => book.cancelled(over),
+            CommissionsEvent::Parked(item) => indexes.parked(item),
             CommissionsEvent::Answer(recorded) if !recorded.duplicate => {
                 indexes.answers.insert(&recorded.answer.event, AnswerRow::Given(recorded.answer.clone()));
             }
@@ -54,6 +68,7 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
     rows.partners.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.sales.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.balances.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.ended.iter().for_each(|(key, row)| put_row(tables, key, row));
     indexes.write(tables);
 }
 
@@ -62,6 +77,23 @@ impl<'event> Indexes<'event> {
     /// answered stands.
     fn points_at(&mut self, event: &'event EventId, program: &ProgramId, sale: &SaleKey) {
         self.answers.entry(event).or_insert_with(|| AnswerRow::Sale(program.clone(), sale.clone()));
+    }
+
+    fn created(&mut self, row: &SaleRow, event: &'event CommissionEvent) {
+        self.places.push((commission_key(&event.id), &event.sale));
+        if let Some(sale) = row.sale.as_ref().filter(|sale| !sale.subscription_id.is_empty()) {
+            let of = subscription_key(&event.program, &event.sale.source, &sale.subscription_id);
+            let key = of.number(sale.occurred_at.0).text(&event.sale.external_id);
+            self.places.push((key, &event.sale));
+        }
+    }
+
+    /// A parked item leaves the timers without a look at its rows: they may be what is wrong.
+    fn parked(&mut self, item: &'event ParkedItem) {
+        if !item.settled {
+            self.timers.insert(timer_key(item.due, &item.program, &item.sale).bytes().to_vec(), None);
+        }
+        self.parked.insert(parked_key(item).bytes().to_vec(), (!item.settled).then_some(item));
     }
 
     fn due(&mut self, due: &Due, program: &'event ProgramId, sale: &'event SaleKey) {
@@ -83,8 +115,17 @@ impl<'event> Indexes<'event> {
                 None => tables.delete(key),
             }
         }
+        for (key, parked) in &self.parked {
+            match parked {
+                Some(item) => put_row(tables, key, &ParkedRow::of(item)),
+                None => tables.delete(key),
+            }
+        }
         for (event, answer) in &self.answers {
             put_row(tables, answer_key(event).bytes(), answer);
+        }
+        for (key, sale) in &self.places {
+            put_row(tables, key.bytes(), sale);
         }
     }
 }

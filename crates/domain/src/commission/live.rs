@@ -1,6 +1,8 @@
 //! What the live refunds and lost disputes of a sale leave of it: a pure function of their set, never of their order.
+use super::holds::dispute;
 use super::state::{CommissionRow, ReversalRow};
 use super::{SaleRecorded, Slice};
+use crate::config::FlatRefund;
 use crate::facts::{ReversalFamily, ReversalState};
 use crate::money::{AmountOutOfRange, Minor, Rounding, rate_of_sum, round_ratio, split_by_largest_remainder};
 use std::collections::BTreeMap;
@@ -12,8 +14,6 @@ pub(super) struct Outcome {
     pub(super) net: Minor,
     /// Some lost dispute has an amount: a commission that ends at 0 ends `charged_back`.
     pub(super) lost_dispute: bool,
-    /// A dispute is open: an unpaid commission is held.
-    pub(super) open_dispute: bool,
 }
 
 /// The outcome for `commission` of `sale`.
@@ -23,20 +23,41 @@ pub(super) fn outcome(
     reversals: &[ReversalRow],
 ) -> Result<Outcome, AmountOutOfRange> {
     let set = LiveSet::of(sale, reversals);
-    let net = if set.is_empty() {
-        commission.gross
-    } else {
-        let slices = &commission.terms.slices;
-        let remaining = set.remaining(sale, slices, commission.terms.rounding)?;
-        let rates = slices.iter().map(|slice| slice.rate);
-        rate_of_sum(remaining.into_iter().zip(rates), commission.terms.rounding)?.min(commission.gross)
+    let rounding = commission.terms.rounding;
+    let net = match commission.terms.flat {
+        _ if set.is_empty() => commission.gross,
+        Some(flat) => set.left_of_flat(sale, commission.gross, flat.on_refund, rounding)?,
+        None => {
+            let slices = &commission.terms.slices;
+            let remaining = set.remaining(sale, slices, rounding)?;
+            let rates = slices.iter().map(|slice| slice.rate);
+            rate_of_sum(remaining.into_iter().zip(rates), rounding)?.min(commission.gross)
+        }
     };
-    Ok(Outcome { net, lost_dispute: set.lost_dispute(), open_dispute: set.open_dispute })
+    Ok(Outcome { net, lost_dispute: set.lost_dispute() })
 }
 
-/// Whether a dispute of `sale` is open.
-pub(super) fn is_disputed(sale: &SaleRecorded, reversals: &[ReversalRow]) -> bool {
-    !reversals.is_empty() && LiveSet::of(sale, reversals).open_dispute
+/// The disputes of `sale` that are open, by their holds: objects that nothing has decided yet, and warnings as long as no
+/// chargeback, none given back, and no end of a warning is here for each of them.
+pub(super) fn open_disputes(sale: &SaleRecorded, reversals: &[ReversalRow]) -> Vec<String> {
+    let (mut open, mut warned) = (Vec::new(), Vec::new());
+    // Providers tell the end of a warning as an object of its own, which does not name the warning.
+    let (mut decided, mut ended) = (false, 0_usize);
+    for reversal in reversals.iter().filter(|reversal| reversal.currency == sale.currency) {
+        match (reversal.family, reversal.state) {
+            (ReversalFamily::Chargeback, ReversalState::Pending) => open.push(dispute(&reversal.object_id)),
+            (ReversalFamily::Chargeback | ReversalFamily::ChargebackReverse, ReversalState::Live) => {
+                decided = true;
+            }
+            (ReversalFamily::ChargebackWarning, ReversalState::Dead) => ended = ended.saturating_add(1),
+            (ReversalFamily::ChargebackWarning, _) => warned.push(dispute(&reversal.object_id)),
+            _ => {}
+        }
+    }
+    if !decided && warned.len() > ended {
+        open.append(&mut warned);
+    }
+    open
 }
 
 /// Sums over the live objects of one family, or over the refunds and lost disputes together.
@@ -55,33 +76,34 @@ struct Sums<'row> {
 struct LiveSet<'row> {
     taken: Sums<'row>,
     lost_gross: i128,
-    open_dispute: bool,
 }
 
 impl<'row> LiveSet<'row> {
     fn of(sale: &SaleRecorded, reversals: &'row [ReversalRow]) -> Self {
         let [mut refunds, mut chargebacks, mut reverses] =
             [Sums::default(), Sums::default(), Sums::default()];
-        let (mut warned, mut answered) = (false, false);
+        let (mut totals, mut dead) = (0_i128, 0_i128);
         for reversal in reversals.iter().filter(|reversal| reversal.currency == sale.currency) {
             match (reversal.family, reversal.state) {
                 (ReversalFamily::Refund, ReversalState::Live) => refunds.add(sale, reversal),
-                (ReversalFamily::Chargeback, ReversalState::Live) => {
-                    answered = true;
-                    chargebacks.add(sale, reversal);
+                (ReversalFamily::Refund, ReversalState::Dead) => {
+                    dead = dead.saturating_add(positive(reversal.gross));
                 }
-                (ReversalFamily::ChargebackReverse, ReversalState::Live) => {
-                    answered = true;
-                    reverses.add(sale, reversal);
+                // One for each charge of the sale: the row keeps the largest.
+                (ReversalFamily::RefundTotal, ReversalState::Live) => {
+                    totals = totals.saturating_add(positive(reversal.gross));
                 }
-                (ReversalFamily::Chargeback, ReversalState::Pending) => warned = true,
+                (ReversalFamily::Chargeback, ReversalState::Live) => chargebacks.add(sale, reversal),
+                (ReversalFamily::ChargebackReverse, ReversalState::Live) => reverses.add(sale, reversal),
                 _ => {}
             }
         }
+        // Totals and single objects tell of the same refunds. A total has seen the dead ones too.
+        let unseen = totals.saturating_sub(dead).saturating_sub(refunds.gross);
+        refunds.add_unnamed(sale, unseen.max(0));
         let lost = chargebacks.less(&reverses);
         let lost_gross = lost.gross;
-        // A warning is an object of its own at some providers: whatever the dispute came to answers it.
-        Self { taken: refunds.and(lost), lost_gross, open_dispute: warned && !answered }
+        Self { taken: refunds.and(lost), lost_gross }
     }
 
     fn is_empty(&self) -> bool {
@@ -106,6 +128,30 @@ impl<'row> LiveSet<'row> {
             round_ratio(self.taken.pooled.checked_mul(base).ok_or(AmountOutOfRange)?, paid, rounding)?
         };
         Ok(self.taken.own.saturating_add(pooled).min(base))
+    }
+
+    /// N of a flat reward.
+    fn left_of_flat(
+        &self,
+        sale: &SaleRecorded,
+        gross: Minor,
+        on_refund: FlatRefund,
+        rounding: Rounding,
+    ) -> Result<Minor, AmountOutOfRange> {
+        let (base, taken) = (i128::from(sale.base.0), self.base_taken(sale, rounding)?);
+        if taken >= base {
+            return Ok(Minor::ZERO);
+        }
+        match on_refund {
+            FlatRefund::FullOnly => Ok(gross),
+            // Of the base: who is given only tax back has bought all the same.
+            FlatRefund::Any if self.taken.own > 0 || self.taken.pooled > 0 => Ok(Minor::ZERO),
+            FlatRefund::Any => Ok(gross),
+            FlatRefund::Proportional => {
+                let left = base.saturating_sub(taken).checked_mul(i128::from(gross.0));
+                round_ratio(left.ok_or(AmountOutOfRange)?, base, rounding)?.try_into()
+            }
+        }
     }
 
     /// What is left of each slice: those that objects name lose first, each at most all; the rest is taken from what that
@@ -152,6 +198,13 @@ impl<'row> Sums<'row> {
             let sum = self.named.entry(line).or_default();
             *sum = sum.saturating_add(part);
         }
+    }
+
+    /// An amount as paid that says nothing of the base.
+    fn add_unnamed(&mut self, sale: &SaleRecorded, gross: i128) {
+        self.gross = self.gross.saturating_add(gross);
+        let part = if sale.base == sale.gross { &mut self.own } else { &mut self.pooled };
+        *part = part.saturating_add(gross);
     }
 
     /// These chargebacks less what the bank gave back of them; a dispute never turns into a gain.

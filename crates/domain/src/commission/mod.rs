@@ -2,8 +2,9 @@
 //!
 //! [`decide()`] turns attributed facts into commission events, [`evolve()`] folds them; nothing else changes state. Money is
 //! exact: every sum is checked, and each event's postings sum to 0.
-//! Read next: `decide` (the frame), `sale` and `reversal` (its two halves), `live` (what refunds take from a sale),
-//! `postings` (which accounts an amount moves between), `book` (the fold), [`balances`] (the fold that `verify` uses).
+//! Read next: `decide` (the frame), `sale`, `reversal`, `command` and `subscription` (what facts lead to), `names` (which
+//! ids are one payment), [`holds`], `live` (what refunds take from a sale), `postings` (which accounts an amount moves
+//! between), `book` (the fold), [`balances`] (the fold that `verify` uses).
 #![deny(
     clippy::float_arithmetic,
     clippy::cast_possible_truncation,
@@ -12,21 +13,27 @@
 )]
 pub mod balances;
 mod book;
+mod command;
 mod decide;
 mod evolve;
+pub mod holds;
 mod live;
+mod names;
+mod parked;
 mod postings;
 mod reversal;
 mod sale;
 mod state;
+mod subscription;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
+pub use subscription::HOLDS_PER_STEP;
 
 use crate::attribution::SaleKey;
-use crate::config::ConfigFact;
+use crate::config::{ConfigFact, FlatRefund};
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SubjectId};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, RatePpm, Rounding};
 use crate::normalization::ReplyAddress;
 use crate::time::Micros;
@@ -45,6 +52,57 @@ pub enum CommissionsEvent {
     Commission(CommissionEvent),
     /// What the caller of an event is told.
     Answer(AnswerRecorded),
+    /// Ids of one payment were learnt.
+    Link(SaleLinked),
+    /// A subscription is over.
+    Cancelled(SubscriptionOver),
+    /// A due commission could not be decided because of a defect, or is decided at last.
+    Parked(ParkedItem),
+}
+
+/// A commission that a tick could not decide: it waits for a retry that names the tick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedItem {
+    /// The input that met the defect: `seq` of the frame of `attributed`.
+    pub source: u64,
+    /// Whose program.
+    pub program: ProgramId,
+    /// The commission's sale.
+    pub sale: SaleKey,
+    /// When it was due.
+    pub due: Micros,
+    /// What the defect said; empty when settled.
+    pub detail: String,
+    /// Decided now: it waits no more.
+    pub settled: bool,
+}
+
+/// Several ids name one payment: what is known under `aliases` belongs to `sale` from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleLinked {
+    /// Whose program.
+    pub program: ProgramId,
+    /// The name that keeps the sale: its own, once the sale is here.
+    pub sale: SaleKey,
+    /// Names at the same source that are new to it.
+    pub aliases: Vec<String>,
+    /// The external event that brought them.
+    pub event: EventId,
+}
+
+/// A subscription ended: what is unpaid of it and happened no later waits for a person, also when it arrives afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionOver {
+    /// Whose program.
+    pub program: ProgramId,
+    /// Where the subscription is.
+    pub source: SourceName,
+    /// Its id there.
+    pub subscription_id: String,
+    /// When, by the source. Of several moments the latest counts.
+    pub ended_at: Micros,
+    /// The external event that brought it.
+    pub event: EventId,
 }
 
 /// Every accepted sale has one, also without a partner or with a commission of 0.
@@ -180,6 +238,9 @@ pub struct CommissionEvent {
     pub actor: String,
     /// Frozen terms; with `Created` only.
     pub terms: Option<Terms>,
+    /// What still keeps it from being approved, after the event, sorted ([`holds`]). Frames from before holds were a set
+    /// have none.
+    pub holds: Vec<String>,
 }
 
 /// What happened to a commission.
@@ -242,6 +303,12 @@ pub enum CommissionStatus {
 }
 
 impl CommissionStatus {
+    /// Earned and in no payout: it can still be held, released, approved or rejected.
+    #[must_use]
+    pub const fn is_unpaid(self) -> bool {
+        matches!(self, Self::Pending | Self::Review | Self::Approved)
+    }
+
     /// The word in views and answers.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -273,6 +340,19 @@ pub struct Terms {
     pub hold_until: Micros,
     /// Approval needs a person.
     pub manual_approval: bool,
+    /// A flat reward, which the slices' rates say nothing of.
+    pub flat: Option<FlatTerms>,
+}
+
+/// A flat reward, frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlatTerms {
+    /// G.
+    pub amount: Minor,
+    /// The commission's currency, whatever the sale's is.
+    pub currency: Currency,
+    /// What a refund of the sale takes back.
+    pub on_refund: FlatRefund,
 }
 
 /// One leg of a double entry.
@@ -331,12 +411,12 @@ pub struct Answer {
     pub commission: Option<CommissionId>,
     /// Who earns.
     pub partner: Option<PartnerId>,
-    /// G at creation; 0 without a commission.
+    /// Of a fact: G at creation, 0 without a commission. Of a command: N after it.
     pub amount: Minor,
-    /// The sale's currency.
+    /// The amount's currency: the commission's, the sale's where there is none.
     pub currency: Option<Currency>,
-    /// The status at creation.
+    /// Of a fact: the status at creation. Of a command: after it.
     pub status: Option<CommissionStatus>,
-    /// Why a command was declined; empty: it was not.
+    /// Why a command was declined (`unknown_commission`, `wrong_status`, `held_until`); empty: it was not.
     pub declined: String,
 }

@@ -1,42 +1,34 @@
 //! A refund or chargeback joins its sale's set; what the set then says becomes the difference to what was said before.
 use super::decide::{After, Change, Desk};
+use super::holds::{HoldChange, SYSTEM, TIME, is_in_review, with, without};
 use super::live::{Outcome, outcome};
 use super::postings::Bucket;
-use super::state::CommissionRow;
+use super::state::ReversalRow;
 use super::{
     CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, ReversalRecorded,
-    ReversalResult, SaleRecorded,
+    ReversalResult,
 };
 use crate::attribution::SaleKey;
 use crate::facts::{Fact, Reversal, ReversalFamily};
 use crate::ids::{EventId, ProgramId};
-use crate::money::{AmountOutOfRange, Currency, Minor};
+use crate::money::{AmountOutOfRange, Minor};
 
-/// What is done with a reversal in `currency`.
-pub(super) fn result_of(sale: Option<&SaleRecorded>, currency: Currency) -> ReversalResult {
-    match sale {
+/// What is done with a reversal; `same_currency`: as its sale, if that is here.
+pub(super) const fn result_of(same_currency: Option<bool>) -> ReversalResult {
+    match same_currency {
         None => ReversalResult::Parked,
-        Some(sale) if sale.currency != currency => ReversalResult::CurrencyMismatch,
-        Some(_) => ReversalResult::Matched,
+        Some(false) => ReversalResult::CurrencyMismatch,
+        Some(true) => ReversalResult::Matched,
     }
 }
 
 impl Desk<'_> {
     /// A reversal fact.
     pub(super) fn reversal(&mut self, fact: &Fact, reversal: &Reversal) {
-        let key = SaleKey { source: fact.source.clone(), external_id: reversal.sale_external_id.clone() };
+        let named = SaleKey { source: fact.source.clone(), external_id: reversal.sale_external_id.clone() };
+        let key = self.payment(fact, &named, &reversal.sale_aliases);
         self.answers_about.get_or_insert_with(|| key.clone());
-        let row = self.row(&fact.program, &key);
-        let known = row
-            .reversals
-            .iter()
-            .find(|known| known.family == reversal.family && known.object_id == fact.object_id);
-        if known.is_some_and(|known| known.state == reversal.state) {
-            return;
-        }
-        let result = result_of(row.sale.as_ref(), reversal.currency);
-        let has_commission = row.commission.is_some();
-        self.emit(CommissionsEvent::Reversal(ReversalRecorded {
+        let mut recorded = ReversalRecorded {
             program: fact.program.clone(),
             sale: key.clone(),
             object_id: fact.object_id.clone(),
@@ -47,8 +39,16 @@ impl Desk<'_> {
             gross: reversal.gross,
             net: reversal.net,
             lines: reversal.lines.iter().map(|line| (line.line_id.clone(), line.net)).collect(),
-            result,
-        }));
+            result: ReversalResult::Parked,
+        };
+        let object = ReversalRow::from(&recorded);
+        let row = self.row(&fact.program, &key);
+        if row.reversal(&object).is_some_and(|known| known.rank() == object.rank()) {
+            return;
+        }
+        recorded.result = result_of(row.sale.as_ref().map(|sale| sale.currency == reversal.currency));
+        let has_commission = row.commission.is_some();
+        self.emit(CommissionsEvent::Reversal(recorded));
         if has_commission {
             self.settle(&fact.program, &key, &fact.event, Some(reversal.family));
         }
@@ -68,7 +68,26 @@ impl Desk<'_> {
         if let Ok(Some(event)) = self.net_change(program, key, cause, family) {
             self.emit(CommissionsEvent::Commission(event));
         }
-        if let Ok(Some(event)) = self.hold_change(program, key, cause) {
+        self.settle_holds(program, key, cause);
+    }
+
+    /// Brings the holds of an unpaid commission to what the facts want: first what they add, then what they release.
+    pub(super) fn settle_holds(&mut self, program: &ProgramId, key: &SaleKey, cause: &EventId) {
+        let Some(commission) = &self.row(program, key).commission else { return };
+        if !commission.status.is_unpaid() {
+            return;
+        }
+        let wanted = self.wanted_holds(program, key);
+        let Some(commission) = &self.row(program, key).commission else { return };
+        let change = HoldChange::between(commission, &wanted);
+        let holds = with(&commission.holds, &change.added);
+        if !change.added.is_empty()
+            && let Ok(Some(event)) = self.held(program, key, cause, &change.added, holds.clone())
+        {
+            self.emit(CommissionsEvent::Commission(event));
+        }
+        let holds = without(&holds, &change.released);
+        if let Ok(Some(event)) = self.released(program, key, cause, &change.released, holds) {
             self.emit(CommissionsEvent::Commission(event));
         }
     }
@@ -83,14 +102,29 @@ impl Desk<'_> {
         let row = self.row(program, key);
         let (Some(sale), Some(commission)) = (&row.sale, &row.commission) else { return Ok(None) };
         let set = outcome(sale, commission, &row.reversals)?;
-        let (from, to) = (commission.status, status_after(commission, set));
+        let (from, was_approved) = (commission.status, commission.was_approved);
         let reversed = commission.gross.minus(set.net)?;
+        let reversed_before = commission.reversed;
+        let (to, holds) = match end_of(from, set) {
+            Some(end) if end == from => (end, commission.holds.clone()),
+            Some(end) => (end, Vec::new()),
+            None if is_end(from) => {
+                let wanted = self.wanted_holds(program, key);
+                let rest = if was_approved { CommissionStatus::Approved } else { CommissionStatus::Pending };
+                let time = if was_approved { None } else { Some(TIME.to_owned()) };
+                let holds = with(&wanted, time.as_slice());
+                (status_of(&holds, rest), holds)
+            }
+            None => (from, commission.holds.clone()),
+        };
         // Positive: the partner loses it.
-        let loses = reversed.minus(commission.reversed)?;
+        let loses = reversed.minus(reversed_before)?;
         if from == CommissionStatus::Rejected || (loses == Minor::ZERO && from == to) {
             return Ok(None);
         }
-        let Some(change) = Change::of(program, key, row, Some(cause)) else { return Ok(None) };
+        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+            return Ok(None);
+        };
         let mut legs = change.legs(self);
         if loses > Minor::ZERO {
             legs.expense(loses);
@@ -107,62 +141,87 @@ impl Desk<'_> {
         let kind = match family {
             _ if loses < Minor::ZERO => CommissionEventKind::Reinstated,
             _ if loses == Minor::ZERO && to == CommissionStatus::Refunded => CommissionEventKind::Refunded,
-            Some(ReversalFamily::Refund) => CommissionEventKind::Refunded,
+            Some(ReversalFamily::Refund | ReversalFamily::RefundTotal) => CommissionEventKind::Refunded,
             Some(_) => CommissionEventKind::Chargeback,
             None if set.lost_dispute => CommissionEventKind::Chargeback,
             None => CommissionEventKind::Refunded,
         };
         let reason = if family.is_none() { "waited for its sale".to_owned() } else { String::new() };
-        change.event(kind, After { status: to, reversed, postings: legs.finish(), reason }).map(Some)
+        let (postings, actor) = (legs.finish(), SYSTEM.to_owned());
+        change.event(kind, After { status: to, reversed, postings, reason, actor, holds }).map(Some)
     }
 
-    /// An open dispute holds what is not paid; its end releases it, and a tick approves it.
-    fn hold_change(
+    /// Holds were added: the money waits in review.
+    fn held(
         &mut self,
         program: &ProgramId,
         key: &SaleKey,
         cause: &EventId,
+        added: &[String],
+        holds: Vec<String>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
-        let row = self.row(program, key);
-        let (Some(sale), Some(commission)) = (&row.sale, &row.commission) else { return Ok(None) };
-        let from = commission.status;
-        let open = outcome(sale, commission, &row.reversals)?.open_dispute;
-        let (kind, to, reason) = match from {
-            CommissionStatus::Pending | CommissionStatus::Approved if open => {
-                (CommissionEventKind::Review, CommissionStatus::Review, "dispute_open")
-            }
-            CommissionStatus::Review if !open => {
-                (CommissionEventKind::HoldReleased, CommissionStatus::Pending, "dispute_closed")
-            }
-            _ => return Ok(None),
+        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+            return Ok(None);
         };
-        let Some(change) = Change::of(program, key, row, Some(cause)) else { return Ok(None) };
-        let (held, reversed) = (change.held, change.reversed);
-        let moves = if from == CommissionStatus::Approved { change.gross.minus(reversed)? } else { held };
+        self.moved(change, CommissionEventKind::Review, CommissionStatus::Review, added, holds).map(Some)
+    }
+
+    /// Holds are over; without any but time the commission waits for the next tick. Also what a frame from before holds
+    /// were a set put into review.
+    fn released(
+        &mut self,
+        program: &ProgramId,
+        key: &SaleKey,
+        cause: &EventId,
+        released: &[String],
+        holds: Vec<String>,
+    ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
+        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+            return Ok(None);
+        };
+        let to = match change.status {
+            CommissionStatus::Review => status_of(&holds, CommissionStatus::Pending),
+            kept => kept,
+        };
+        if to == change.status && released.is_empty() {
+            return Ok(None);
+        }
+        self.moved(change, CommissionEventKind::HoldReleased, to, released, holds).map(Some)
+    }
+
+    /// A change of holds: N stays, its money moves with the status.
+    fn moved(
+        &mut self,
+        change: Change,
+        kind: CommissionEventKind,
+        to: CommissionStatus,
+        names: &[String],
+        holds: Vec<String>,
+    ) -> Result<CommissionEvent, AmountOutOfRange> {
+        let (from, held, reversed) = (change.status, change.held, change.reversed);
         let mut legs = change.legs(self);
-        legs.take(Bucket::of(from), moves, held)?;
-        legs.give(Bucket::of(to), moves)?;
-        let after = After { status: to, reversed, postings: legs.finish(), reason: reason.to_owned() };
-        change.event(kind, after).map(Some)
+        if from != to {
+            let moves = if from == CommissionStatus::Approved { change.net()? } else { held };
+            legs.take(Bucket::of(from), moves, held)?;
+            legs.give(Bucket::of(to), moves)?;
+        }
+        let (postings, reason, actor) = (legs.finish(), names.join(", "), SYSTEM.to_owned());
+        change.event(kind, After { status: to, reversed, postings, reason, actor, holds })
     }
 }
 
-/// Where N moves a commission: at 0 to its end, from its end back to where its holds put it, otherwise nowhere.
-fn status_after(commission: &CommissionRow, set: Outcome) -> CommissionStatus {
-    match commission.status {
-        kept @ (CommissionStatus::Locked | CommissionStatus::Paid | CommissionStatus::Rejected) => kept,
-        _ if set.net == Minor::ZERO && set.lost_dispute => CommissionStatus::ChargedBack,
-        _ if set.net == Minor::ZERO => CommissionStatus::Refunded,
-        CommissionStatus::Refunded | CommissionStatus::ChargedBack => {
-            if set.open_dispute {
-                CommissionStatus::Review
-            } else if commission.was_approved {
-                CommissionStatus::Approved
-            } else {
-                CommissionStatus::Pending
-            }
-        }
-        kept => kept,
+/// Where holds put an unpaid commission; `otherwise`: without any but time.
+pub(super) fn status_of(holds: &[String], otherwise: CommissionStatus) -> CommissionStatus {
+    if is_in_review(holds) { CommissionStatus::Review } else { otherwise }
+}
+
+/// The end that the set of reversals brings a commission to; a commission that left the ledger's hands stays where it is.
+fn end_of(from: CommissionStatus, set: Outcome) -> Option<CommissionStatus> {
+    match from {
+        CommissionStatus::Locked | CommissionStatus::Paid | CommissionStatus::Rejected => Some(from),
+        _ if set.net > Minor::ZERO => None,
+        _ if set.lost_dispute => Some(CommissionStatus::ChargedBack),
+        _ => Some(CommissionStatus::Refunded),
     }
 }
 

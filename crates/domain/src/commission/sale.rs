@@ -1,12 +1,12 @@
 //! A sale becomes a conversion record, and a commission when somebody earns.
-use super::decide::{Desk, SYSTEM};
-use super::live::is_disputed;
+use super::decide::Desk;
+use super::holds::{SYSTEM, TIME, with};
 use super::postings::{Bucket, Legs};
-use super::reversal::result_of;
-use super::state::{BalanceRow, ReversalRow};
+use super::reversal::status_of;
+use super::state::BalanceRow;
 use super::{
-    CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, ReversalRecorded, SaleRecorded,
-    Slice, Terms,
+    CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, FlatTerms, SaleRecorded, Slice,
+    Terms,
 };
 use crate::attribution::{Decision, SaleKey};
 use crate::config::Reward;
@@ -21,11 +21,14 @@ impl Desk<'_> {
     /// A sale fact with its decision.
     pub(super) fn sale(&mut self, fact: &Fact, sale: &Sale, decision: Option<&Decision>) {
         let key = SaleKey { source: fact.source.clone(), external_id: sale.external_id.clone() };
-        self.answers_about = Some(key.clone());
-        if self.row(&fact.program, &key).sale.is_some() {
-            // The same sale in another state of its source: the first one counts.
+        let keeper = self.keeper(&fact.program, &key, &sale.aliases);
+        if self.row(&fact.program, &keeper).sale.is_some() {
+            self.told_again(fact, sale, decision, &key, keeper);
             return;
         }
+        self.answers_about = Some(key.clone());
+        // The sale keeps its payment under its own id, with all that waited for it under any other.
+        self.unite(&fact.program, &key, &key, &sale.aliases, &fact.event);
         let (base, base_is_net) = self.base(fact, sale);
         let (partner, reason) = match decision.map(|decision| &decision.outcome) {
             Some(Ok((partner, _))) => (Some(partner.clone()), String::new()),
@@ -53,10 +56,30 @@ impl Desk<'_> {
         self.record(recorded, &fact.event);
     }
 
+    /// The same payment in another state of its source, or under another of its names: the first one counts. What it says
+    /// of who earns may still explain it.
+    fn told_again(
+        &mut self,
+        fact: &Fact,
+        sale: &Sale,
+        decision: Option<&Decision>,
+        named: &SaleKey,
+        keeper: SaleKey,
+    ) {
+        if self.unite(&fact.program, &keeper, named, &sale.aliases, &fact.event) {
+            self.settle(&fact.program, &keeper, &fact.event, None);
+        }
+        self.answers_about = Some(keeper);
+        if let Some(decision) = decision {
+            self.late(decision, &fact.event);
+        }
+    }
+
     /// A later link or definition explains a sale that nobody earned. Decided once: a sale with a partner keeps it.
     pub(super) fn late(&mut self, decision: &Decision, cause: &EventId) {
         let Ok((partner, _)) = &decision.outcome else { return };
-        let Some(known) = &self.row(&decision.program, &decision.sale).sale else { return };
+        let key = self.book().root(&decision.program, &decision.sale);
+        let Some(known) = &self.row(&decision.program, &key).sale else { return };
         if known.partner.is_some() {
             return;
         }
@@ -116,20 +139,26 @@ impl Desk<'_> {
         cause: &EventId,
     ) -> Result<CommissionEvent, NoCommission> {
         let terms = self.terms(recorded, &partner)?;
-        let parts = terms.slices.iter().map(|slice| (slice.base, slice.rate));
-        let gross = rate_of_sum(parts, terms.rounding).map_err(out_of_range)?;
+        let (gross, currency) = match terms.flat {
+            // Nothing was sold: nothing is left of it either, whatever a sale earns.
+            Some(_) if recorded.base <= Minor::ZERO => return Err("commission_zero"),
+            Some(flat) => (flat.amount, flat.currency),
+            None => {
+                let parts = terms.slices.iter().map(|slice| (slice.base, slice.rate));
+                (rate_of_sum(parts, terms.rounding).map_err(out_of_range)?, recorded.currency)
+            }
+        };
         if gross <= Minor::ZERO {
             return Err("commission_zero");
         }
-        let balance = self.balance(&recorded.program, &partner, recorded.currency);
+        let balance = self.balance(&recorded.program, &partner, currency);
         if balance.granted.saturating_add(i128::from(gross.0)) > i128::from(i64::MAX) {
             // Some later sum of this partner would not fit: refused here, so that nothing later can overflow.
             return Err(out_of_range(AmountOutOfRange));
         }
-        let row = self.row(&recorded.program, &recorded.sale);
-        let disputed = is_disputed(recorded, &row.reversals);
-        let status = if disputed { CommissionStatus::Review } else { CommissionStatus::Pending };
-        let mut legs = Legs::new(recorded.currency, BalanceRow::default());
+        let holds = with(&self.holds_of_new(recorded), &[TIME.to_owned()]);
+        let status = status_of(&holds, CommissionStatus::Pending);
+        let mut legs = Legs::new(currency, BalanceRow::default());
         legs.expense(gross.negated().map_err(out_of_range)?);
         legs.give(Bucket::of(status), gross).map_err(out_of_range)?;
         Ok(CommissionEvent {
@@ -140,7 +169,7 @@ impl Desk<'_> {
             sale: recorded.sale.clone(),
             kind: CommissionEventKind::Created,
             status,
-            currency: recorded.currency,
+            currency,
             gross,
             reversed: Minor::ZERO,
             delta: gross,
@@ -149,6 +178,7 @@ impl Desk<'_> {
             reason: String::new(),
             actor: SYSTEM.to_owned(),
             terms: Some(terms),
+            holds,
         })
     }
 
@@ -162,7 +192,12 @@ impl Desk<'_> {
         let program = book.program(&recorded.program);
         let settings = program.settings.ok_or("no_program")?;
         let rule = program.current_rule().ok_or("no_rule")?;
-        let Reward::Percent(rate) = rule.reward else { return Err("flat_reward") };
+        let (rate, flat) = match rule.reward {
+            Reward::Percent(rate) => (rate, None),
+            Reward::Flat { amount, currency, on_refund } => {
+                (RatePpm::default(), Some(FlatTerms { amount, currency, on_refund }))
+            }
+        };
         if !rate.is_valid() {
             return Err("rate_out_of_range");
         }
@@ -173,26 +208,8 @@ impl Desk<'_> {
             slices: recorded.slices.iter().map(|slice| Slice { rate, ..slice.clone() }).collect(),
             hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
             manual_approval: settings.manual_approval,
+            flat,
         })
-    }
-
-    /// The reversals that came before their sale, with what becomes of them now.
-    fn parked(&mut self, recorded: &SaleRecorded) -> Vec<ReversalRecorded> {
-        let row = self.row(&recorded.program, &recorded.sale);
-        let now = |waiting: &ReversalRow| ReversalRecorded {
-            program: recorded.program.clone(),
-            sale: recorded.sale.clone(),
-            object_id: waiting.object_id.clone(),
-            event: waiting.event.clone(),
-            family: waiting.family,
-            state: waiting.state,
-            currency: waiting.currency,
-            gross: waiting.gross,
-            net: waiting.net,
-            lines: waiting.lines.clone(),
-            result: result_of(Some(recorded), waiting.currency),
-        };
-        row.reversals.iter().map(now).collect()
     }
 }
 

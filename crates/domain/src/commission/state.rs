@@ -1,9 +1,9 @@
 //! The rows of a partition's ledger and their keys. A cache of the fold: its encoding may change with any version.
-use super::{Account, CommissionStatus, Posting, SaleRecorded, Terms};
+use super::{Account, CommissionStatus, Posting, ReversalRecorded, SaleRecorded, Terms};
 use crate::attribution::SaleKey;
 use crate::config::{Profile, Rule};
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SourceName};
 use crate::money::{Currency, Minor, Rounding};
 use crate::tables::Key;
 use crate::time::Micros;
@@ -15,6 +15,9 @@ const SALES: u8 = 3;
 const BALANCES: u8 = 4;
 const TIMERS: u8 = 5;
 const ANSWERS: u8 = 6;
+const COMMISSIONS: u8 = 7;
+const SUBSCRIPTIONS: u8 = 8;
+const ENDED: u8 = 9;
 
 pub(super) fn program_key(program: &ProgramId) -> Key {
     Key::new(PROGRAMS).text(&program.0)
@@ -49,6 +52,21 @@ pub(super) fn answer_key(event: &EventId) -> Key {
     Key::new(ANSWERS).text(&event.0)
 }
 
+/// Where a commission's sale is: people name commissions by their ids, which are hashes.
+pub(super) fn commission_key(id: &CommissionId) -> Key {
+    Key::new(COMMISSIONS).text(&id.0)
+}
+
+/// The commissions of a subscription; by the sale's own time, so that a cancellation is a range.
+pub(super) fn subscription_key(program: &ProgramId, source: &SourceName, subscription: &str) -> Key {
+    Key::new(SUBSCRIPTIONS).text(&program.0).text(&source.0).text(subscription)
+}
+
+/// When a subscription ended.
+pub(super) fn ended_key(program: &ProgramId, source: &SourceName, subscription: &str) -> Key {
+    Key::new(ENDED).text(&program.0).text(&source.0).text(subscription)
+}
+
 /// What commission needs of a program. Rules may come before the program.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct ProgramRow {
@@ -75,9 +93,34 @@ impl ProgramRow {
 /// `sale` is missing while only its reversals are here.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct SaleRow {
+    /// Another name keeps the payment: look there. A row that was a sale of its own before it was known to be the same
+    /// payment keeps its sale and commission.
+    pub(super) root: Option<String>,
+    /// The names whose rows point here.
+    pub(super) names: Vec<String>,
     pub(super) sale: Option<SaleRecorded>,
     pub(super) commission: Option<CommissionRow>,
     pub(super) reversals: Vec<ReversalRow>,
+}
+
+impl SaleRow {
+    pub(super) fn reversal(&self, like: &ReversalRow) -> Option<&ReversalRow> {
+        self.reversals.iter().find(|known| known.is_of(like))
+    }
+
+    /// Keeps the highest-ranked state of an object; whether this one says anything new. The same state again is the record
+    /// of what became of a parked one.
+    pub(super) fn keep(&mut self, new: ReversalRow) -> bool {
+        let Some(known) = self.reversals.iter_mut().find(|known| known.is_of(&new)) else {
+            self.reversals.push(new);
+            return true;
+        };
+        let is_new = known.rank() != new.rank();
+        if known.rank() < new.rank() {
+            *known = new;
+        }
+        is_new
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +132,12 @@ pub(super) struct CommissionRow {
     pub(super) created_as: CommissionStatus,
     /// Its time hold has ended once: after a reinstatement it does not run again.
     pub(super) was_approved: bool,
+    /// What keeps it from being approved, sorted.
+    pub(super) holds: Vec<String>,
+    /// Holds that a person released by name: they do not come back.
+    pub(super) released: Vec<String>,
+    /// A flat reward has its own.
+    pub(super) currency: Currency,
     pub(super) gross: Minor,
     pub(super) reversed: Minor,
     /// Its money in `pending` or `review`. Less than N when a reinstatement paid a debt first.
@@ -117,6 +166,36 @@ pub(super) struct ReversalRow {
     pub(super) gross: Minor,
     pub(super) net: Option<Minor>,
     pub(super) lines: Vec<(String, Minor)>,
+}
+
+impl ReversalRow {
+    /// Whether both tell of one object. A total in another currency is another total: it must not hide the right one.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.family == other.family
+            && self.object_id == other.object_id
+            && (self.family != ReversalFamily::RefundTotal || self.currency == other.currency)
+    }
+
+    /// What counts of one object, whichever came first: the state, of totals the largest.
+    pub(super) fn rank(&self) -> (ReversalState, Minor) {
+        let total = if self.family == ReversalFamily::RefundTotal { self.gross } else { Minor::ZERO };
+        (self.state, total)
+    }
+}
+
+impl From<&ReversalRecorded> for ReversalRow {
+    fn from(recorded: &ReversalRecorded) -> Self {
+        Self {
+            family: recorded.family,
+            object_id: recorded.object_id.clone(),
+            event: recorded.event.clone(),
+            state: recorded.state,
+            currency: recorded.currency,
+            gross: recorded.gross,
+            net: recorded.net,
+            lines: recorded.lines.clone(),
+        }
+    }
 }
 
 /// Sums of a partner's accounts in one currency. Wider than an amount, so that a fold never overflows; a commission that

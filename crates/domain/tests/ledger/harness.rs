@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, TouchClass};
 use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
 use tributary_domain::commission::{
-    Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
+    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
-use tributary_domain::config::{ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
+use tributary_domain::config::{
+    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Reward, Rule,
+};
 use tributary_domain::facts::{
-    Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine,
+    Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
+    Sale, SaleLine,
 };
 use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
 use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -33,6 +36,10 @@ pub struct SaleSpec {
     pub gross: i64,
     pub net: Option<i64>,
     pub lines: Vec<(&'static str, i64)>,
+    pub subscription: &'static str,
+    /// When it happened; `None`: some time before the log saw it.
+    pub at: Option<Micros>,
+    pub aliases: Vec<String>,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -46,11 +53,21 @@ pub struct ReversalSpec {
     pub gross: i64,
     pub net: Option<i64>,
     pub lines: Vec<(&'static str, i64)>,
+    pub aliases: Vec<String>,
 }
 
 pub fn sale(id: &str, gross: i64) -> SaleSpec {
-    let partner = Some("partner_john".to_owned());
-    SaleSpec { id: id.to_owned(), partner, currency: "USD", gross, net: None, lines: vec![] }
+    SaleSpec {
+        id: id.to_owned(),
+        partner: Some("partner_john".to_owned()),
+        currency: "USD",
+        gross,
+        net: None,
+        lines: vec![],
+        subscription: "",
+        at: None,
+        aliases: vec![],
+    }
 }
 
 pub fn refund(sale: &str, id: &str, gross: i64) -> ReversalSpec {
@@ -63,7 +80,13 @@ pub fn refund(sale: &str, id: &str, gross: i64) -> ReversalSpec {
         gross,
         net: None,
         lines: vec![],
+        aliases: vec![],
     }
+}
+
+/// Everything refunded so far of a charge.
+pub fn refund_total(sale: &str, charge: &str, total: i64) -> ReversalSpec {
+    ReversalSpec { family: ReversalFamily::RefundTotal, ..refund(sale, charge, total) }
 }
 
 /// The program's settings of a test.
@@ -74,6 +97,8 @@ pub struct Setting {
     pub hold_days: u32,
     pub manual: bool,
     pub rate: i64,
+    /// A flat reward instead of the rate: amount and currency.
+    pub flat: Option<(i64, &'static str, FlatRefund)>,
 }
 
 impl Default for Setting {
@@ -84,6 +109,7 @@ impl Default for Setting {
             hold_days: 0,
             manual: false,
             rate: 300_000,
+            flat: None,
         }
     }
 }
@@ -98,6 +124,8 @@ pub struct World {
     /// Current conversion records.
     pub sales: BTreeMap<String, SaleRecorded>,
     hold_until: BTreeMap<CommissionId, Micros>,
+    /// Holds of each commission after its last event.
+    pub holds: BTreeMap<CommissionId, Vec<String>>,
     deliveries: u64,
 }
 
@@ -118,16 +146,21 @@ impl World {
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
         }));
-        world.rate(1, setting.rate);
+        match setting.flat {
+            None => world.rate(1, setting.rate),
+            Some((amount, code, on_refund)) => {
+                world.rule(1, Reward::Flat { amount: Minor(amount), currency: currency(code), on_refund });
+            }
+        }
         world
     }
 
     pub fn rate(&mut self, version: u32, ppm: i64) {
-        self.config(ConfigObject::Rule(Rule {
-            rule: "rule_default".into(),
-            version,
-            reward: Reward::Percent(RatePpm(ppm)),
-        }));
+        self.rule(version, Reward::Percent(RatePpm(ppm)));
+    }
+
+    pub fn rule(&mut self, version: u32, reward: Reward) {
+        self.config(ConfigObject::Rule(Rule { rule: "rule_default".into(), version, reward }));
     }
 
     pub fn partner(&mut self, partner: &str, active: bool) {
@@ -160,13 +193,14 @@ impl World {
                     ..SaleLine::default()
                 })
                 .collect(),
-            subscription_id: String::new(),
+            subscription_id: spec.subscription.to_owned(),
             recurrence: Recurrence::Unknown,
             referral: None,
             coupon: None,
-            aliases: Vec::new(),
+            aliases: spec.aliases.clone(),
         });
-        let fact = self.fact(&spec.id, "completed", body);
+        let mut fact = self.fact(&spec.id, "completed", body);
+        fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
         let decision = decision(&spec.id, spec.partner.as_deref());
         let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
         vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), Some(decision))]
@@ -185,11 +219,50 @@ impl World {
                 .collect(),
             family: spec.family,
             state: spec.state,
-            sale_aliases: Vec::new(),
+            sale_aliases: spec.aliases.clone(),
         });
         let fact = self.fact(&spec.id, &format!("{:?}", spec.state), body);
-        let verdict = verdict(VerdictKind::Applied, &fact.event, None);
+        self.applied(fact, None)
+    }
+
+    fn applied(&mut self, fact: Fact, reply_to: Option<ReplyAddress>) -> Vec<CommissionsEvent> {
+        let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
         self.frame(vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)])
+    }
+
+    /// Other names of one payment.
+    pub fn link(&mut self, id: &str, aliases: &[&str]) -> Vec<CommissionsEvent> {
+        let body = FactBody::SaleLink {
+            external_id: id.to_owned(),
+            aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        };
+        let fact = self.fact(id, "", body);
+        self.applied(fact, None)
+    }
+
+    /// A subscription ended at `at`.
+    pub fn cancelled(&mut self, subscription: &str, at: Micros) -> Vec<CommissionsEvent> {
+        let body = FactBody::SubscriptionCancelled { subscription_id: subscription.to_owned() };
+        let fact = Fact { occurred_at: at, ..self.fact(subscription, "canceled", body) };
+        self.applied(fact, None)
+    }
+
+    /// A person decides about the commission of a sale, and nobody waits for the answer.
+    pub fn command(&mut self, kind: CommandKind, sale: &str) -> (Answer, Vec<CommissionsEvent>) {
+        let id = self.commission(sale).map_or_else(|| "com_nobody".into(), |line| line.commission_id);
+        self.command_by_id(kind, &id)
+    }
+
+    pub fn command_by_id(&mut self, kind: CommandKind, id: &CommissionId) -> (Answer, Vec<CommissionsEvent>) {
+        let body = FactBody::Command(Command {
+            kind,
+            commission: id.clone(),
+            reason: "looked at it".to_owned(),
+            actor: "key_mary".to_owned(),
+        });
+        let fact = self.fact(id.as_str(), "key_1", body);
+        let events = self.applied(fact, None);
+        (answer(&events).answer, events)
     }
 
     pub fn late(&mut self, sale: &str, partner: &str) -> Vec<CommissionsEvent> {
@@ -223,7 +296,7 @@ impl World {
         let mut all = Vec::new();
         for step in 0.. {
             assert!(step < 100, "a tick that never ends");
-            let input = CommissionInput { clock: self.clock, events: &input };
+            let input = CommissionInput { source: 0, clock: self.clock, events: &input };
             let (events, more) = decide(&self.tables, &input, step);
             assert_eq!(
                 (&events, more),
@@ -266,24 +339,51 @@ impl World {
         match event.kind {
             CommissionEventKind::Created => {
                 assert!(event.gross.0 > 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
-                assert!(matches!(event.status, CommissionStatus::Pending | CommissionStatus::Review));
                 let hold_until = event.terms.as_ref().unwrap().hold_until;
                 assert!(hold_until >= self.clock, "a hold that ends before it begins");
+                assert!(event.holds.contains(&"time".to_owned()), "{event:#?}");
                 self.hold_until.insert(event.id.clone(), hold_until);
             }
             CommissionEventKind::Approved if event.status == CommissionStatus::Approved => {
-                assert!(event.cause.is_none() && self.clock >= self.hold_until[&event.id], "{event:#?}");
+                assert!(self.clock >= self.hold_until[&event.id], "{event:#?}");
+                assert_eq!(event.cause.is_none(), event.actor == "system", "{event:#?}");
                 assert_eq!(self.ledger.commission(&event.id).unwrap().status, CommissionStatus::Pending);
             }
             _ => {}
         }
+        self.check_holds(event);
         self.ledger.apply(self.clock, event).unwrap();
+    }
+
+    /// Holds and status agree, only events about holds change them, and these say which.
+    fn check_holds(&mut self, event: &CommissionEvent) {
+        assert!(event.holds.is_sorted_by(|a, b| a < b), "{event:#?}");
+        let in_review = event.holds.iter().any(|hold| hold != "time");
+        match event.status {
+            CommissionStatus::Pending => assert!(!in_review, "{event:#?}"),
+            CommissionStatus::Review => assert!(in_review, "{event:#?}"),
+            _ => assert_eq!(event.holds, Vec::<String>::new(), "{event:#?}"),
+        }
+        let before = self.holds.insert(event.id.clone(), event.holds.clone()).unwrap_or_default();
+        let changed: Vec<&str> = match event.kind {
+            CommissionEventKind::Review => {
+                event.holds.iter().filter(|hold| !before.contains(hold)).collect::<Vec<_>>()
+            }
+            CommissionEventKind::HoldReleased => {
+                before.iter().filter(|hold| !event.holds.contains(hold)).collect()
+            }
+            _ => return,
+        }
+        .into_iter()
+        .map(String::as_str)
+        .collect();
+        assert!(!changed.is_empty() && changed.iter().all(|hold| event.reason.contains(hold)), "{event:#?}");
     }
 
     /// Pays what is available of an approved commission. Payouts come later; their postings are in the contract.
     pub fn pay(&mut self, sale: &str) -> bool {
         let Some(line) = self.commission(sale) else { return false };
-        let sheet = self.sheet(&line.partner_id.0);
+        let sheet = self.ledger.balances.sheet(&line.program_id, &line.partner_id, line.currency);
         let amount = line.net_minor.min(sheet.available);
         if line.status != CommissionStatus::Approved || amount == Minor::ZERO || sheet.debt != Minor::ZERO {
             return false;
@@ -306,12 +406,19 @@ impl World {
             reason: String::new(),
             actor: "test".to_owned(),
             terms: None,
+            holds: Vec::new(),
         })]);
         true
     }
 
     pub fn commission(&self, sale: &str) -> Option<CommissionLine> {
         self.ledger.commissions().find(|line| line.external_id == sale).cloned()
+    }
+
+    /// What holds the commission of a sale.
+    pub fn holds_of(&self, sale: &str) -> Vec<&str> {
+        let id = self.commission(sale).unwrap().commission_id;
+        self.holds[&id].iter().map(String::as_str).collect()
     }
 
     /// (R, N, status) of the commission of a sale.

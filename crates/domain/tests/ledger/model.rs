@@ -1,10 +1,11 @@
 //! What a sale's commission must come to, computed from the final set of its facts in the plainest way: no order, no
 //! events, no accounts. Shares no arithmetic with the ledger.
 use super::harness::{ReversalSpec, SaleSpec, Setting};
-use std::collections::BTreeMap;
-use tributary_domain::config::Profile;
+use std::collections::{BTreeMap, BTreeSet};
+use tributary_domain::config::{FlatRefund, Profile};
 use tributary_domain::facts::{ReversalFamily, ReversalState};
 use tributary_domain::money::Rounding;
+use tributary_domain::time::Micros;
 
 /// (G, N, end state at N = 0); `None`: no commission.
 pub fn expected(
@@ -15,14 +16,18 @@ pub fn expected(
     let nets = setting.profile == Profile::Native && sale.net.is_some();
     let base = i128::from(if nets { sale.net.unwrap() } else { sale.gross });
     let round = |n, d| rounded(n, d, setting.rounding);
-    let gross = round(base * i128::from(setting.rate), 1_000_000);
+    let gross = match setting.flat {
+        Some((amount, _, _)) => i128::from(amount) * i128::from(u8::from(base > 0)),
+        None => round(base * i128::from(setting.rate), 1_000_000),
+    };
     if sale.partner.is_none() || gross <= 0 {
         return None;
     }
     let mut objects: BTreeMap<(&str, &str), &ReversalSpec> = BTreeMap::new();
     for fact in reversals.iter().filter(|fact| fact.sale == sale.id && fact.currency == sale.currency) {
         let known = objects.entry((fact.family.name(), &fact.id)).or_insert(fact);
-        if rank(fact.state) > rank(known.state) {
+        let is_total = fact.family == ReversalFamily::RefundTotal;
+        if rank(fact.state) > rank(known.state) || is_total && fact.gross > known.gross {
             *known = fact;
         }
     }
@@ -49,21 +54,68 @@ pub fn expected(
             None => pooled += gross,
         }
     }
+    // What totals know of beyond the single objects.
+    let totals = sum(&live(ReversalFamily::RefundTotal));
+    let dead =
+        |fact: &&&ReversalSpec| fact.family == ReversalFamily::Refund && fact.state == ReversalState::Dead;
+    let dead: i128 = objects.values().filter(dead).map(|fact| i128::from(fact.gross)).sum();
+    let unseen = (totals - dead - sum(&refunds)).max(0);
+    if base == i128::from(sale.gross) {
+        known += unseen;
+    } else {
+        pooled += unseen;
+    }
     if lost.iter().chain(&back).all(|(_, net)| net.is_some()) {
         let nets = |set: &[(i128, Option<i128>)]| set.iter().filter_map(|(_, net)| *net).sum::<i128>();
         known += (nets(&lost) - nets(&back)).max(0);
     } else {
         pooled += lost_gross;
     }
-    let everything = sum(&refunds) + lost_gross;
+    let everything = sum(&refunds) + unseen + lost_gross;
     let taken = if everything > 0 && everything >= i128::from(sale.gross) {
         base
     } else {
         base.min(known + round(pooled * base, i128::from(sale.gross).max(1)))
     };
-    let net = gross.min(round((base - taken) * i128::from(setting.rate), 1_000_000));
+    let net = match setting.flat {
+        None => gross.min(round((base - taken) * i128::from(setting.rate), 1_000_000)),
+        Some(_) if taken == base => 0,
+        Some((_, _, FlatRefund::FullOnly)) => gross,
+        Some((_, _, FlatRefund::Any)) => gross * i128::from(u8::from(known + pooled == 0)),
+        Some((_, _, FlatRefund::Proportional)) => round(gross * (base - taken), base),
+    };
     let end = (net == 0).then_some(if lost_gross > 0 { "charged_back" } else { "refunded" });
     Some((gross.try_into().unwrap(), net.try_into().unwrap(), end))
+}
+
+/// What holds the commission beside time, while it is unpaid and nobody has decided about it.
+pub fn expected_holds(sale: &SaleSpec, reversals: &[ReversalSpec], ends: &[Micros]) -> BTreeSet<String> {
+    let of = |family, state| {
+        let facts = reversals.iter().filter(move |fact| {
+            fact.sale == sale.id
+                && fact.currency == sale.currency
+                && fact.family == family
+                && fact.state == state
+        });
+        facts.map(|fact| fact.id.clone()).collect::<BTreeSet<_>>()
+    };
+    use ReversalFamily::{Chargeback, ChargebackReverse, ChargebackWarning};
+    use ReversalState::{Dead, Live, Pending};
+    let [lost, won] = [Live, Dead].map(|state| of(Chargeback, state));
+    let open = of(Chargeback, Pending).into_iter().filter(|id| !lost.contains(id) && !won.contains(id));
+    let mut holds: BTreeSet<String> = open.map(|id| format!("dispute:{id}")).collect();
+    let over = of(ChargebackWarning, Dead);
+    let warned = &of(ChargebackWarning, Live) | &of(ChargebackWarning, Pending);
+    let warned = &warned - &over;
+    let decided = lost.iter().any(|id| !won.contains(id))
+        || of(ChargebackReverse, Live).iter().any(|id| !of(ChargebackReverse, Dead).contains(id));
+    if !decided && warned.len() > over.len() {
+        holds.extend(warned.iter().map(|id| format!("dispute:{id}")));
+    }
+    if !sale.subscription.is_empty() && ends.iter().any(|end| sale.at.unwrap() <= *end) {
+        holds.insert(format!("cancelled_subscription:{}", sale.subscription));
+    }
+    holds
 }
 
 const fn rank(state: ReversalState) -> u8 {

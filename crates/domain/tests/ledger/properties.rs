@@ -1,13 +1,18 @@
 //! Invariants under random histories. The harness checks after every step that postings sum to 0, that buckets are the sum
 //! of N, that none is negative, that nothing is available beside a debt, and that nothing is approved before its time.
-use super::harness::{ReversalSpec, SaleSpec, Setting, World, refund, sale};
-use super::model::expected;
+use super::harness::{ReversalSpec, SaleSpec, Setting, World, refund, refund_total, sale};
+use super::model::{expected, expected_holds};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tributary_domain::config::Profile;
-use tributary_domain::facts::{ReversalFamily, ReversalState};
+use std::collections::BTreeSet;
+use tributary_domain::config::{FlatRefund, Profile};
+use tributary_domain::facts::{CommandKind, ReversalFamily, ReversalState};
 use tributary_domain::money::{Minor, Rounding, split_by_largest_remainder};
 use tributary_domain::time::{DAY_MICROS, Micros};
+
+const SUBSCRIPTION: &str = "sub";
+/// Before anything is told.
+const SOLD_AT: Micros = Micros(900_000_000);
 
 const LINES: [&str; 3] = ["line_a", "line_b", "line_c"];
 
@@ -15,12 +20,12 @@ fn settings() -> impl Strategy<Value = Setting> {
     let profiles = prop_oneof![Just(Profile::Native), Just(Profile::Revshare)];
     let roundings = prop_oneof![Just(Rounding::HalfEven), Just(Rounding::HalfUp), Just(Rounding::Floor)];
     let rates = prop_oneof![Just(125_000), Just(200_000), Just(1_000_000), 0..=1_000_000_i64];
-    (profiles, roundings, 0..3_u32, rates).prop_map(|(profile, rounding, hold_days, rate)| Setting {
-        profile,
-        rounding,
-        hold_days,
-        manual: false,
-        rate,
+    let on_refund =
+        prop_oneof![Just(FlatRefund::FullOnly), Just(FlatRefund::Proportional), Just(FlatRefund::Any)];
+    let flat = (0..=2_000_i64, prop_oneof![Just("USD"), Just("EUR")], on_refund);
+    let rewards = (rates, prop_oneof![3 => Just(None), 1 => flat.prop_map(Some)]);
+    (profiles, roundings, 0..3_u32, rewards).prop_map(|(profile, rounding, hold_days, (rate, flat))| {
+        Setting { profile, rounding, hold_days, manual: false, rate, flat }
     })
 }
 
@@ -39,7 +44,7 @@ fn sales(id: &'static str, amounts: impl Strategy<Value = i64>) -> impl Strategy
         } else {
             vec![]
         };
-        SaleSpec { net, lines, ..sale(id, gross) }
+        SaleSpec { net, lines, subscription: SUBSCRIPTION, at: Some(SOLD_AT), ..sale(id, gross) }
     })
 }
 
@@ -50,8 +55,10 @@ fn reversals(
 ) -> impl Strategy<Value = Vec<ReversalSpec>> {
     let families = prop_oneof![
         3 => Just(ReversalFamily::Refund),
-        1 => Just(ReversalFamily::Chargeback),
-        1 => Just(ReversalFamily::ChargebackReverse)
+        2 => Just(ReversalFamily::RefundTotal),
+        2 => Just(ReversalFamily::Chargeback),
+        1 => Just(ReversalFamily::ChargebackReverse),
+        1 => Just(ReversalFamily::ChargebackWarning),
     ];
     let states = prop_oneof![
         Just(vec![ReversalState::Live]),
@@ -66,6 +73,12 @@ fn reversals(
         let mut facts = Vec::new();
         for (number, (family, states, currency, gross, net_percent, named)) in objects.into_iter().enumerate()
         {
+            if family == ReversalFamily::RefundTotal {
+                // Some of two charges.
+                let charge = if named { "ch_1" } else { "ch_2" };
+                facts.push(ReversalSpec { currency, ..refund_total(sale, charge, gross) });
+                continue;
+            }
             let net = net_percent.map(|percent| (i128::from(gross) * i128::from(percent) / 100) as i64);
             // The model knows no lines without a net part.
             let lines = if named && net.is_some() { vec![(LINES[number % 3], gross / 2)] } else { vec![] };
@@ -98,6 +111,39 @@ fn assert_as_expected(world: &World, setting: Setting, sale: &SaleSpec, facts: &
     }
 }
 
+/// The holds of an unpaid commission agree with the model.
+fn assert_held_as_expected(world: &World, sale: &SaleSpec, facts: &[ReversalSpec], ends: &[Micros]) {
+    let Some(line) = world.commission(&sale.id) else { return };
+    if line.status.is_unpaid() {
+        let holds = world.holds_of(&sale.id);
+        let holds =
+            holds.into_iter().filter(|hold| *hold != "time").map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(holds, expected_holds(sale, facts, ends), "{sale:?} {facts:#?} {ends:?}");
+    }
+}
+
+/// A payment that was two sales before its ids were linked is owed once.
+fn assert_owed_once(world: &World, setting: Setting, sale: &SaleSpec, facts: &[ReversalSpec]) {
+    let lines = ["txn", "in"].into_iter().filter_map(|id| world.commission(id));
+    let lines: Vec<_> = lines.filter(|line| line.status.name() != "rejected").collect();
+    let net: i64 = lines.iter().map(|line| line.net_minor.0).sum();
+    let expected = expected(setting, sale, facts).map_or(0, |(_, net, _)| net);
+    assert_eq!(net, expected, "{sale:?} {facts:#?} {lines:#?}");
+    assert!(lines.iter().filter(|line| line.net_minor.0 != 0).count() < 2, "{lines:#?}");
+}
+
+/// The ids of the one payment.
+const NAMES: [&str; 3] = ["txn", "pi", "in"];
+
+/// One thing that is told about a payment.
+#[derive(Debug, Clone)]
+enum Told {
+    Sale(SaleSpec),
+    Reversal(ReversalSpec),
+    Link(&'static str, &'static str),
+    Cancelled(Micros),
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -106,26 +152,42 @@ proptest! {
         setting in settings(),
         sold in sales("txn", amounts()),
         facts in reversals("txn", amounts()),
+        ends in vec(-1..=1_i64, 0..3),
+        names in vec(any::<prop::sample::Index>(), 8),
+        is_told_twice in any::<bool>(),
         order in vec(any::<prop::sample::Index>(), 0..24),
-        sale_at in any::<prop::sample::Index>(),
     ) {
-        // Each fact at least once, some again, in the order that `order` says; ticks between them.
-        let mut script: Vec<&ReversalSpec> = facts.iter().collect();
-        if !facts.is_empty() {
-            script.extend(order.iter().map(|at| at.get(&facts)));
-            for (from, at) in order.iter().enumerate() {
-                let (a, b) = (from % script.len(), at.index(script.len()));
-                script.swap(a, b);
-            }
+        let ends: Vec<Micros> = ends.into_iter().map(|later| Micros(SOLD_AT.0 + later)).collect();
+        let mut told = vec![Told::Sale(sold.clone())];
+        told.extend(ends.iter().copied().map(Told::Cancelled));
+        // Each reversal names the payment by one of its ids, and says or does not say another.
+        for (number, fact) in facts.iter().enumerate() {
+            let name = |index: &prop::sample::Index| *index.get(&NAMES);
+            let aliases = if number % 2 == 0 { vec![] } else { vec![name(&names[7 - number % 8]).to_owned()] };
+            told.push(Told::Reversal(ReversalSpec {
+                sale: name(&names[number % 8]).to_owned(),
+                aliases,
+                ..fact.clone()
+            }));
         }
-        let sale_at = sale_at.index(script.len() + 1);
+        told.extend([Told::Link("txn", "pi"), Told::Link("in", "pi")]);
+        if is_told_twice {
+            told.push(Told::Sale(SaleSpec { id: "in".to_owned(), ..sold.clone() }));
+        }
+        // Each fact at least once, some again, in the order that `order` says; ticks between them.
+        let mut script: Vec<&Told> = told.iter().collect();
+        script.extend(order.iter().map(|at| at.get(&told)));
+        for (from, at) in order.iter().enumerate() {
+            let (a, b) = (from % script.len(), at.index(script.len()));
+            script.swap(a, b);
+        }
         let mut world = World::new(setting);
-        for step in 0..=script.len() {
-            if step == sale_at {
-                world.sale(&sold);
-            }
-            if let Some(fact) = script.get(step) {
-                world.reversal(fact);
+        for (step, told) in script.into_iter().enumerate() {
+            match told {
+                Told::Sale(spec) => drop(world.sale(spec)),
+                Told::Reversal(spec) => drop(world.reversal(spec)),
+                Told::Link(id, alias) => drop(world.link(id, &[alias])),
+                Told::Cancelled(end) => drop(world.cancelled(SUBSCRIPTION, *end)),
             }
             world.clock = Micros(world.clock.0 + DAY_MICROS / 2);
             world.tick();
@@ -134,7 +196,12 @@ proptest! {
                 world.sale(&SaleSpec { id: "other".to_owned(), partner, ..sold.clone() });
             }
         }
-        assert_as_expected(&world, setting, &sold, &facts);
+        if is_told_twice {
+            assert_owed_once(&world, setting, &sold, &facts);
+        } else {
+            assert_as_expected(&world, setting, &sold, &facts);
+            assert_held_as_expected(&world, &sold, &facts, &ends);
+        }
         world.assert_rebuild_is_identical();
     }
 
@@ -189,6 +256,8 @@ enum Happens {
     Tick(i64),
     Late(&'static str),
     Paid(&'static str),
+    Decided(CommandKind, &'static str),
+    Cancelled(i64),
 }
 
 const SALES: [&str; 4] = ["txn_0", "txn_1", "txn_2", "txn_3"];
@@ -198,45 +267,76 @@ fn histories() -> impl Strategy<Value = Vec<Happens>> {
     let one = (0..SALES.len(), any::<bool>(), any::<bool>()).prop_flat_map(move |(number, known, john)| {
         let id = SALES[number];
         let partner = known.then(|| if john { "partner_john" } else { "partner_mary" }.to_owned());
+        let decision = prop_oneof![3 => Just(CommandKind::Approve), 1 => Just(CommandKind::Reject)];
         prop_oneof![
-            2 => sales(id, small.clone()).prop_map(move |spec| Happens::Sale(SaleSpec { partner: partner.clone(), ..spec })),
-            3 => reversals(id, small.clone()).prop_map(Happens::Reversals),
-            3 => (0..=DAY_MICROS).prop_map(Happens::Tick),
-            1 => Just(Happens::Late(id)),
-            3 => Just(Happens::Paid(id)),
+            4 => sales(id, small.clone()).prop_map(move |spec| Happens::Sale(SaleSpec { partner: partner.clone(), ..spec })),
+            6 => reversals(id, small.clone()).prop_map(Happens::Reversals),
+            6 => (0..=DAY_MICROS).prop_map(Happens::Tick),
+            2 => Just(Happens::Late(id)),
+            6 => Just(Happens::Paid(id)),
+            4 => decision.prop_map(move |kind| Happens::Decided(kind, id)),
+            1 => (-1..=1_i64).prop_map(Happens::Cancelled),
         ]
     });
     vec(one, 1..40)
+}
+
+/// What the model must know of a history.
+#[derive(Debug, Default)]
+struct Known {
+    sold: Vec<SaleSpec>,
+    facts: Vec<ReversalSpec>,
+    ends: Vec<Micros>,
+    decided: BTreeSet<&'static str>,
+}
+
+impl Known {
+    fn sale(&mut self, spec: SaleSpec) {
+        match self.sold.iter_mut().find(|known| known.id == spec.id) {
+            // A second sale under the same id is not a sale; it may say who earns.
+            Some(known) => known.partner = known.partner.take().or(spec.partner),
+            None => self.sold.push(spec),
+        }
+    }
+
+    /// One object and state says one thing: anything else is a conflict, refused before the ledger.
+    fn reversal(&mut self, spec: ReversalSpec) -> ReversalSpec {
+        let known = self.facts.iter().find(|known| {
+            known.sale == spec.sale
+                && known.id == spec.id
+                && known.family == spec.family
+                && known.family != ReversalFamily::RefundTotal
+        });
+        let spec = match known {
+            Some(known) => ReversalSpec { state: spec.state, ..known.clone() },
+            None => spec,
+        };
+        self.facts.push(spec.clone());
+        spec
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_history_of_a_program_breaks_the_books(setting in settings(), history in histories()) {
+    fn no_history_of_a_program_breaks_the_books(
+        setting in settings(),
+        manual in any::<bool>(),
+        history in histories(),
+    ) {
+        let setting = Setting { manual, ..setting };
         let mut world = World::new(setting);
-        let (mut sold, mut facts): (Vec<SaleSpec>, Vec<ReversalSpec>) = (vec![], vec![]);
+        let mut known = Known::default();
         for happens in history {
             match happens {
                 Happens::Sale(spec) => {
                     world.sale(&spec);
-                    // A second sale under the same id is not a sale.
-                    if !sold.iter().any(|known| known.id == spec.id) {
-                        sold.push(spec);
-                    }
+                    known.sale(spec);
                 }
                 Happens::Reversals(specs) => {
                     for spec in specs {
-                        // One object and state says one thing: anything else is a conflict, refused before the ledger.
-                        let amounts = facts.iter().find(|known| {
-                            known.sale == spec.sale && known.id == spec.id && known.family == spec.family
-                        });
-                        let spec = match amounts {
-                            Some(known) => ReversalSpec { state: spec.state, ..known.clone() },
-                            None => spec,
-                        };
-                        world.reversal(&spec);
-                        facts.push(spec);
+                        world.reversal(&known.reversal(spec));
                     }
                 }
                 Happens::Tick(later) => {
@@ -245,17 +345,39 @@ proptest! {
                 }
                 Happens::Late(id) => {
                     world.late(id, "partner_mary");
-                    if let Some(known) = sold.iter_mut().find(|known| known.id == id) {
+                    if let Some(known) = known.sold.iter_mut().find(|known| known.id == id) {
                         known.partner.get_or_insert_with(|| "partner_mary".to_owned());
                     }
                 }
                 Happens::Paid(id) => {
                     world.pay(id);
                 }
+                Happens::Decided(kind, id) => {
+                    let before = world.commission(id);
+                    let (answer, events) = world.command(kind, id);
+                    if answer.declined.is_empty() {
+                        known.decided.insert(id);
+                    } else {
+                        assert_eq!(events.len(), 1, "declined, and only answered: {events:#?}");
+                        assert_eq!(world.commission(id), before);
+                    }
+                }
+                Happens::Cancelled(later) => {
+                    let end = Micros(SOLD_AT.0 + later);
+                    world.cancelled(SUBSCRIPTION, end);
+                    known.ends.push(end);
+                }
             }
         }
-        for sale in &sold {
-            assert_as_expected(&world, setting, sale, &facts);
+        for sale in &known.sold {
+            if world.commission(&sale.id).is_some_and(|line| line.status.name() == "rejected") {
+                prop_assert_eq!(world.numbers(&sale.id).1, 0);
+                continue;
+            }
+            assert_as_expected(&world, setting, sale, &known.facts);
+            if !known.decided.contains(sale.id.as_str()) {
+                assert_held_as_expected(&world, sale, &known.facts, &known.ends);
+            }
         }
         world.assert_rebuild_is_identical();
     }

@@ -10,15 +10,19 @@ use tributary_domain::money::{Minor, Rounding};
 use tributary_domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
 use tributary_domain::time::{DAY_MICROS, Micros};
 
-fn at(rate: i64) -> World {
+pub fn at(rate: i64) -> World {
     World::new(Setting { rate, ..Setting::default() })
 }
 
-fn chargeback(sale: &str, id: &str, gross: i64) -> ReversalSpec {
+pub fn chargeback(sale: &str, id: &str, gross: i64) -> ReversalSpec {
     ReversalSpec { family: ReversalFamily::Chargeback, ..refund(sale, id, gross) }
 }
 
-fn results(events: &[CommissionsEvent]) -> Vec<ReversalResult> {
+pub fn warning(sale: &str, id: &str, gross: i64) -> ReversalSpec {
+    ReversalSpec { family: ReversalFamily::ChargebackWarning, ..refund(sale, id, gross) }
+}
+
+pub fn results(events: &[CommissionsEvent]) -> Vec<ReversalResult> {
     let result = |event: &CommissionsEvent| match event {
         CommissionsEvent::Reversal(reversal) => Some(reversal.result),
         _ => None,
@@ -157,8 +161,9 @@ fn a_dispute_holds_until_it_is_decided_and_its_end_is_a_function_of_the_set() {
     let mut world = at(300_000);
     world.sale(&sale("txn", 1000));
     world.tick();
-    let warning = ReversalSpec { state: ReversalState::Pending, ..chargeback("txn", "warning", 1000) };
+    let warning = warning("txn", "warning", 1000);
     assert_eq!(kinds(&world.reversal(&warning)), [("review", 0)]);
+    assert_eq!(world.holds_of("txn"), ["dispute:warning"]);
     assert_eq!(world.sheet("partner_john").review, Minor(300));
     assert_eq!(kinds(&world.tick()), []);
     assert_eq!(kinds(&world.reversal(&chargeback("txn", "cb", 1000))), [("chargeback", -300)]);
@@ -177,9 +182,10 @@ fn a_dispute_holds_until_it_is_decided_and_its_end_is_a_function_of_the_set() {
 #[test]
 fn a_warning_that_came_to_nothing_releases_and_the_next_tick_approves() {
     let mut world = at(300_000);
-    let warning = ReversalSpec { state: ReversalState::Pending, ..chargeback("txn", "warning", 1000) };
+    let warning = ReversalSpec { state: ReversalState::Pending, ..chargeback("txn", "dp", 1000) };
     world.reversal(&warning);
     world.sale(&sale("txn", 1000));
+    assert_eq!(world.holds_of("txn"), ["dispute:dp", "time"]);
     assert_eq!(world.numbers("txn"), (0, 300, "review"));
     assert_eq!(kinds(&world.tick()), []);
     let over = ReversalSpec { state: ReversalState::Dead, ..warning };

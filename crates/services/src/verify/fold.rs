@@ -1,37 +1,55 @@
-//! What the log says, folded with the domain only, up to where the read model says it stands.
+//! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
+//! objects are kept as they are at the end.
+use super::expected::{self, Configured, Sold, Standing, Written};
+use super::history::{History, MissingRow};
 use super::{Findings, VerifyError};
+use domain::attribution::Decision;
 use domain::commission::balances::{Ledger, is_balanced};
 use domain::commission::{CommissionEvent, CommissionsEvent, SaleRecorded};
-use domain::ids::Hash;
+use domain::config::{
+    Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
+};
 use domain::normalization::FactsEvent;
-use readmodel::audit::{SaleFound, as_stored};
+use domain::time::Micros;
+use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
 use std::collections::BTreeMap;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
 
-/// Rows in log order, as one number and one hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Digest {
-    pub(super) rows: u64,
-    hash: Hash,
+/// A customer as it is now.
+#[derive(Debug)]
+pub(super) struct Customer {
+    pub(super) partner: Option<String>,
+    pub(super) sales: i64,
+    pub(super) written: Written,
 }
 
-impl Digest {
-    /// The next row.
-    pub(super) fn add(&mut self, parts: &[&[u8]]) {
-        self.rows += 1;
-        let row = Hash::of_parts(parts);
-        self.hash = Hash::of_parts(&[&self.hash.0, &row.0]);
-    }
+/// Configuration objects of a partition's programs.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) programs: BTreeMap<String, Configured<Program>>,
+    pub(super) partners: BTreeMap<(String, String), Configured<Partner>>,
+    pub(super) accounts: BTreeMap<String, Configured<Merchant>>,
+    pub(super) codes: BTreeMap<(String, String), Configured<Code>>,
+    pub(super) coupons: BTreeMap<(String, String), Configured<Coupon>>,
+    pub(super) rules: BTreeMap<(String, String, u32), Configured<Rule>>,
+    pub(super) endpoints: BTreeMap<(String, String), Configured<Endpoint>>,
+    pub(super) keys: BTreeMap<(String, String), Configured<ApiKey>>,
 }
 
-impl std::fmt::Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} rows, {:?}", self.rows, self.hash)
-    }
+/// A covered frame none of whose rows of history is there: skipped, unless an object of it is there.
+#[derive(Debug)]
+pub(super) struct Absent {
+    pub(super) place: String,
+    pub(super) rows: Vec<MissingRow>,
+    /// Objects that the frame wrote: (kind, first key).
+    pub(super) objects: Vec<(&'static str, String)>,
 }
+
+/// How many absent frames are remembered; the rows of others are reported one by one.
+const ABSENT: usize = 100;
 
 /// One partition, folded.
 #[derive(Debug)]
@@ -42,9 +60,16 @@ pub(super) struct Fold {
     /// Last frame of each topic.
     last: BTreeMap<Followed, u64>,
     pub(super) ledger: Ledger,
-    pub(super) sales: BTreeMap<String, SaleFound>,
-    pub(super) verdicts: Digest,
-    pub(super) history: Digest,
+    pub(super) commissions: BTreeMap<String, Standing>,
+    pub(super) sales: BTreeMap<String, Sold>,
+    pub(super) customers: BTreeMap<(String, String), Customer>,
+    /// When each balance was last posted to.
+    pub(super) posted: BTreeMap<(String, String, String), Micros>,
+    pub(super) configuration: Configuration,
+    pub(super) absent: Vec<Absent>,
+    verdicts: History,
+    events: History,
+    reversals: History,
 }
 
 impl Fold {
@@ -56,16 +81,23 @@ impl Fold {
             commissions_cursor: cursor(Followed::Commissions),
             last: BTreeMap::new(),
             ledger: Ledger::default(),
+            commissions: BTreeMap::new(),
             sales: BTreeMap::new(),
-            verdicts: Digest::default(),
-            history: Digest::default(),
+            customers: BTreeMap::new(),
+            posted: BTreeMap::new(),
+            configuration: Configuration::default(),
+            absent: Vec::new(),
+            verdicts: History::new(&audit::VERDICTS, partition),
+            events: History::new(&audit::COMMISSION_EVENTS, partition),
+            reversals: History::new(&audit::REVERSALS, partition),
         }
     }
 
     /// Folds a frame of `facts` and returns its events.
-    pub(super) fn facts(
+    pub(super) async fn facts(
         &mut self,
         frame: &Frame,
+        snapshot: &mut Snapshot,
         findings: &mut Findings,
     ) -> Result<Vec<FactsEvent>, VerifyError> {
         let place = self.frame(Followed::Facts, frame);
@@ -74,87 +106,158 @@ impl Fold {
         if !self.covered(Followed::Facts, frame, findings) {
             return Ok(events);
         }
+        let (mut rows, mut missing) = (0, Vec::new());
         for (ordinal, event) in events.iter().enumerate() {
-            if let FactsEvent::Verdict(verdict) = event {
-                self.verdicts.add(&[
-                    &frame.seq.to_le_bytes(),
-                    &(ordinal as u64).to_le_bytes(),
-                    as_stored(verdict.event.as_str()).as_bytes(),
-                    verdict.kind.name().as_bytes(),
-                    as_stored(&verdict.reason).as_bytes(),
-                    &[u8::from(verdict.retry_of.is_some())],
-                ]);
+            match event {
+                FactsEvent::Verdict(verdict) => {
+                    rows += 1;
+                    let cells = expected::verdict(verdict, frame.source, frame.clock);
+                    missing.extend(
+                        self.verdicts.expect(snapshot, (frame.seq, ordinal), cells, findings).await?,
+                    );
+                }
+                FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
+                FactsEvent::Fact(_)
+                | FactsEvent::Tick
+                | FactsEvent::ConfigOutcome(_)
+                | FactsEvent::DefectRetry(_) => {}
             }
         }
+        self.missed(place, rows, missing, Vec::new(), findings);
         Ok(events)
     }
 
-    /// Folds a frame of `commissions`.
-    pub(super) fn commissions(&mut self, frame: &Frame, findings: &mut Findings) -> Result<(), VerifyError> {
+    /// Folds a frame of `commissions`, decided from `decisions`; `None`: not known here.
+    pub(super) async fn commissions(
+        &mut self,
+        frame: &Frame,
+        decisions: Option<&[Decision]>,
+        snapshot: &mut Snapshot,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
         let place = self.frame(Followed::Commissions, frame);
         let covered = self.covered(Followed::Commissions, frame, findings);
+        let (mut rows, mut missing, mut objects) = (0, Vec::new(), Vec::new());
         for (ordinal, bytes) in frame.events.iter().enumerate() {
             let event = wire::commissions::decode(bytes)
                 .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
+            let at = (frame.seq, ordinal);
             match event {
                 CommissionsEvent::Commission(event) => {
-                    if !is_balanced(&event.postings) {
-                        let legs = format!("{:?}", event.postings);
-                        findings.problem(
-                            "unbalanced",
-                            format!("{place} {}", event.id),
-                            "legs that sum to 0",
-                            legs,
-                        );
-                    }
+                    balanced(&event, &place, findings);
                     if covered {
-                        self.commission(frame, ordinal, &event, &place, findings);
+                        rows += 1;
+                        let cells = expected::commission_event(&event, frame.clock);
+                        missing.extend(self.events.expect(snapshot, at, cells, findings).await?);
+                        objects.push((audit::COMMISSIONS.kind, as_stored(event.id.as_str())));
+                        self.commission(frame, event, &place, findings);
                     }
                 }
-                CommissionsEvent::Sale(sale) if covered => self.sale(&sale),
-                CommissionsEvent::Sale(_)
-                | CommissionsEvent::Reversal(_)
-                | CommissionsEvent::Config(_)
-                | CommissionsEvent::Answer(_) => {}
+                CommissionsEvent::Reversal(reversal) if covered => {
+                    rows += 1;
+                    let cells = expected::reversal(&reversal, frame.clock);
+                    missing.extend(self.reversals.expect(snapshot, at, cells, findings).await?);
+                }
+                CommissionsEvent::Sale(sale) => {
+                    decided(&sale, decisions, &place, findings);
+                    if covered {
+                        objects.push((audit::SALES.kind, as_stored(sale.id.as_str())));
+                        self.sale(frame, sale);
+                    }
+                }
+                _ => {}
             }
         }
+        self.missed(place, rows, missing, objects, findings);
         Ok(())
+    }
+
+    /// Some rows of a frame are missing: when all are, it may have been skipped as a whole.
+    fn missed(
+        &mut self,
+        place: String,
+        rows: usize,
+        missing: Vec<MissingRow>,
+        objects: Vec<(&'static str, String)>,
+        findings: &mut Findings,
+    ) {
+        if rows > 0 && missing.len() == rows && self.absent.len() < ABSENT {
+            self.absent.push(Absent { place, rows: missing, objects });
+        } else {
+            missing.into_iter().for_each(|row| row.report(findings));
+        }
     }
 
     fn commission(
         &mut self,
         frame: &Frame,
-        ordinal: usize,
-        event: &CommissionEvent,
+        mut event: CommissionEvent,
         place: &str,
         findings: &mut Findings,
     ) {
-        if let Err(error) = self.ledger.apply(frame.clock, event) {
+        if let Err(error) = self.ledger.apply(frame.clock, &event) {
             findings.problem("overflow", format!("{place} {}", event.id), "64 bits", error);
         }
-        self.history.add(&[
-            &frame.seq.to_le_bytes(),
-            &(ordinal as u64).to_le_bytes(),
-            as_stored(event.id.as_str()).as_bytes(),
-            event.kind.name().as_bytes(),
-            &event.delta.0.to_le_bytes(),
-            &0_i64.to_le_bytes(),
-        ]);
+        for posting in std::mem::take(&mut event.postings) {
+            if is_bucket(posting.account) {
+                let key = (
+                    as_stored(event.program.as_str()),
+                    as_stored(event.partner.as_str()),
+                    posting.currency.code().to_owned(),
+                );
+                self.posted.insert(key, frame.clock);
+            }
+        }
+        let terms = event.terms.take().map(|mut terms| {
+            terms.slices = Vec::new();
+            terms
+        });
+        let id = as_stored(event.id.as_str());
+        if let Some(standing) = self.commissions.get_mut(&id) {
+            standing.last = event;
+            standing.seq = frame.seq;
+            standing.written.updated = frame.clock;
+        } else {
+            let written = Written { created: frame.clock, updated: frame.clock };
+            self.commissions.insert(id, Standing { last: event, terms, seq: frame.seq, written });
+        }
     }
 
-    fn sale(&mut self, sale: &SaleRecorded) {
-        let found = SaleFound {
-            program: as_stored(sale.program.as_str()),
-            partner: sale.partner.as_ref().map(|partner| as_stored(partner.as_str())),
-            currency: sale.currency.code().to_owned(),
-            gross: sale.gross.0,
-            base: sale.base.0,
-        };
-        self.sales.insert(as_stored(sale.id.as_str()), found);
+    fn sale(&mut self, frame: &Frame, mut sale: SaleRecorded) {
+        if let Some(customer) = &sale.customer {
+            let key = (as_stored(sale.program.as_str()), expected::hex(&customer.0));
+            let customer = self.customers.entry(key).or_insert(Customer {
+                partner: None,
+                sales: 0,
+                written: Written { created: frame.clock, updated: frame.clock },
+            });
+            customer.sales += i64::from(!sale.late);
+            customer.written.updated = frame.clock;
+            if customer.partner.is_none() {
+                customer.partner = sale.partner.as_ref().map(|partner| as_stored(partner.as_str()));
+            }
+        }
+        sale.slices = Vec::new();
+        let id = as_stored(sale.id.as_str());
+        let mut written = Written { created: frame.clock, updated: frame.clock };
+        if let Some(earlier) = self.sales.get(&id) {
+            written.created = earlier.written.created;
+            // The event that brought it stays; a late decision may name another.
+            sale.event = earlier.sale.event.clone();
+        }
+        self.sales.insert(id, Sold { sale, seq: frame.seq, written });
     }
 
-    /// After the last frame: what the fold itself breaks, and cursors that the log does not reach.
-    pub(super) fn finish(&self, findings: &mut Findings) {
+    /// After the last frame: rows of history that belong to nothing, what the fold itself breaks, and cursors that the log does
+    /// not reach.
+    pub(super) async fn finish(
+        &mut self,
+        snapshot: &mut Snapshot,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        for history in [&mut self.verdicts, &mut self.events, &mut self.reversals] {
+            history.finish(snapshot, findings).await?;
+        }
         for followed in Followed::ALL {
             let (row, last) = (self.cursor(followed).seq, self.last.get(&followed).copied().unwrap_or(0));
             if row > last {
@@ -170,6 +273,7 @@ impl Fold {
         for (rule, place) in self.ledger.problems() {
             findings.problem("ledger", place, "the ledger's rules", rule);
         }
+        Ok(())
     }
 
     /// Whether the read model has the frame; at its cursor it must be the same frame.
@@ -198,5 +302,81 @@ impl Fold {
 
     fn frame(&self, followed: Followed, frame: &Frame) -> String {
         format!("{}/{} frame {}", followed.topic().name(), self.partition.0, frame.seq)
+    }
+}
+
+impl Configuration {
+    fn set(&mut self, config: &ConfigFact, clock: Micros) {
+        let (program, removed) = (config.program.0.clone(), config.removed);
+        match config.object.clone() {
+            ConfigObject::Program(object) => put(&mut self.programs, program, object, removed, clock),
+            ConfigObject::Partner(object) => {
+                put(&mut self.partners, (program, object.partner.0.clone()), object, removed, clock);
+            }
+            ConfigObject::Code(object) => {
+                put(&mut self.codes, (program, object.code.clone()), object, removed, clock);
+            }
+            ConfigObject::Coupon(object) => {
+                put(&mut self.coupons, (program, object.coupon.clone()), object, removed, clock);
+            }
+            ConfigObject::Rule(object) => {
+                put(&mut self.rules, (program, object.rule.0.clone(), object.version), object, removed, clock);
+            }
+            ConfigObject::ApiKey(object) => {
+                put(&mut self.keys, (program, object.key_id.clone()), object, removed, clock);
+            }
+            ConfigObject::Endpoint(object) => {
+                put(&mut self.endpoints, (program, object.endpoint_id.clone()), object, removed, clock);
+            }
+            ConfigObject::Account(object) => {
+                put(&mut self.accounts, object.account.0.clone(), object, removed, clock);
+            }
+        }
+    }
+}
+
+fn put<K: Ord, T>(
+    objects: &mut BTreeMap<K, Configured<T>>,
+    key: K,
+    object: T,
+    removed: bool,
+    clock: Micros,
+) {
+    let created = objects.get(&key).map_or(clock, |earlier| earlier.written.created);
+    objects.insert(key, Configured { object, removed, written: Written { created, updated: clock } });
+}
+
+const fn is_bucket(account: domain::commission::Account) -> bool {
+    use domain::commission::Account::{Expense, FxRounding, ProgramLoss};
+    !matches!(account, Expense | ProgramLoss | FxRounding)
+}
+
+fn balanced(event: &CommissionEvent, place: &str, findings: &mut Findings) {
+    if !is_balanced(&event.postings) {
+        let legs = format!("{:?}", event.postings);
+        findings.problem("unbalanced", format!("{place} {}", event.id), "legs that sum to 0", legs);
+    }
+}
+
+/// A conversion record says what attribution decided: who earns; nobody, and why; who the customer is.
+fn decided(sale: &SaleRecorded, decisions: Option<&[Decision]>, place: &str, findings: &mut Findings) {
+    let Some(decisions) = decisions else { return };
+    // A late decision on a sale comes after the first; the record says which of the two it follows.
+    let of_sale = |decision: &&Decision| decision.program == sale.program && decision.sale == sale.sale;
+    let mut of_sale = decisions.iter().filter(of_sale);
+    let decision = if sale.late { of_sale.next_back() } else { of_sale.next() };
+    let place = || format!("{place} {}", sale.id);
+    let Some(decision) = decision else {
+        findings.problem("attribution", place(), "a decision in its input", "none");
+        return;
+    };
+    let agrees = match &decision.outcome {
+        Ok((partner, _)) => sale.partner.as_ref() == Some(partner),
+        Err(reason) => sale.partner.is_none() && sale.reason == *reason,
+    };
+    if !agrees || (decision.customer.is_some() && decision.customer != sale.customer) {
+        let recorded = format!("{:?} {:?} of customer {:?}", sale.partner, sale.reason, sale.customer);
+        let decided = format!("{:?} of customer {:?}", decision.outcome, decision.customer);
+        findings.problem("attribution", place(), decided, recorded);
     }
 }

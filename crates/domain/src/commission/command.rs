@@ -1,0 +1,122 @@
+//! A person decides about a commission. What cannot be done is an answer, not an error: nothing changes.
+use super::decide::{After, Change, Desk};
+use super::holds::{TIME, without};
+use super::postings::Bucket;
+use super::state::{SaleRow, commission_key};
+use super::{Answer, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent};
+use crate::attribution::SaleKey;
+use crate::facts::{Command, CommandKind, Fact};
+use crate::ids::EventId;
+use crate::money::{AmountOutOfRange, Minor};
+use crate::tables::row;
+
+/// Why a command changes nothing: one of the words of `docs/reference/ledger.md`.
+type Declined = &'static str;
+
+impl Desk<'_> {
+    /// A command fact, and its answer.
+    pub(super) fn command(&mut self, fact: &Fact, command: &Command) {
+        let place: Option<SaleKey> = row(self.view(), commission_key(&command.commission).bytes());
+        let place = place.filter(|key| {
+            let commission = &self.row(&fact.program, key).commission;
+            // Another program's commission is not here.
+            commission.as_ref().is_some_and(|commission| commission.id == command.commission)
+        });
+        let Some(key) = place else {
+            self.command_answer = Some(command_answer(&fact.event, None, "unknown_commission"));
+            return;
+        };
+        let declined = match command.kind {
+            CommandKind::Approve => self.approve(fact, &key, command),
+            CommandKind::Reject => self.reject(fact, &key, command),
+        };
+        let row = self.row(&fact.program, &key);
+        let answer = command_answer(&fact.event, Some(row), declined.err().unwrap_or_default());
+        self.command_answer = Some(answer);
+    }
+
+    /// Releases every hold but time by name, then approves.
+    fn approve(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
+        let clock = self.clock;
+        let commission = self.row(&fact.program, key).commission.as_ref().ok_or("unknown_commission")?;
+        if !matches!(commission.status, CommissionStatus::Pending | CommissionStatus::Review) {
+            return Err("wrong_status");
+        }
+        if !commission.was_approved && commission.terms.hold_until > clock {
+            return Err("held_until");
+        }
+        let mut holds: Vec<String> = commission.holds.iter().filter(|hold| *hold != TIME).cloned().collect();
+        if holds.is_empty() && commission.status == CommissionStatus::Review {
+            // Put into review by a frame from before holds were a set.
+            holds.push(String::new());
+        }
+        for hold in holds {
+            let released = self.release(fact, key, command, &hold).map_err(|_| "amount_out_of_range")?;
+            self.emit(CommissionsEvent::Commission(released));
+        }
+        let approved = self
+            .approval(&fact.program, key, Some((&fact.event, command)))
+            .map_err(|_| "amount_out_of_range")?;
+        self.emit(CommissionsEvent::Commission(approved.ok_or("wrong_status")?));
+        Ok(())
+    }
+
+    fn release(
+        &mut self,
+        fact: &Fact,
+        key: &SaleKey,
+        command: &Command,
+        hold: &str,
+    ) -> Result<CommissionEvent, AmountOutOfRange> {
+        let row = self.row(&fact.program, key);
+        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or(AmountOutOfRange)?;
+        let holds = without(&change.holds, &[hold.to_owned()]);
+        let status = super::reversal::status_of(&holds, CommissionStatus::Pending);
+        let mut legs = change.legs(self);
+        if status != change.status {
+            legs.take(Bucket::of(change.status), change.held, change.held)?;
+            legs.give(Bucket::of(status), change.held)?;
+        }
+        let after = After {
+            status,
+            reversed: change.reversed,
+            postings: legs.finish(),
+            reason: [hold, command.reason.as_str()].join(" ").trim().to_owned(),
+            actor: command.actor.clone(),
+            holds,
+        };
+        change.event(CommissionEventKind::HoldReleased, after)
+    }
+
+    fn reject(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
+        let row = self.row(&fact.program, key);
+        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or("unknown_commission")?;
+        if !change.status.is_unpaid() {
+            return Err("wrong_status");
+        }
+        let rejected = self
+            .rejection(change, command.reason.clone(), &command.actor)
+            .map_err(|_| "amount_out_of_range")?;
+        self.emit(CommissionsEvent::Commission(rejected));
+        Ok(())
+    }
+}
+
+/// The commission as it is now.
+fn command_answer(event: &EventId, row: Option<&SaleRow>, declined: Declined) -> Answer {
+    let sale = row.and_then(|row| row.sale.as_ref());
+    let commission = row.and_then(|row| row.commission.as_ref());
+    Answer {
+        event: event.clone(),
+        sale: sale.map(|sale| sale.id.clone()),
+        commission: commission.map(|commission| commission.id.clone()),
+        partner: commission.map(|commission| commission.partner.clone()),
+        // R is within 0..=G.
+        amount: commission.map_or(Minor::ZERO, |commission| {
+            commission.gross.minus(commission.reversed).unwrap_or_default()
+        }),
+        currency: commission.map(|commission| commission.currency),
+        status: commission.map(|commission| commission.status),
+        declined: declined.to_owned(),
+    }
+}

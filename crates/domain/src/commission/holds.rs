@@ -1,0 +1,110 @@
+//! Holds: a set on each commission. What is in it keeps the commission from being approved; each leaves by an event of its
+//! own, and nothing expires into payment.
+use super::SaleRecorded;
+use super::decide::Desk;
+use super::live::open_disputes;
+use super::state::CommissionRow;
+use crate::attribution::SaleKey;
+use crate::ids::ProgramId;
+use crate::time::Micros;
+
+/// Leaves by the tick at `hold_until`, or when a person approves after that moment.
+pub const TIME: &str = "time";
+
+/// The actor of what nobody decided.
+pub(super) const SYSTEM: &str = "system";
+
+const DISPUTE: &str = "dispute:";
+const CANCELLED_SUBSCRIPTION: &str = "cancelled_subscription:";
+
+/// The hold of an open dispute, or of the warning of one: leaves when it is decided, or by a person.
+#[must_use]
+pub fn dispute(object_id: &str) -> String {
+    format!("{DISPUTE}{object_id}")
+}
+
+/// The hold of a subscription that is over: leaves by a person.
+#[must_use]
+pub fn cancelled_subscription(subscription_id: &str) -> String {
+    format!("{CANCELLED_SUBSCRIPTION}{subscription_id}")
+}
+
+/// Whether anything but time holds: a commission with such a hold is in review while it is unpaid.
+pub(super) fn is_in_review(holds: &[String]) -> bool {
+    holds.iter().any(|hold| hold != TIME)
+}
+
+/// Whether facts alone put the hold there and take it away again.
+fn follows_facts(hold: &str) -> bool {
+    hold.starts_with(DISPUTE) || hold.starts_with(CANCELLED_SUBSCRIPTION)
+}
+
+/// What a fact changed about the holds of a commission.
+#[derive(Debug, Default)]
+pub(super) struct HoldChange {
+    pub(super) added: Vec<String>,
+    pub(super) released: Vec<String>,
+}
+
+impl HoldChange {
+    /// From what the commission has to what the facts want now.
+    pub(super) fn between(commission: &CommissionRow, wanted: &[String]) -> Self {
+        let added = wanted.iter().filter(|hold| !commission.holds.contains(hold));
+        let released = commission.holds.iter().filter(|hold| follows_facts(hold) && !wanted.contains(hold));
+        Self { added: added.cloned().collect(), released: released.cloned().collect() }
+    }
+}
+
+/// `holds` with others added, sorted.
+pub(super) fn with(holds: &[String], added: &[String]) -> Vec<String> {
+    let mut all = [holds, added].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// `holds` without some.
+pub(super) fn without(holds: &[String], released: &[String]) -> Vec<String> {
+    holds.iter().filter(|hold| !released.contains(hold)).cloned().collect()
+}
+
+impl Desk<'_> {
+    /// The holds that the facts about a sale want on its commission, sorted: a function of their set and of what a person
+    /// released by name, never of their order.
+    pub(super) fn wanted_holds(&mut self, program: &ProgramId, key: &SaleKey) -> Vec<String> {
+        let row = self.row(program, key);
+        let Some(sale) = &row.sale else { return Vec::new() };
+        let mut wanted = open_disputes(sale, &row.reversals);
+        let released =
+            row.commission.as_ref().map_or_else(Vec::new, |commission| commission.released.clone());
+        if !sale.subscription_id.is_empty() {
+            let (subscription, occurred_at) = (sale.subscription_id.clone(), sale.occurred_at);
+            wanted.extend(self.cancellation(program, key, &subscription, occurred_at));
+        }
+        wanted.retain(|hold| !released.contains(hold));
+        wanted.sort_unstable();
+        wanted
+    }
+
+    /// The same of a sale that is being recorded.
+    pub(super) fn holds_of_new(&mut self, sale: &SaleRecorded) -> Vec<String> {
+        let mut wanted = open_disputes(sale, &self.row(&sale.program, &sale.sale).reversals);
+        if !sale.subscription_id.is_empty() {
+            let hold = self.cancellation(&sale.program, &sale.sale, &sale.subscription_id, sale.occurred_at);
+            wanted.extend(hold);
+        }
+        wanted
+    }
+
+    /// The hold of a sale that happened no later than its subscription ended.
+    fn cancellation(
+        &mut self,
+        program: &ProgramId,
+        sale: &SaleKey,
+        subscription: &str,
+        occurred_at: Micros,
+    ) -> Option<String> {
+        let ended = self.book().ended(program, &sale.source, subscription)?;
+        (occurred_at <= ended).then(|| cancelled_subscription(subscription))
+    }
+}
