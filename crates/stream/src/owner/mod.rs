@@ -8,6 +8,7 @@ mod input;
 mod observe;
 mod partition;
 mod serve;
+mod side;
 mod take;
 
 pub use observe::{FrameSpan, FrameSpans};

@@ -2,11 +2,12 @@
 use super::decide::Pending;
 use super::input::{InputReader, Located};
 use super::observe::{Begun, Meters};
+use super::side::Side;
 use super::take::{Taken, commit, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::meters;
-use crate::log::{Appender, LogError, NewRecord, Offset, Partition, Topic};
+use crate::log::{LogError, NewRecord, Offset, Partition, Topic};
 use crate::seal;
 use crate::service::{Service, SideOutput};
 use crate::weakness::{self, Weakness};
@@ -32,7 +33,7 @@ pub(super) struct Serving<S: Service> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) partition: Partition,
     pub(super) taken: Taken,
-    side: Option<Arc<dyn Appender>>,
+    side: Side,
     input: InputReader,
     last_commit: Instant,
     meters: Meters,
@@ -44,8 +45,10 @@ impl<S: Service> Serving<S> {
         let taken = take(&shared, partition).await?;
         let input = InputReader::open(&shared, partition, taken.folded.position).await?;
         let meters = Meters::new(S::NAME, partition);
+        let deadline = shared.options.append_deadline;
+        let side = Side::new(S::NAME, Arc::clone(&shared.log), partition, deadline);
         let serving =
-            Self { shared, partition, taken, side: None, input, last_commit: Instant::now(), meters };
+            Self { shared, partition, taken, side, input, last_commit: Instant::now(), meters };
         serving.report_parked();
         Ok(serving)
     }
@@ -53,6 +56,7 @@ impl<S: Service> Serving<S> {
     /// Serves until shutdown (`Ok`) or until the partition must be given up.
     pub(super) async fn run(&mut self) -> Result<(), OwnerError> {
         self.restore_standing_outputs().await?;
+        let mut lost = self.side.lost();
         let mut ticks = self.shared.options.tick_every.map(|every| {
             let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -65,6 +69,7 @@ impl<S: Service> Serving<S> {
             tokio::select! {
                 biased;
                 () = shared.shutdown.cancelled() => break,
+                error = lost.wait() => return Err(OwnerError::Append(error)),
                 () = next_tick(&mut ticks) => self.append_tick().await?,
                 _ = idle_commit.tick() => self.commit_if_due(false)?,
                 inputs = self.input.next(&shared, self.partition) => {
@@ -271,38 +276,7 @@ impl<S: Service> Serving<S> {
             outputs.extend(self.shared.service.side_outputs(&frame.meta, &frame.events));
         }
         if !outputs.is_empty() {
-            self.append_side(outputs).await;
-        }
-    }
-
-    /// Best effort: nothing that matters depends on it; what must stand is restored at the next take.
-    async fn append_side(&mut self, outputs: Vec<SideOutput>) {
-        let appender = match &self.side {
-            Some(appender) => Arc::clone(appender),
-            None => match self.shared.log.appender().await {
-                Ok(appender) => {
-                    self.side = Some(Arc::clone(&appender));
-                    appender
-                }
-                Err(error) => {
-                    tracing::warn!(service = S::NAME, %error, "side outputs dropped");
-                    return;
-                }
-            },
-        };
-        for output in outputs {
-            let partition = output.partition.unwrap_or(self.partition);
-            let append = appender.append(
-                output.topic,
-                partition,
-                vec![NewRecord { key: output.key, value: output.value }],
-            );
-            tokio::spawn(async move {
-                if let Err(error) = append.await {
-                    metrics::counter!(meters::SIDE_OUTPUTS_FAILED).increment(1);
-                    tracing::warn!(topic = output.topic.name(), %error, "side output not acknowledged");
-                }
-            });
+            self.side.send(outputs).await;
         }
     }
 
@@ -322,7 +296,7 @@ impl<S: Service> Serving<S> {
                 records = missing.len(),
                 "standing records appended again"
             );
-            self.append_side(missing).await;
+            self.side.send(missing).await;
         }
         Ok(())
     }
@@ -335,7 +309,7 @@ impl<S: Service> Serving<S> {
             key: self.tick_key(),
             value: Bytes::from(record.encode_to_vec()),
         };
-        self.append_side(vec![output]).await;
+        self.side.send(vec![output]).await;
         Ok(())
     }
 
@@ -379,6 +353,10 @@ impl<S: Service> Serving<S> {
         let rows = self.taken.folded.overlay.len();
         let due = rows >= self.shared.options.store_commit_rows
             || self.last_commit.elapsed() >= self.shared.options.store_commit_every;
+        if !self.shared.state.has_room() {
+            // The store may be late: the log has it all, and a write that fails would cost the whole store.
+            return Ok(());
+        }
         if now || (due && rows > 0) {
             commit(&mut self.taken.folded)?;
             self.last_commit = Instant::now();
