@@ -353,13 +353,18 @@ fn another_family_links_when_it_names_both_ids_and_is_ignored_otherwise() {
     let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     assert_eq!(ignored(read("invoice.paid", invoice())), "not_money_event");
     let older = with(invoice(), json!({"charge": "ch_1", "payment_intent": "pi_1"}));
-    assert_eq!(links(read("invoice.paid", older)), [("ch_1".to_owned(), text(&["pi_1", "in_1"]))]);
+    assert_eq!(links(read("invoice.paid", older)), [("ch_1".to_owned(), text(&["pi_1"]))]);
     let expanded =
         json!({"payments": {"data": [{"payment": {"type": "payment_intent", "payment_intent": "pi_1"}}]}});
     assert_eq!(
         links(read("invoice.paid", with(invoice(), expanded))),
         [("pi_1".to_owned(), text(&["in_1"]))]
     );
+    // Two payments of one invoice are two sales where charges are money: nothing may make them one.
+    let both = json!({"payments": {"data": [{"payment": {"payment_intent": "pi_1"}}, {"payment": {"payment_intent": "pi_2"}}]}});
+    assert_eq!(ignored(read("invoice.paid", with(invoice(), both.clone()))), "not_money_event");
+    let (_, whole) = sale(read_from(SaleFrom::Invoice, "invoice.paid", with(invoice(), both)));
+    assert_eq!(whole.aliases, ["pi_1", "pi_2"]);
 
     let intent =
         json!({"id": "pi_1", "object": "payment_intent", "latest_charge": "ch_1", "customer": "cus_1"});
@@ -372,7 +377,10 @@ fn another_family_links_when_it_names_both_ids_and_is_ignored_otherwise() {
     assert_eq!(links(read("payment_intent.succeeded", keyed)), customer);
 
     let payment = json!({"id": "inpay_1", "invoice": "in_1", "payment": {"type": "payment_intent", "payment_intent": "pi_1"}});
-    assert_eq!(links(read("invoice_payment.paid", payment.clone())), [("pi_1".to_owned(), text(&["in_1"]))]);
+    assert_eq!(
+        links(read("invoice_payment.paid", payment.clone())),
+        [("pi_1".to_owned(), text(&["inpay_1"]))]
+    );
     let by_invoice = |event: &str, object: Value| read_from(SaleFrom::Invoice, event, object);
     assert_eq!(links(by_invoice("invoice_payment.paid", payment)), [("in_1".to_owned(), text(&["pi_1"]))]);
     assert_eq!(

@@ -120,10 +120,10 @@ pub(super) fn refunded(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading
     if total == Minor::ZERO || amounts.captured == Minor::ZERO {
         return Ok(ignored(super::NOT_MONEY));
     }
-    let others = vec![
-        reference("data.object.payment_intent", data.payment_intent)?,
-        reference("data.object.invoice", data.invoice)?,
-    ];
+    let mut others = vec![reference("data.object.payment_intent", data.payment_intent)?];
+    if delivery.request.settings.sale_from != SaleFrom::Charge {
+        others.push(reference("data.object.invoice", data.invoice)?);
+    }
     let reversal = Reversal {
         sale_external_id: charge.clone(),
         currency: amounts.money.currency,

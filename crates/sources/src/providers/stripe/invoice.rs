@@ -99,6 +99,8 @@ struct Payments<'a> {
 #[derive(Deserialize)]
 struct InvoicePayment<'a> {
     #[serde(borrow, default)]
+    id: Raw<'a>,
+    #[serde(borrow, default)]
     invoice: Raw<'a>,
     #[serde(borrow, default)]
     payment: Object<Payment<'a>>,
@@ -179,13 +181,12 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
     let data: Invoice<'_> = object("data.object", data)?;
     let invoice = id("data.object.id", data.id)?;
     let places = data.places(delivery)?;
-    let mut others = data.payment_ids()?;
     if delivery.request.settings.sale_from == SaleFrom::Charge {
-        // The first of them is a charge where the body knows one, and otherwise what the charge names as its intent.
-        others.retain(|other| !other.is_empty());
-        let link = (!others.is_empty()).then(|| others.remove(0)).and_then(|sale| {
-            others.push(invoice);
-            delivery.sale_link(&sale, others)
+        let link = data.one_payment()?.and_then(|(charge, intent)| match (charge, intent) {
+            (charge, intent) if charge.is_empty() => delivery.sale_link(&intent, vec![invoice]),
+            (charge, intent) if intent.is_empty() => delivery.sale_link(&charge, vec![invoice]),
+            // Not the invoice: several charges may pay one, and must not become one sale by it.
+            (charge, intent) => delivery.sale_link(&charge, vec![intent]),
         });
         let customer = delivery.customer_link("data.object.customer", data.customer, &places)?;
         return Ok(facts_or_ignored(link.into_iter().chain(customer).collect()));
@@ -214,7 +215,7 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
         },
         referral: referral(&places)?,
         coupon: (!promotion.is_empty()).then_some(CouponRef::ProviderRef(promotion)),
-        aliases: aliases(&invoice, others),
+        aliases: aliases(&invoice, data.payments()?.into_iter().flat_map(<[String; 2]>::from).collect()),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     let at = match data.status_transitions.get() {
@@ -228,12 +229,14 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
 pub(super) fn payment(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect> {
     let data: InvoicePayment<'_> = object("data.object", data)?;
     let invoice = reference("data.object.invoice", data.invoice)?;
+    let own = id("data.object.id", data.id)?;
     let Some(payment) = data.payment.get() else { return Ok(ignored(super::NOT_MONEY)) };
     let charge = reference("data.object.payment.charge", payment.charge)?;
     let intent = reference("data.object.payment.payment_intent", payment.payment_intent)?;
     let link = match delivery.request.settings.sale_from {
-        SaleFrom::Charge if charge.is_empty() => delivery.sale_link(&intent, vec![invoice]),
-        SaleFrom::Charge => delivery.sale_link(&charge, vec![intent, invoice]),
+        // By this payment's own id, not by its invoice's.
+        SaleFrom::Charge if charge.is_empty() => delivery.sale_link(&intent, vec![own]),
+        SaleFrom::Charge => delivery.sale_link(&charge, vec![intent, own]),
         SaleFrom::Invoice | SaleFrom::CheckoutAndInvoice => {
             delivery.sale_link(&invoice, vec![charge, intent])
         }
@@ -258,19 +261,33 @@ impl<'a> Invoice<'a> {
         .collect()
     }
 
-    /// Charges before intents.
-    fn payment_ids(&self) -> Result<Vec<String>, Defect> {
-        let mut ids = vec![reference("data.object.charge", self.charge)?];
-        let mut intents = vec![reference("data.object.payment_intent", self.payment_intent)?];
-        let payments = self.payments.get().map(|payments| payments.data.0.as_slice()).unwrap_or_default();
-        for (place, payment) in payments.iter().take(MAX_PAYMENTS).enumerate() {
+    /// What paid it: the charge and the intent of each payment, as far as the body names them.
+    fn payments(&self) -> Result<Vec<(String, String)>, Defect> {
+        let mut payments = vec![(
+            reference("data.object.charge", self.charge)?,
+            reference("data.object.payment_intent", self.payment_intent)?,
+        )];
+        let expanded = self.payments.get().map(|payments| payments.data.0.as_slice()).unwrap_or_default();
+        for (place, payment) in expanded.iter().take(MAX_PAYMENTS).enumerate() {
             let Some(payment) = payment.get().and_then(|payment| payment.payment.get()) else { continue };
             let path = format_args!("data.object.payments.data[{place}].payment");
-            ids.push(reference(format_args!("{path}.charge"), payment.charge)?);
-            intents.push(reference(format_args!("{path}.payment_intent"), payment.payment_intent)?);
+            payments.push((
+                reference(format_args!("{path}.charge"), payment.charge)?,
+                reference(format_args!("{path}.payment_intent"), payment.payment_intent)?,
+            ));
         }
-        ids.append(&mut intents);
-        Ok(ids)
+        payments.retain(|(charge, intent)| !charge.is_empty() || !intent.is_empty());
+        Ok(payments)
+    }
+
+    /// The payment, if there is one and the body names no other.
+    fn one_payment(&self) -> Result<Option<(String, String)>, Defect> {
+        let mut payments = self.payments()?.into_iter();
+        let Some((charge, intent)) = payments.next() else { return Ok(None) };
+        let same = payments.all(|(other_charge, other_intent)| {
+            (!charge.is_empty() && charge == other_charge) || (!intent.is_empty() && intent == other_intent)
+        });
+        Ok(same.then_some((charge, intent)))
     }
 
     fn subscription(&self) -> Result<String, Defect> {
