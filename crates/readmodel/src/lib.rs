@@ -13,6 +13,7 @@ pub mod batch;
 pub mod cursors;
 pub mod dump;
 pub mod private_postgres;
+pub mod quarantine;
 pub mod queries;
 mod rows;
 mod text;
