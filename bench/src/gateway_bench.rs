@@ -101,6 +101,7 @@ async fn gateway(
         listen: "127.0.0.1:0".parse()?,
         instance: "gw_bench".to_owned(),
         limits: kit::config::Config::load(&kit::config::Layers::default())?.limits,
+        spans: kit::spans::Spans::off(),
     };
     let running = gateway::start(options, log, master_key, health.clone(), stop).await?;
     health.wait_ready().await;

@@ -1,11 +1,14 @@
 //! Binds, serves connections within their limits, and drains them at the end.
 use crate::app::App;
 use crate::directory::Directory;
-use crate::metrics::Meters;
+use crate::metrics::{CONNECTIONS_REFUSED, Meters};
 use crate::outcomes::Outcomes;
+use crate::per_address::{Counted, PerAddress};
 use crate::produce::Producer;
+use crate::rate::Rate;
 use crate::routes;
 use crate::tail::Tail;
+use crate::trace;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -16,6 +19,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use kit::config::Limits;
 use kit::health::Health;
 use kit::master_key::MasterKey;
+use kit::spans::Spans;
+use metrics::counter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +46,8 @@ pub struct Options {
     pub instance: String,
     /// What is refused, and when.
     pub limits: Limits,
+    /// Where spans go.
+    pub spans: Spans,
 }
 
 /// Why a gateway could not start, or ended.
@@ -97,7 +104,7 @@ pub async fn start(
     // Tails outlive the public token: open requests still wait for what they bring.
     let tails = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let directory = Arc::new(Directory::new(master_key));
+    let directory = Arc::new(Directory::new(master_key, Rate::of(&limits)));
     let tail = Tail::new(
         Arc::clone(&log),
         Arc::clone(&directory),
@@ -106,7 +113,7 @@ pub async fn start(
         tasks.clone(),
     );
     let app = Arc::new(App {
-        producer: Producer::new(Arc::clone(&log), limits.max_in_flight, limits.append_timeout),
+        producer: Producer::new(Arc::clone(&log), &limits, options.spans.clone()),
         outcomes: Outcomes::new(options.instance, limits.max_in_flight),
         meters: Meters::new(),
         limits,
@@ -118,7 +125,11 @@ pub async fn start(
     follow_outcomes(&app, &log, &tasks, &tails);
     warm_up(&app, &tasks, &tails);
     let join = tokio::spawn(async move {
-        serve(&app, listener, &token).await;
+        let mut router = routes::router(Arc::clone(&app));
+        if options.spans.is_on() {
+            router = router.layer(axum::middleware::from_fn_with_state(options.spans, trace::traced));
+        }
+        serve(&app, &router, listener, &token).await;
         tails.cancel();
         tasks.close();
         tasks.wait().await;
@@ -154,22 +165,38 @@ fn warm_up(app: &Arc<App>, tasks: &TaskTracker, token: &CancellationToken) {
     });
 }
 
-async fn serve(app: &Arc<App>, listener: TcpListener, token: &CancellationToken) {
+async fn serve(app: &Arc<App>, router: &Router, listener: TcpListener, token: &CancellationToken) {
     let flag = app.health.flag("gateway");
     flag.ready();
-    let router = routes::router(Arc::clone(app));
+    // Readiness goes down at once; who has not seen that yet is still served for a while.
+    let (drained, drain, draining) = (CancellationToken::new(), app.limits.drain, token.clone());
+    let closing = drained.clone();
+    let flagged = tokio::spawn(async move {
+        draining.cancelled().await;
+        flag.not_ready("shutting down");
+        tokio::time::sleep(drain).await;
+        closing.cancel();
+        flag
+    });
     let http = http(&app.limits);
     let open = Arc::new(Semaphore::new(app.limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let per_address = PerAddress::new(app.limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
     loop {
         // Beyond the cap, connections wait in the kernel's queue.
-        let accepted = token.run_until_cancelled(async {
+        let accepted = drained.run_until_cancelled(async {
             let permit = Arc::clone(&open).acquire_owned().await;
             (permit, listener.accept().await)
         });
         match accepted.await {
             None => break,
-            Some((Ok(permit), Ok((socket, _)))) => connect(&http, &router, &graceful, socket, permit),
+            Some((Ok(permit), Ok((socket, peer)))) => match per_address.enter(peer.ip()) {
+                Some(counted) => connect(&http, router, &graceful, socket, (permit, counted)),
+                None => {
+                    counter!(CONNECTIONS_REFUSED).increment(1);
+                    drop(socket);
+                }
+            },
             Some((_, Err(error))) => {
                 tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -178,10 +205,11 @@ async fn serve(app: &Arc<App>, listener: TcpListener, token: &CancellationToken)
         }
     }
     drop(listener);
-    flag.not_ready("shutting down");
     if tokio::time::timeout(app.limits.shutdown, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still open at the end of the time for them");
     }
+    // Without the token the loop above ends only by a defect.
+    flagged.abort();
 }
 
 fn http(limits: &Limits) -> http1::Builder {
@@ -204,7 +232,7 @@ fn connect(
     router: &Router,
     graceful: &GracefulShutdown,
     socket: TcpStream,
-    permit: OwnedSemaphorePermit,
+    permit: (OwnedSemaphorePermit, Counted),
 ) {
     // Answers are small and whole: waiting for more to send only delays them.
     if let Err(error) = socket.set_nodelay(true) {

@@ -2,6 +2,7 @@
 //!
 //! The commented default file is embedded in the binary and is the reference ([`default_toml`]). All problems are
 //! reported at once, each with its key, where it was written, and what to write instead.
+use crate::dump;
 use crate::settings::{self, Settings};
 use std::fmt;
 use std::net::SocketAddr;
@@ -90,7 +91,7 @@ impl fmt::Debug for Secret {
 }
 
 /// The configuration of a process. [`default_toml`] describes each key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the gateway listens.
     pub listen: SocketAddr,
@@ -108,6 +109,8 @@ pub struct Config {
     pub log: LogShape,
     /// What is logged.
     pub logging: Logging,
+    /// Where spans go.
+    pub telemetry: Telemetry,
 }
 
 /// The broker.
@@ -132,15 +135,25 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Open connections.
     pub max_connections: usize,
+    /// Open connections from one address; 0: as many as there may be at all.
+    pub max_connections_per_address: usize,
     /// Requests that wait for the log.
     pub max_in_flight: usize,
+    /// Bytes of requests that wait for the log.
+    pub max_in_flight_bytes: usize,
+    /// Requests a second of one key or endpoint, on average; 0: no limit.
+    pub requests_per_second: u32,
+    /// Requests of one key or endpoint at once, above the average.
+    pub request_burst: u32,
     /// For the log's acknowledgement.
     pub append_timeout: Duration,
     /// For an outcome, from the request's arrival.
     pub answer_wait: Duration,
     /// For configuration to be read to its end, when a key or program is unknown.
     pub config_wait: Duration,
-    /// For open requests, at the process's end.
+    /// For new connections, after readiness went down at the process's end.
+    pub drain: Duration,
+    /// For open requests, after that.
     pub shutdown: Duration,
 }
 
@@ -151,6 +164,8 @@ pub struct LogShape {
     pub partitions: u32,
     /// How long raw requests are kept, in days.
     pub ingest_retention_days: u32,
+    /// Embedded: free bytes below which nothing new is accepted.
+    pub reserve_bytes: u64,
 }
 
 /// What is logged.
@@ -162,20 +177,33 @@ pub struct Logging {
     pub json: bool,
 }
 
+/// Where spans go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// The OTLP/HTTP receiver's URL with its path; `None`: no spans.
+    pub otlp_endpoint: Option<Secret>,
+    /// The part of all traces that is sent, 0.0 to 1.0.
+    pub sample_ratio: f64,
+}
+
 impl Config {
     /// Merges the layers and checks the result.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem found.
     pub fn load(layers: &Layers) -> Result<Self, ConfigError> {
-        let mut settings = Settings::defaults();
-        if let Some(file) = settings::config_file(layers.file.clone(), &layers.environment) {
-            settings.merge_file(&file);
-        }
-        settings.merge_environment(&layers.environment);
-        settings.merge_flags(&layers.flags);
+        let mut settings = Settings::merged(layers);
         let config = build(&mut settings);
         if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError(settings.problems)) }
+    }
+
+    /// The effective configuration as a TOML file, each value with where it was written; no secret is in it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn dump(layers: &Layers) -> Result<String, ConfigError> {
+        Self::load(layers)?;
+        Ok(dump::render(&Settings::merged(layers), &layers.environment))
     }
 }
 
@@ -212,8 +240,10 @@ fn build(s: &mut Settings) -> Config {
         log: LogShape {
             partitions: number(s, "log.partitions", 1, 4096) as u32,
             ingest_retention_days: number(s, "log.ingest_retention_days", 1, 3650) as u32,
+            reserve_bytes: number(s, "log.reserve_mb", 0, 1 << 20) << 20,
         },
         logging: Logging { filter, json: flag(s, "logging.json") },
+        telemetry: telemetry(s),
     }
 }
 
@@ -224,12 +254,39 @@ fn limits(s: &mut Settings) -> Limits {
         header_timeout: millis(s, "limits.header_timeout_ms", 100, 600_000),
         request_timeout: millis(s, "limits.request_timeout_ms", 100, 600_000),
         max_connections: number(s, "limits.max_connections", 1, 1_000_000) as usize,
+        max_connections_per_address: number(s, "limits.max_connections_per_address", 0, 1_000_000) as usize,
         max_in_flight: number(s, "limits.max_in_flight", 1, 1_000_000) as usize,
+        max_in_flight_bytes: number(s, "limits.max_in_flight_bytes", 1 << 20, 1 << 36) as usize,
+        requests_per_second: number(s, "limits.requests_per_second", 0, 10_000_000) as u32,
+        request_burst: number(s, "limits.request_burst", 1_000, 10_000_000) as u32,
         append_timeout: millis(s, "limits.append_timeout_ms", 10, 60_000),
         answer_wait: millis(s, "limits.answer_wait_ms", 10, 60_000),
         config_wait: millis(s, "limits.config_wait_ms", 0, 10_000),
+        drain: millis(s, "limits.drain_ms", 0, 600_000),
         shutdown: millis(s, "limits.shutdown_ms", 0, 600_000),
     }
+}
+
+fn telemetry(s: &mut Settings) -> Telemetry {
+    let mut endpoint = text(s, "telemetry.otlp_endpoint");
+    if !endpoint.is_empty() {
+        match endpoint.split_once("://").map(|(scheme, rest)| (scheme, rest.trim_end_matches('/'))) {
+            Some(("http", rest)) if !rest.is_empty() => {
+                if !rest.contains('/') {
+                    endpoint = format!("http://{rest}/v1/traces");
+                }
+            }
+            _ => refuse(s, "telemetry.otlp_endpoint", "is no http:// URL", "write http://host:4318"),
+        }
+    }
+    let sample_ratio = match s.by_key.get("telemetry.sample_ratio").map(|setting| &setting.value) {
+        Some(Value::Float(ratio)) => *ratio,
+        _ => -1.0,
+    };
+    if !(0.0..=1.0).contains(&sample_ratio) {
+        refuse(s, "telemetry.sample_ratio", "is out of range", "write a number from 0.0 to 1.0");
+    }
+    Telemetry { otlp_endpoint: (!endpoint.is_empty()).then_some(Secret(endpoint)), sample_ratio }
 }
 
 fn refuse(s: &mut Settings, key: &str, what: &str, remedy: &str) {
@@ -355,5 +412,35 @@ mod tests {
         let unknown = problems.iter().find(|problem| problem.key == "limits.body_byte").unwrap();
         assert_eq!(unknown.origin, format!("file {}", file.display()));
         assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+    }
+
+    #[test]
+    fn the_dump_says_where_each_value_came_from_and_keeps_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("t.toml");
+        std::fs::write(&file, "[limits]\nbody_bytes = 2048\n[telemetry]\nsample_ratio = 0.25\n").unwrap();
+        let layers = Layers {
+            file: Some(file.clone()),
+            environment: flags(&[
+                ("DATABASE_URL", "postgres://canary_user:canary%20pass@db.example/t?password=canary_query"),
+                ("TRIBUTARY_TELEMETRY_OTLP_ENDPOINT", "http://canary_otlp:canary_word@collector:4318"),
+                ("TRIBUTARY_MASTER_KEY", "canary_master"),
+            ]),
+            flags: flags(&[("listen", "127.0.0.1:3")]),
+        };
+        let dump = Config::dump(&layers).unwrap();
+        for line in [
+            "listen = \"127.0.0.1:3\" # flag --listen".to_owned(),
+            format!("body_bytes = 2048 # file {}", file.display()),
+            "partitions = 64 # default".to_owned(),
+            "database_url = \"postgres://…@db.example/t?…\" # environment DATABASE_URL".to_owned(),
+            "# master key: environment TRIBUTARY_MASTER_KEY".to_owned(),
+        ] {
+            assert!(dump.lines().any(|found| found == line), "{line} is not in\n{dump}");
+        }
+        assert!(!dump.contains("canary"), "{dump}");
+        assert!(!format!("{:?}", Config::load(&layers).unwrap()).contains("canary"));
+        let keys = Settings::defaults().by_key.len();
+        assert_eq!(dump.parse::<toml::Table>().map(|table| settings::flatten(&table).len()), Ok(keys));
     }
 }

@@ -1,9 +1,13 @@
 //! Readiness is "send traffic here"; liveness is "the process answers".
 //!
 //! Each component owns a named [`Flag`] and raises it while it can serve. The process is ready when all are raised.
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+
+/// The entry that keeps a process that ends from being ready; no component's name.
+const SHUTDOWN: &str = "process";
 
 /// The readiness of a process: the conjunction of its flags. Clones share them.
 #[derive(Debug, Clone)]
@@ -32,6 +36,14 @@ impl Readiness {
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.registered && self.waiting_for.is_empty()
+    }
+
+    /// What `/readyz` says.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let waiting: Vec<_> =
+            self.waiting_for.iter().map(|(name, why)| json!({"name": name, "why": why})).collect();
+        json!({"ready": self.is_ready(), "waiting_for": waiting})
     }
 }
 
@@ -67,6 +79,11 @@ impl Health {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Readiness> {
         self.shared.changed.subscribe()
+    }
+
+    /// The process ends: not ready from now on, whatever the flags say.
+    pub fn shut_down(&self) {
+        self.shared.set(SHUTDOWN, Some(Some("shutting down")));
     }
 
     /// Returns when the process is ready.

@@ -6,6 +6,8 @@ pub mod config;
 pub mod health;
 pub mod lifecycle;
 pub mod master_key;
+pub mod spans;
 pub mod telemetry;
 
+mod dump;
 mod settings;

@@ -1,15 +1,17 @@
 //! Layers of settings: which keys exist, which value each has, and where that value was written.
-use crate::config::Problem;
+use crate::config::{Layers, Problem};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The default file: it defines which keys exist and of which type each is.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
+/// The variable that holds the master key.
+pub(crate) const MASTER_KEY: &str = "TRIBUTARY_MASTER_KEY";
 const ENV_PREFIX: &str = "TRIBUTARY_";
 
 /// Names with our prefix that are no settings: read elsewhere, or by tests.
-const NOT_SETTINGS: [&str; 3] = ["TRIBUTARY_MASTER_KEY", "TRIBUTARY_CONFIG", "TRIBUTARY_FIXTURES"];
+const NOT_SETTINGS: [&str; 3] = [MASTER_KEY, "TRIBUTARY_CONFIG", "TRIBUTARY_FIXTURES"];
 const NOT_SETTINGS_PREFIXES: [&str; 3] = ["TRIBUTARY_FAILPOINT", "TRIBUTARY_TEST_", "TRIBUTARY_BENCH_"];
 
 /// A value and where it was written.
@@ -38,6 +40,17 @@ impl Settings {
             }
             Err(error) => settings.problem("", "default", error.message().to_owned(), "report this defect"),
         }
+        settings
+    }
+
+    /// All layers, later ones over earlier ones.
+    pub(crate) fn merged(layers: &Layers) -> Self {
+        let mut settings = Self::defaults();
+        if let Some(file) = config_file(layers.file.clone(), &layers.environment) {
+            settings.merge_file(&file);
+        }
+        settings.merge_environment(&layers.environment);
+        settings.merge_flags(&layers.flags);
         settings
     }
 
@@ -125,6 +138,11 @@ impl Settings {
         let Some(setting) = self.by_key.get_mut(key) else {
             return self.unknown(key, origin);
         };
+        // People write 1 for 1.0.
+        let value = match (&setting.value, value) {
+            (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            (_, value) => value,
+        };
         if !setting.value.same_type(&value) {
             let what = format!("is {}, wanted {}", value.type_str(), setting.value.type_str());
             return self.problem(key, origin, what, "write it as in the default file");
@@ -139,6 +157,7 @@ impl Settings {
         let value = match setting.value {
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
             Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            Value::Float(_) => text.parse().ok().map(Value::Float),
             _ => Some(Value::String(text.to_owned())),
         };
         match value {
@@ -167,7 +186,7 @@ fn is_not_a_setting(name: &str) -> bool {
         || name.contains("_TCP")
 }
 
-fn flatten(table: &Table) -> Vec<(String, Value)> {
+pub(crate) fn flatten(table: &Table) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     let mut pending: Vec<(String, &Table)> = vec![(String::new(), table)];
     while let Some((prefix, inner)) = pending.pop() {
@@ -183,7 +202,7 @@ fn flatten(table: &Table) -> Vec<(String, Value)> {
 }
 
 /// The file that `--config` or `TRIBUTARY_CONFIG` names.
-pub(crate) fn config_file(flag: Option<PathBuf>, variables: &[(String, String)]) -> Option<PathBuf> {
+fn config_file(flag: Option<PathBuf>, variables: &[(String, String)]) -> Option<PathBuf> {
     flag.or_else(|| {
         variables.iter().find(|(name, _)| name == "TRIBUTARY_CONFIG").map(|(_, value)| PathBuf::from(value))
     })

@@ -1,8 +1,11 @@
 //! Logs to stderr, metrics on a port of their own.
 use crate::config::Logging;
+use crate::health::Health;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::{Router, routing::get};
+use axum::{Json, Router, routing::get};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -71,13 +74,14 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Serves `GET /metrics` until `token` is cancelled. Returns the address that it really got.
+    /// Serves `GET /metrics`, `/livez` and `/readyz` (of `health`) until `token` is cancelled. Returns the address that it really got.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn serve(
         &self,
         listen: SocketAddr,
+        health: Health,
         token: CancellationToken,
     ) -> std::io::Result<(SocketAddr, JoinHandle<anyhow::Result<()>>)> {
         let listener = TcpListener::bind(listen).await?;
@@ -87,6 +91,15 @@ impl Metrics {
             "/metrics",
             get(async move || {
                 ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+            }),
+        );
+        let router = router.route("/livez", get(async || Json(json!({"live": true})))).route(
+            "/readyz",
+            get(async move || {
+                let readiness = health.readiness();
+                let status =
+                    if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                (status, Json(readiness.to_json()))
             }),
         );
         let upkeep = self.clone();

@@ -20,6 +20,10 @@ impl Service for Attribution {
     const LOGIC_VERSION: u32 = 1;
     const STATE_VERSION: u32 = 1;
 
+    fn kind(&self, event: &Self::Event) -> &'static str {
+        crate::kinds::attributed(event)
+    }
+
     fn decide(&self, view: &dyn View, input: &Input, step: u32) -> Decided<AttributedEvent> {
         let Payload::Events(events) = &input.payload else { return Decided::Nothing };
         let events = events

@@ -93,6 +93,10 @@ impl Service for Normalizer {
     const LOGIC_VERSION: u32 = 1;
     const STATE_VERSION: u32 = 2;
 
+    fn kind(&self, event: &Self::Event) -> &'static str {
+        crate::kinds::facts(event)
+    }
+
     fn decide(&self, view: &dyn View, input: &Input, _step: u32) -> Decided<FactsEvent> {
         let Payload::Ingest(record) = &input.payload else { return Decided::Nothing };
         let Some(kind) = read(record, input.clock, view, &self.defaults) else {

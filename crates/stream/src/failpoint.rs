@@ -45,6 +45,22 @@ pub fn next_hit_stops(name: &str) -> bool {
         .is_ok_and(|spec| spec.split_once(':').is_some_and(|(point, _)| point == name))
 }
 
+/// Whether an operation is to fail from now on: `TRIBUTARY_FAILPOINT_FAIL=<name>` while the file that
+/// `TRIBUTARY_FAILPOINT_FILE` names is there.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn fails(name: &str) -> bool {
+    std::env::var("TRIBUTARY_FAILPOINT_FAIL").is_ok_and(|wanted| wanted == name)
+        && std::env::var("TRIBUTARY_FAILPOINT_FILE").is_ok_and(|file| std::path::Path::new(&file).exists())
+}
+
+/// Never: the feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+#[must_use]
+pub const fn fails(_name: &str) -> bool {
+    false
+}
+
 /// Nothing: the feature `failpoints` is off.
 #[cfg(not(feature = "failpoints"))]
 pub fn hit(_name: &str) {}

@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use xxhash_rust::xxh3::xxh3_64;
 use zeroize::Zeroize;
 
+/// No key is created with less free space than this.
+const LEAST_FREE_BYTES: u64 = 4 << 20;
 const FILE: &str = "subjects.keys";
 const LOCK: &str = "LOCK";
 const MAGIC: &[u8; 16] = b"TRIBUTARY-KEYS-1";
@@ -283,6 +285,10 @@ impl Inner {
     /// Appends a slot for each of `subjects` that has none, with one fsync.
     fn append(&self, subjects: &BTreeSet<SubjectId>, state: u8) -> Result<(), KeyStoreError> {
         self.writable()?;
+        // Asked before anything is written: after a write that failed nobody could go on.
+        if crate::embedded::free_bytes(&self.dir).is_ok_and(|free| free < LEAST_FREE_BYTES) {
+            return Err(KeyStoreError("the disk is nearly full, no keys are created".to_owned()));
+        }
         let missing: Vec<_> = subjects.iter().copied().filter(|subject| !self.is_known(*subject)).collect();
         for batch in missing.chunks(BATCH_SUBJECTS) {
             let mut bytes = Vec::with_capacity(batch.len() * SLOT_BYTES);

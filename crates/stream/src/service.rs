@@ -118,6 +118,12 @@ pub trait Service: Send + Sync + Debug + 'static {
     /// [`UnknownEvent`].
     fn decode(&self, bytes: &Bytes) -> Result<Self::Event, UnknownEvent>;
 
+    /// What kind of event it is: a label of metrics, one of a few fixed words.
+    fn kind(&self, event: &Self::Event) -> &'static str {
+        let _ = event;
+        "event"
+    }
+
     /// The personal fields of an event with their subjects, for the loop to seal and open.
     fn personal<'event>(&self, event: &'event mut Self::Event) -> Vec<(SubjectId, &'event mut Personal)> {
         let _ = event;

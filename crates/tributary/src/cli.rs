@@ -61,6 +61,85 @@ Works beside a running `up` on the same data directory, and without one.")]
     /// Ask what happened to events
     #[command(subcommand)]
     Events(Events),
+    /// Look at what could not be used, and try it again
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// List events that could not be used and inputs that a defect parked, the oldest first
+    #[command(after_help = "Examples:
+  tributary quarantine list
+  tributary quarantine list --reason unknown_program --json")]
+    List(QuarantineList),
+    /// Show one entry: what is known of it, and the request as it was sent
+    #[command(after_help = "The body is printed as it was sent: it may hold personal data.
+
+Examples:
+  tributary quarantine show evt_0a1b2c
+  tributary quarantine show commission/7/123")]
+    Show(QuarantineShow),
+    /// Try entries again, once their cause is mended
+    #[command(after_help = "Exit status: 0 nothing of them is left in quarantine, 1 something is, 2 it could not run.
+Beside a running `up` it uses that; without one it runs the services itself until the answer is there.
+
+Examples:
+  tributary quarantine retry evt_0a1b2c
+  tributary quarantine retry commission/7/123
+  tributary quarantine retry --all --reason unknown_program")]
+    Retry(QuarantineRetry),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineList {
+    /// Of this program only
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: Option<String>,
+    /// With this reason only
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineShow {
+    /// An event id (evt_…), service/partition/position, or a position
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entry: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineRetry {
+    /// Event ids (evt_…) or service/partition/position
+    #[arg(value_name = "ENTRY", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) entries: Vec<String>,
+    /// Everything with this reason, up to 10,000 entries
+    #[arg(long, requires = "reason")]
+    pub(crate) all: bool,
+    /// With --all: this reason only
+    #[arg(long, value_name = "REASON", requires = "all")]
+    pub(crate) reason: Option<String>,
+    /// With --all: this program only
+    #[arg(long, value_name = "PROGRAM", requires = "all")]
+    pub(crate) program: Option<String>,
+    /// Who asks, for the record [default: the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +149,24 @@ pub(crate) enum Events {
   tributary events find order_1001
   tributary events find txn_01hv8wptq8987qeep44cyrewp9 --json")]
     Find(Find),
+}
+
+/// Shows the configuration instead of running.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Dump {
+    /// Print the configuration in force, with the place of each value and without secrets, and end
+    #[arg(long)]
+    pub(crate) dump_config: bool,
+}
+
+impl Dump {
+    /// Whether it was asked for, and printed.
+    pub(crate) fn printed(&self, layers: &Layers) -> anyhow::Result<bool> {
+        if self.dump_config {
+            crate::up::print_line(kit::config::Config::dump(layers)?.trim_end())?;
+        }
+        Ok(self.dump_config)
+    }
 }
 
 /// Where things are.
@@ -128,6 +225,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<String>,
     #[command(flatten)]
+    pub(crate) dump: Dump,
+    #[command(flatten)]
     pub(crate) place: Place,
 }
 
@@ -146,6 +245,8 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<String>,
     #[command(flatten)]
+    pub(crate) dump: Dump,
+    #[command(flatten)]
     pub(crate) place: Place,
 }
 
@@ -161,6 +262,8 @@ pub(crate) struct Stage {
     /// Address of /metrics [default: a free port on 127.0.0.1, printed]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) dump: Dump,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -182,6 +285,9 @@ pub(crate) struct CheckConfig {
     /// Print the commented default file instead: every key with its meaning
     #[arg(long)]
     pub(crate) defaults: bool,
+    /// Print the configuration as a TOML file, with the place of each value and without secrets
+    #[arg(long, conflicts_with = "defaults")]
+    pub(crate) dump: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }

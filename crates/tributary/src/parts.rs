@@ -3,7 +3,9 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use domain::ids::SubjectId;
 use kit::config::{Config, Layers};
+use kit::health::Health;
 use kit::lifecycle::{CancellationToken, Supervisor, shut_down_on_signals};
+use kit::spans::Spans;
 use kit::telemetry::{init_logging, init_metrics};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use stream::log::Log;
 pub(crate) const LOG_DIR: &str = "log";
 /// The key store's place. Backed up apart from the log.
 const KEYS_DIR: &str = "keys";
+/// For the receiver of spans, at the end.
+const LAST_SPANS: Duration = Duration::from_millis(500);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads the configuration and sets logging up.
@@ -38,18 +42,42 @@ pub(crate) fn configure_quietly(layers: &Layers) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Serves metrics and watches for signals. The token is cancelled by SIGTERM or SIGINT.
-pub(crate) async fn open_process(config: &Config) -> anyhow::Result<CancellationToken> {
+/// What every process has: a way to be stopped, readiness, a way for spans.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    /// Cancelled by SIGTERM or SIGINT.
+    pub(crate) stop: CancellationToken,
+    pub(crate) health: Health,
+    pub(crate) spans: Spans,
+}
+
+impl Process {
+    /// Sends the last spans.
+    pub(crate) async fn close(&self) {
+        self.spans.flush(LAST_SPANS).await;
+    }
+}
+
+/// Serves metrics and readiness and watches for signals. `name` is what the process is to a receiver of spans.
+pub(crate) async fn open_process(config: &Config, name: &'static str) -> anyhow::Result<Process> {
     let stop = CancellationToken::new();
     shut_down_on_signals(stop.clone())?;
     let metrics = init_metrics()?;
+    stream::meters::register();
+    let health = Health::new();
+    let spans = Spans::start(&config.telemetry, name)?;
     // Metrics outlive the token: the last scrape sees the drain. They end with the process.
     let (address, _serving) =
-        metrics.serve(config.metrics_listen, CancellationToken::new()).await.with_context(|| {
-            format!("cannot listen on {}; choose another with --metrics-listen", config.metrics_listen)
-        })?;
+        metrics.serve(config.metrics_listen, health.clone(), CancellationToken::new()).await.with_context(
+            || format!("cannot listen on {}; choose another with --metrics-listen", config.metrics_listen),
+        )?;
     eprintln!("tributary: metrics at http://{address}/metrics");
-    Ok(stop)
+    let (ending, over) = (health.clone(), stop.clone());
+    tokio::spawn(async move {
+        over.cancelled().await;
+        ending.shut_down();
+    });
+    Ok(Process { stop, health, spans })
 }
 
 /// Creates the data directory for its owner alone.
@@ -79,6 +107,7 @@ impl OwnLog {
         let mut options = EmbeddedOptions::new(config.data_dir.join(LOG_DIR));
         options.partitions = config.log.partitions;
         options.ingest_retention = DAY * config.log.ingest_retention_days;
+        options.reserve_bytes = config.log.reserve_bytes;
         let log = EmbeddedLog::open(options)?;
         log.serve()?;
         Ok(Self { log: Arc::clone(&log) as Arc<dyn Log>, embedded: Some(log) })

@@ -46,7 +46,7 @@ pub(crate) async fn print_balances(pool: &PgPool, json: bool) -> anyhow::Result<
     print_line("(amounts in minor units of their currency)")
 }
 
-const NOT_MIGRATED: &str =
+pub(crate) const NOT_MIGRATED: &str =
     "cannot read the read models; has `tributary up` or `tributary migrate` run on this database?";
 
 /// `verify`: 0 when everything is proven, 1 when not; errors become 2 in `main`.
@@ -130,6 +130,9 @@ pub(crate) fn check_config(args: &CheckConfig) -> anyhow::Result<()> {
     if args.defaults {
         return print_line(kit::config::default_toml().trim_end());
     }
+    if args.dump {
+        return print_line(Config::dump(&args.place.layers(&[]))?.trim_end());
+    }
     let config = Config::load(&args.place.layers(&[]))?;
     let log = match &config.kafka.brokers {
         Some(brokers) => format!("Kafka at {brokers}, topics {}*", config.kafka.topic_prefix),
@@ -151,7 +154,7 @@ fn without_password(url: &str) -> String {
 }
 
 /// Columns aligned: the first `left` to the left, the others to the right.
-fn table(lines: &[Vec<String>], left: usize) -> String {
+pub(crate) fn table(lines: &[Vec<String>], left: usize) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default())

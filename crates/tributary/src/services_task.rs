@@ -1,6 +1,8 @@
 //! The services as supervised tasks.
+use crate::parts::Process;
 use kit::health::{Flag, Health};
 use kit::lifecycle::Supervisor;
+use kit::spans::{Kind, Span, Spans};
 use services::attribution::Attribution;
 use services::commission::Commission;
 use services::normalizer::Normalizer;
@@ -8,10 +10,10 @@ use services::projector::{self, Progress, State};
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use stream::keys::KeyStore;
 use stream::log::{Log, Partition};
-use stream::owner::{HaltHook, OwnerError, OwnerOptions, run_service};
+use stream::owner::{FrameSpan, FrameSpans, HaltHook, OwnerError, OwnerOptions, run_service};
 use stream::service::Service;
 use stream::store::StateDb;
 use tokio::sync::watch;
@@ -26,6 +28,52 @@ pub(crate) struct Chain {
     pub(crate) state: Arc<StateDb>,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) health: Health,
+    pub(crate) spans: Spans,
+}
+
+/// How often a service says how far it is behind.
+const LAG_EVERY: Duration = Duration::from_secs(2);
+
+/// Hands the spans of accepted frames over.
+#[derive(Debug)]
+struct FrameHook(Spans);
+
+impl FrameSpans for FrameHook {
+    fn begin(&self, trace_id: &[u8; 16]) -> Option<[u8; 8]> {
+        self.0.begin(trace_id)
+    }
+
+    fn accepted(&self, frame: &FrameSpan) {
+        let ended = SystemTime::now();
+        self.0.record(Span {
+            name: match frame.service {
+                "normalizer" => "normalizer frame",
+                "attribution" => "attribution frame",
+                "commission" => "commission frame",
+                _ => "frame",
+            },
+            kind: Kind::Consumer,
+            context: frame.context,
+            parent: Some(frame.parent),
+            began: ended.checked_sub(frame.took).unwrap_or(ended),
+            ended,
+            facts: vec![
+                ("messaging.destination.name", frame.topic.name().into()),
+                ("messaging.destination.partition.id", frame.partition.0.into()),
+                ("tributary.service", frame.service.into()),
+                ("tributary.seq", frame.seq.into()),
+                ("tributary.source", frame.source.into()),
+            ],
+            failed: false,
+        });
+    }
+}
+
+impl Process {
+    /// What the services of this process share.
+    pub(crate) fn chain(&self, log: Arc<dyn Log>, state: Arc<StateDb>, keys: Arc<dyn KeyStore>) -> Chain {
+        Chain { log, state, keys, health: self.health.clone(), spans: self.spans.clone() }
+    }
 }
 
 impl Chain {
@@ -58,9 +106,10 @@ impl Chain {
             Ok(())
         });
         let log = Arc::clone(&self.log);
+        let options = projector::Options { spans: self.spans.clone(), ..projector::Options::default() };
         let stop = supervisor.token().clone();
         supervisor.spawn("projector", async move {
-            projector::run(projector::Options::default(), log, pool, stop, sender).await?;
+            projector::run(options, log, pool, stop, sender).await?;
             Ok(())
         });
         progress
@@ -72,6 +121,8 @@ impl Chain {
         let options = OwnerOptions {
             tick_every,
             on_halt: Some(readiness_hook(flag, first)),
+            spans: self.spans.is_on().then(|| Arc::new(FrameHook(self.spans.clone())) as Arc<dyn FrameSpans>),
+            lag_every: Some(LAG_EVERY),
             ..OwnerOptions::default()
         };
         let chain = self.clone();

@@ -1,8 +1,7 @@
 //! `up`: everything in one process, started in the order in which each part needs the one before it.
 use crate::cli::Up;
 use crate::database::Database;
-use crate::parts::{OwnLog, configure, create_data_dir, open_keys, open_process};
-use crate::services_task::Chain;
+use crate::parts::{OwnLog, Process, configure, create_data_dir, open_keys, open_process};
 use crate::{demo, report, sample, settle};
 use anyhow::Context as _;
 use kit::config::Config;
@@ -36,6 +35,9 @@ struct Running {
 
 /// Runs until SIGTERM or SIGINT, or with `--once` until everything is worked off.
 pub(crate) async fn up(args: &Up) -> anyhow::Result<()> {
+    if args.dump.printed(&args.layers())? {
+        return Ok(());
+    }
     let mut config = configure(&args.layers())?;
     if args.once
         && args.listen.is_none()
@@ -44,14 +46,19 @@ pub(crate) async fn up(args: &Up) -> anyhow::Result<()> {
         // Nobody has to find a process that ends by itself; a fixed port could only be taken.
         config.listen.set_port(0);
     }
-    let stop = open_process(&config).await?;
+    if args.once {
+        // Nobody but ourselves has called, and nobody comes any more.
+        config.limits.drain = Duration::ZERO;
+    }
+    let process = open_process(&config, "up").await?;
     config.data_dir = create_data_dir(&config.data_dir)?;
     // Keys before the log: a log without its keys must not be begun.
     let master_key = MasterKey::load_or_create(&config.data_dir)?;
     let keys = open_keys(&config)?;
     let log = OwnLog::open(&config).await?;
     let database = Database::open(&config).await?;
-    let result = serve(args, &config, &database, &log, keys, master_key, stop).await;
+    let result = serve(args, &config, &database, &log, keys, master_key, &process).await;
+    process.close().await;
     let database_closed = database.close().await;
     let log_closed = log.close().await;
     result.and(database_closed).and(log_closed)
@@ -64,20 +71,20 @@ async fn serve(
     own_log: &OwnLog,
     keys: Arc<dyn KeyStore>,
     master_key: MasterKey,
-    stop: CancellationToken,
+    process: &Process,
 ) -> anyhow::Result<()> {
+    let Process { stop, health, .. } = process.clone();
     let log = Arc::clone(&own_log.log);
     readmodel::migrate(database.pool()).await.context("Postgres migration")?;
-    let health = Health::new();
     let state = StateDb::open(&config.data_dir.join("state"))?;
     let mut supervisor = Supervisor::new(CancellationToken::new());
-    let chain = Chain { log: Arc::clone(&log), state, keys, health: health.clone() };
+    let chain = process.chain(Arc::clone(&log), state, keys);
     own_log.watch(&mut supervisor);
     chain.normalizer(&mut supervisor);
     chain.attribution(&mut supervisor);
     chain.commission(&mut supervisor);
     let projected = chain.projector(&mut supervisor, database.pool().clone());
-    let gateway = start_gateway(config, &log, master_key.clone(), &health, &stop).await?;
+    let gateway = start_gateway(config, &log, master_key.clone(), process).await?;
     let address = gateway.local_addr;
     stop_together(&mut supervisor, &stop);
     let services = supervisor.token().clone();
@@ -105,15 +112,16 @@ pub(crate) async fn start_gateway(
     config: &Config,
     log: &Arc<dyn Log>,
     master_key: MasterKey,
-    health: &Health,
-    stop: &CancellationToken,
+    process: &Process,
 ) -> anyhow::Result<gateway::Running> {
     let options = gateway::Options {
         listen: config.listen,
         instance: format!("gw_{:016x}", rand::random::<u64>()),
         limits: config.limits.clone(),
+        spans: process.spans.clone(),
     };
-    Ok(gateway::start(options, Arc::clone(log), master_key, health.clone(), stop.clone()).await?)
+    let (health, stop) = (process.health.clone(), process.stop.clone());
+    Ok(gateway::start(options, Arc::clone(log), master_key, health, stop).await?)
 }
 
 /// A task that fails stops the whole process, the gateway first of all.

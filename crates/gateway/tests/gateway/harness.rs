@@ -36,6 +36,7 @@ pub(crate) fn limits() -> Limits {
     let mut limits = Config::load(&Layers::default()).unwrap().limits;
     limits.config_wait = Duration::from_millis(200);
     limits.append_timeout = Duration::from_millis(100);
+    limits.drain = Duration::from_millis(20);
     limits
 }
 
@@ -62,7 +63,12 @@ pub(crate) async fn gateway_with(log: Arc<FakeLog>, limits: Limits) -> Gateway {
 
 pub(crate) async fn start(log: Arc<FakeLog>, limits: Limits) -> Gateway {
     let options =
-        Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), instance: INSTANCE.into(), limits };
+        Options {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            instance: INSTANCE.into(),
+            limits,
+            spans: kit::spans::Spans::off(),
+        };
     let (health, token) = (Health::new(), CancellationToken::new());
     let shared: Arc<FakeLog> = Arc::clone(&log);
     let running =

@@ -4,10 +4,13 @@
 //! in one transaction: at once when idle, in large batches under load. It decides nothing and can be pointed at an empty
 //! database at any time. After any doubt it drops its connection and its readers, and asks the cursor rows where it stands.
 //! Read next: `session.rs`, `read.rs`, then `readmodel::apply`.
+mod meters;
 mod read;
 mod session;
 mod standing;
+mod trace;
 
+use kit::spans::Spans;
 use readmodel::apply::ApplyError;
 use readmodel::batch::{NotContiguous, Place};
 use sqlx::PgPool;
@@ -18,10 +21,11 @@ use stream::cursor::Cursor;
 use stream::follow::FollowError;
 use stream::log::{Log, LogError, Partition};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How much it takes at a time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Which generation of tables it writes.
     pub generation: i32,
@@ -31,6 +35,8 @@ pub struct Options {
     pub read_records: usize,
     /// A reader fetches at most so many bytes at a time (one record may be larger).
     pub read_bytes: usize,
+    /// Takes the spans of committed frames.
+    pub spans: Spans,
 }
 
 impl Default for Options {
@@ -40,6 +46,7 @@ impl Default for Options {
             batch_frames: 5_000,
             read_records: 1_000,
             read_bytes: 1 << 20,
+            spans: Spans::off(),
         }
     }
 }
@@ -140,6 +147,10 @@ pub async fn run(
     shutdown: CancellationToken,
     progress: watch::Sender<Progress>,
 ) -> Result<(), ProjectorError> {
+    meters::register();
+    // Dropped at the end, which ends what is in it. Lag grows while the database is away: it must be seen then, too.
+    let mut watching = JoinSet::new();
+    watching.spawn(meters::watch_lag(Arc::clone(&log), progress.subscribe()));
     let mut writer = session::Writer::new(options, log, pool, progress);
     let mut pause = FIRST_PAUSE;
     loop {
@@ -156,8 +167,9 @@ pub async fn run(
         if writer.batches() > committed_before {
             pause = FIRST_PAUSE;
         }
-        metrics::counter!("tributary_projector_retries_total").increment(1);
+        metrics::counter!(meters::RETRIES).increment(1);
         tracing::warn!(%error, pause_ms = pause.as_millis(), "projector tries again");
+        meters::following(false);
         writer.waiting(error.to_string());
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),

@@ -1,8 +1,10 @@
 //! One connection's life: ask the rows where they stand, follow from there, commit until something goes wrong.
+use super::read::Chunk;
 use super::standing::Known;
-use super::{Options, Progress, ProjectorError, State, places_of, read};
+use super::trace::{self, Traced};
+use super::{Options, Progress, ProjectorError, State, meters, places_of, read};
 use readmodel::apply::{self, Applied, ApplyError};
-use readmodel::batch::{Advance, Batch, Place};
+use readmodel::batch::{Batch, Place};
 use readmodel::cursors;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,8 @@ const CHUNKS_AHEAD: usize = 32;
 /// A transaction that takes longer is in doubt.
 const COMMIT_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-const LAG_EVERY: Duration = Duration::from_secs(10);
+/// For a transaction under way when the process ends; one that is cut off is in doubt, and settled at the next start.
+const LAST_COMMIT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The writer and what it remembers from one connection to the next.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub(super) struct Writer {
 struct Readers {
     tasks: JoinSet<Result<(), ProjectorError>>,
     started: BTreeSet<Place>,
-    sender: mpsc::Sender<Advance>,
+    sender: mpsc::Sender<Chunk>,
 }
 
 impl Writer {
@@ -76,7 +79,7 @@ impl Writer {
         let partitions = active.borrow_and_update().clone();
         self.follow_new(&mut connection, &mut readers, &partitions).await?;
         self.progress.send_modify(|progress| progress.state = State::Following);
-        readers.tasks.spawn(watch_lag(Arc::clone(&self.log), self.progress.subscribe()));
+        meters::following(true);
         loop {
             tokio::select! {
                 biased;
@@ -96,8 +99,16 @@ impl Writer {
                     self.follow_new(&mut connection, &mut readers, &partitions).await?;
                 }
                 Some(first) = chunks.recv() => {
-                    let batch = self.collect(first, &mut chunks)?;
-                    self.commit(&mut connection, batch).await?;
+                    let (batch, traced) = self.collect(first, &mut chunks)?;
+                    let committing = self.commit(&mut connection, batch, traced);
+                    tokio::select! {
+                        biased;
+                        committed = committing => committed?,
+                        () = out_of_time(shutdown) => {
+                            tracing::warn!("the database does not answer, the last transaction is left to it");
+                            return Ok(());
+                        }
+                    }
                 }
             }
         }
@@ -129,24 +140,35 @@ impl Writer {
         for (place, cursor) in rows {
             readers.started.insert(place);
             let (log, sender) = (Arc::clone(&self.log), readers.sender.clone());
-            readers.tasks.spawn(read::read(self.options, log, place, cursor, sender));
+            readers.tasks.spawn(read::read(self.options.clone(), log, place, cursor, sender));
         }
         Ok(())
     }
 
     /// What has come by now, up to the limit: nobody waits for more.
-    fn collect(&self, first: Advance, chunks: &mut mpsc::Receiver<Advance>) -> Result<Batch, ProjectorError> {
+    fn collect(
+        &self,
+        first: Chunk,
+        chunks: &mut mpsc::Receiver<Chunk>,
+    ) -> Result<(Batch, Vec<Traced>), ProjectorError> {
         let mut batch = Batch::default();
-        batch.push(first)?;
+        batch.push(first.advance)?;
+        let mut traced = first.traced;
         while batch.frames() < self.options.batch_frames
             && let Ok(chunk) = chunks.try_recv()
         {
-            batch.push(chunk)?;
+            batch.push(chunk.advance)?;
+            traced.extend(chunk.traced);
         }
-        Ok(batch)
+        Ok((batch, traced))
     }
 
-    async fn commit(&mut self, connection: &mut PgConnection, batch: Batch) -> Result<(), ProjectorError> {
+    async fn commit(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: Batch,
+        traced: Vec<Traced>,
+    ) -> Result<(), ProjectorError> {
         let started = Instant::now();
         let applying = apply::apply(connection, self.options.generation, &batch);
         let result = tokio::time::timeout(COMMIT_LIMIT, applying).await.unwrap_or_else(|_| {
@@ -155,6 +177,7 @@ impl Writer {
         match result {
             Ok(applied) => {
                 self.done(&applied, started);
+                trace::committed(&self.options.spans, &traced, applied.frames, started.elapsed());
                 Ok(())
             }
             Err(error @ ApplyError::CommitUnknown(_)) => {
@@ -177,9 +200,7 @@ impl Writer {
         self.batches += 1;
         self.known.committed(&applied.cursors);
         self.publish(&applied.cursors);
-        metrics::counter!("tributary_projector_frames_total").increment(applied.frames as u64);
-        metrics::counter!("tributary_projector_batches_total").increment(1);
-        metrics::histogram!("tributary_projector_batch_seconds").record(started.elapsed().as_secs_f64());
+        meters::committed(applied.frames, started.elapsed());
     }
 
     fn publish(&self, cursors: &BTreeMap<Place, Cursor>) {
@@ -189,25 +210,8 @@ impl Writer {
     }
 }
 
-/// Publishes how many records the projector is behind, by topic.
-async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progress>) -> Result<(), ProjectorError> {
-    loop {
-        tokio::time::sleep(LAG_EVERY).await;
-        let cursors = progress.borrow().cursors.clone();
-        let mut lag: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for ((followed, partition), cursor) in cursors {
-            match log.bounds(followed.topic(), partition).await {
-                Ok(bounds) => {
-                    *lag.entry(followed.name()).or_default() += bounds.end.0.saturating_sub(cursor.offset);
-                }
-                // The readers will say so.
-                Err(error) => tracing::debug!(%error, "lag not known"),
-            }
-        }
-        for (topic, records) in lag {
-            // A gauge is a float; a lag that it cannot hold exactly is an alarm all the same.
-            #[allow(clippy::cast_precision_loss)]
-            metrics::gauge!("tributary_projector_lag_records", "topic" => topic).set(records as f64);
-        }
-    }
+/// Returns when a transaction may no longer be waited for, since the process ends.
+async fn out_of_time(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(LAST_COMMIT_LIMIT).await;
 }

@@ -16,7 +16,10 @@ mod reader;
 mod remote;
 mod shared;
 mod socket;
+mod space;
 mod writer;
+
+pub(crate) use space::free_bytes;
 
 pub use remote::{RemoteLog, open_read_only};
 
@@ -56,13 +59,28 @@ pub trait Environment: Send + Sync + Debug + 'static {
     fn before_sync(&self) -> std::io::Result<()> {
         Ok(())
     }
+
+    /// Free bytes on the file system of `dir`.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    fn free_bytes(&self, dir: &Path) -> std::io::Result<u64> {
+        space::free_bytes(dir)
+    }
 }
 
 /// The world as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealEnvironment;
 
-impl Environment for RealEnvironment {}
+impl Environment for RealEnvironment {
+    fn before_sync(&self) -> std::io::Result<()> {
+        if crate::failpoint::fails("fsync") {
+            return Err(std::io::Error::other("failpoint"));
+        }
+        Ok(())
+    }
+}
 
 /// How an embedded log is kept.
 #[derive(Debug, Clone)]
@@ -79,6 +97,8 @@ pub struct EmbeddedOptions {
     pub tail_bytes: usize,
     /// Bytes of records that may wait for the disk; more are refused.
     pub queue_bytes: usize,
+    /// Free bytes on the disk below which `ingest` is refused, and below half of which everything is; 0: never.
+    pub reserve_bytes: u64,
     /// Time and fsync.
     pub environment: Arc<dyn Environment>,
 }
@@ -94,6 +114,7 @@ impl EmbeddedOptions {
             outcome_retention: Duration::from_secs(300),
             tail_bytes: 64 << 20,
             queue_bytes: 512 << 20,
+            reserve_bytes: 0,
             environment: Arc::new(RealEnvironment),
         }
     }

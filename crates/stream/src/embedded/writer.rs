@@ -4,6 +4,7 @@
 use super::chunk::{self, Chunk};
 use super::disk::{Disk, Extent};
 use super::shared::{Shared, Standing, lock};
+use super::space::Space;
 use super::{EmbeddedOptions, files};
 use crate::log::{AppendError, LogError, NewRecord, Offset, Partition, Topic};
 use domain::time::Micros;
@@ -140,6 +141,7 @@ pub(super) struct Writer {
     ingest_retention: Duration,
     outcome_retention: Duration,
     dir: PathBuf,
+    space: Space,
 }
 
 impl Writer {
@@ -160,6 +162,7 @@ impl Writer {
             ingest_retention: options.ingest_retention,
             outcome_retention: options.outcome_retention,
             dir: options.dir.clone(),
+            space: Space::new(&options.dir, options.reserve_bytes),
         }
     }
 
@@ -169,8 +172,9 @@ impl Writer {
         let mut trim_at = Instant::now() + TRIM_EVERY;
         let failure = loop {
             let work = self.intake.take(trim_at.saturating_duration_since(Instant::now()));
-            if !work.group.is_empty()
-                && let Err(reason) = self.append(&disk, work.group)
+            let group = self.with_space(work.group);
+            if !group.is_empty()
+                && let Err(reason) = self.append(&disk, group)
             {
                 break Some(reason);
             }
@@ -190,6 +194,25 @@ impl Writer {
             Some(reason) => abandon(&self.shared, &self.intake, &reason),
             None => self.close(disk),
         }
+    }
+
+    /// The requests that there is space for; the others are refused, and nothing of them is written.
+    fn with_space(&mut self, requests: Vec<Request>) -> Vec<Request> {
+        if requests.is_empty() {
+            return requests;
+        }
+        self.space.look(self.shared.environment.as_ref());
+        let mut fitting = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.space.refusal(request.topic) {
+                None => fitting.push(request),
+                Some(reason) => {
+                    metrics::counter!(crate::meters::NO_SPACE).increment(1);
+                    acknowledge(request.answer, Err(AppendError::Refused(reason)));
+                }
+            }
+        }
+        fitting
     }
 
     fn append(&mut self, disk: &Disk, requests: Vec<Request>) -> Result<(), String> {

@@ -153,7 +153,7 @@ impl Housekeeper {
             if !purged && let Some(reason) = self.ledger.poisoned() {
                 purged = true;
                 tracing::warn!(topic = self.topic.name(), reason, "kafka producer discarded");
-                metrics::counter!("tributary_kafka_producers_discarded_total", "topic" => self.topic.name())
+                metrics::counter!(crate::meters::PRODUCERS_DISCARDED, "topic" => self.topic.name())
                     .increment(1);
                 self.producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
             }

@@ -27,8 +27,14 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, partition: Partition
             }
             return;
         }
-        metrics::counter!(meters::RETAKES, "service" => S::NAME, "reason" => observe::reason(&error)).increment(1);
-        tracing::warn!(service = S::NAME, partition = partition.0, %error, ?pause, "partition given up, taking it again");
+        metrics::counter!(meters::RETAKES, "service" => S::NAME, "reason" => observe::reason(&error))
+            .increment(1);
+        if pause < LONGEST_PAUSE {
+            tracing::warn!(service = S::NAME, partition = partition.0, %error, ?pause, "partition given up, taking it again");
+        } else {
+            // It has been said often enough: an outage must not fill the disk that it may come from.
+            tracing::debug!(service = S::NAME, partition = partition.0, %error, "partition given up, taking it again");
+        }
         let wait = around(pause, shared.options.host.random());
         tokio::select! {
             biased;

@@ -353,11 +353,8 @@ impl<S: Service> Serving<S> {
         let rows = self.taken.folded.overlay.len();
         let due = rows >= self.shared.options.store_commit_rows
             || self.last_commit.elapsed() >= self.shared.options.store_commit_every;
-        if !self.shared.state.has_room() {
-            // The store may be late: the log has it all, and a write that fails would cost the whole store.
-            return Ok(());
-        }
-        if now || (due && rows > 0) {
+        // Without space the store stays late: the log has it all, and a write that fails would cost the whole store.
+        if (now || (due && rows > 0)) && self.shared.state.has_room() {
             commit(&mut self.taken.folded)?;
             self.last_commit = Instant::now();
         }

@@ -30,6 +30,9 @@ const MEMTABLE_BYTES: u64 = 32 << 20;
 /// Bytes of all journals: the store is a cache, so a long journal would only make the next start slow.
 const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// Nothing is committed with less free space than this.
+const LEAST_FREE_BYTES: u64 = 16 << 20;
+
 /// Why the local store cannot be used. The remedy is always the same: give the partition up and take it again.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -99,6 +102,17 @@ impl StateDb {
             }
         };
         Ok(Arc::new(Self { engine: Engine::Disk(db), dir: dir.to_owned() }))
+    }
+
+    /// Whether a commit may be tried: there is space on the disk for it, as far as can be known.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        match &self.engine {
+            Engine::Memory(_) => true,
+            Engine::Disk(_) => {
+                crate::embedded::free_bytes(&self.dir).map_or(true, |free| free >= LEAST_FREE_BYTES)
+            }
+        }
     }
 
     /// An empty store that ends with the process, for simulations.

@@ -1,0 +1,98 @@
+//! The projector's metrics. `docs/reference/metrics.md` says what each means.
+use super::Progress;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use readmodel::batch::Followed;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stream::log::{Log, Offset};
+use tokio::sync::watch;
+
+const FRAMES: &str = "tributary_projector_frames_total";
+const BATCHES: &str = "tributary_projector_batches_total";
+const BATCH_SECONDS: &str = "tributary_projector_batch_seconds";
+/// Transactions or connections that failed and are tried again.
+pub(super) const RETRIES: &str = "tributary_projector_retries_total";
+const FOLLOWING: &str = "tributary_projector_following";
+const LAG_RECORDS: &str = "tributary_projector_lag_records";
+const LAG_SECONDS: &str = "tributary_projector_lag_seconds";
+/// How often lag is measured.
+const LAG_EVERY: Duration = Duration::from_secs(2);
+
+/// Shows everything from the start, as 0.
+pub(super) fn register() {
+    describe_counter!(FRAMES, "frames projected");
+    describe_counter!(BATCHES, "transactions committed");
+    describe_histogram!(BATCH_SECONDS, Unit::Seconds, "from the start of a transaction to its commit");
+    describe_counter!(RETRIES, "sessions with the database or the log that failed and are tried again");
+    describe_gauge!(FOLLOWING, "1 while it follows the log, 0 while the database or the log does not answer");
+    describe_gauge!(LAG_RECORDS, "records that are not projected, by topic");
+    describe_gauge!(LAG_SECONDS, Unit::Seconds, "age of the oldest record that is not projected, by topic");
+    for name in [FRAMES, BATCHES, RETRIES] {
+        counter!(name).absolute(0);
+    }
+    let _ready = histogram!(BATCH_SECONDS);
+    following(false);
+    for followed in Followed::ALL {
+        for name in [LAG_RECORDS, LAG_SECONDS] {
+            gauge!(name, "topic" => followed.name()).set(0.0);
+        }
+    }
+}
+
+/// Whether the projector follows the log or waits.
+pub(super) fn following(now: bool) {
+    gauge!(FOLLOWING).set(if now { 1.0 } else { 0.0 });
+}
+
+/// A transaction is committed.
+pub(super) fn committed(frames: usize, took: Duration) {
+    counter!(FRAMES).increment(frames as u64);
+    counter!(BATCHES).increment(1);
+    histogram!(BATCH_SECONDS).record(took.as_secs_f64());
+}
+
+/// Publishes how far the projector is behind, by topic, for ever.
+pub(super) async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progress>) {
+    loop {
+        tokio::time::sleep(LAG_EVERY).await;
+        // Cloned into a name of its own: the guard must not live across a wait.
+        let cursors = progress.borrow().cursors.clone();
+        let mut lag: BTreeMap<&'static str, (u64, Option<i64>)> =
+            Followed::ALL.map(|followed| (followed.name(), (0, None))).into();
+        for ((followed, partition), cursor) in cursors {
+            let topic = followed.topic();
+            let found = async {
+                let behind = log.bounds(topic, partition).await?.end.0.saturating_sub(cursor.offset);
+                let oldest = match behind {
+                    0 => None,
+                    _ => log.record_at(topic, partition, Offset(cursor.offset)).await?,
+                };
+                Ok::<_, stream::log::LogError>((behind, oldest))
+            };
+            match found.await {
+                Ok((behind, oldest)) => {
+                    let (records, since) = lag.entry(followed.name()).or_default();
+                    *records += behind;
+                    if let Some(oldest) = oldest {
+                        let appended = oldest.appended_at.0;
+                        *since = Some(since.map_or(appended, |since| since.min(appended)));
+                    }
+                }
+                // The readers will say so.
+                Err(error) => tracing::debug!(%error, "lag not known"),
+            }
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        for (topic, (records, since)) in lag {
+            let age = since.map_or(0, |since| now.saturating_sub(since).max(0));
+            // Gauges are floats; a lag that one cannot hold exactly is an alarm all the same.
+            #[allow(clippy::cast_precision_loss)]
+            {
+                gauge!(LAG_RECORDS, "topic" => topic).set(records as f64);
+                gauge!(LAG_SECONDS, "topic" => topic).set(age as f64 / 1e6);
+            }
+        }
+    }
+}
