@@ -34,6 +34,7 @@ pub(crate) struct App {
 
 impl App {
     /// The key that `text` is. An unknown one may be newer than the tail: waits for it.
+    /// It may be over: ask [`Key::is_expired`].
     pub(crate) async fn key(&self, text: &[u8]) -> Option<Arc<Key>> {
         let sha256: [u8; 32] = Sha256::digest(text).into();
         self.known(|directory| directory.key(&sha256)).await
@@ -59,6 +60,9 @@ pub(crate) struct Stamped<'request> {
     pub(crate) authenticated_by: &'request str,
     pub(crate) received_at: Micros,
     pub(crate) reply_to: Option<v1::ReplyAddress>,
+    /// Native API: what was posted, and the caller's idempotency key; empty elsewhere.
+    pub(crate) resource: &'static str,
+    pub(crate) idempotency_key: Option<&'request str>,
 }
 
 impl Stamped<'_> {
@@ -68,20 +72,23 @@ impl Stamped<'_> {
             program_id: self.program_id.to_owned(),
             source: self.source.to_owned(),
             body,
-            headers: kept(self.headers),
+            headers: kept(self.headers, self.idempotency_key),
             query: self.query.to_owned(),
             authenticated_by: self.authenticated_by.to_owned(),
             received_at_micros: self.received_at.0,
             reply_to: self.reply_to,
             trace_id: Bytes::copy_from_slice(&trace_id),
             span_id: Bytes::copy_from_slice(&span_id),
-            resource: String::new(),
+            resource: self.resource.to_owned(),
         }
     }
 }
 
-fn kept(headers: &HeaderMap) -> Vec<v1::Header> {
-    let mut out = Vec::with_capacity(KEPT_HEADERS.len());
+fn kept(headers: &HeaderMap, idempotency_key: Option<&str>) -> Vec<v1::Header> {
+    let mut out = Vec::with_capacity(KEPT_HEADERS.len() + 1);
+    if let Some(key) = idempotency_key {
+        out.push(v1::Header { name: sources::native::IDEMPOTENCY_HEADER.to_owned(), value: key.to_owned() });
+    }
     for name in &KEPT_HEADERS {
         if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok())
             && value.len() <= KEPT_VALUE_BYTES

@@ -2,6 +2,9 @@
 //!
 //! For each object the highest version counts, not the latest record: a record that a former owner appended late must
 //! not bring a revoked key back. So removed objects are remembered by their version.
+use crate::rate::{Bucket, Rate};
+use domain::config::KeyScope;
+use domain::time::Micros;
 use kit::master_key::MasterKey;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +34,10 @@ pub(crate) struct Endpoint {
     pub(crate) tolerance_seconds: u32,
     /// Live secrets. Empty: none could be opened.
     pub(crate) secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The same as they are stored.
+    pub(crate) sealed: Vec<Vec<u8>>,
+    /// What its deliveries may come to.
+    pub(crate) bucket: Bucket,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -40,11 +47,62 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// An API key, known by its hash.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) key_id: String,
     pub(crate) owner: Owner,
     pub(crate) publishable: bool,
+    pub(crate) name: String,
+    /// Where it lives: a program, or the account itself.
+    pub(crate) home: String,
+    /// Speaks for its home only.
+    pub(crate) program_bound: bool,
+    pub(crate) expires_at: Option<Micros>,
+    /// What it may do, each scope once.
+    pub(crate) scopes: Vec<KeyScope>,
+    /// What its requests may come to.
+    pub(crate) bucket: Bucket,
+}
+
+/// All that a key may do.
+pub(crate) const SCOPES: [KeyScope; 4] =
+    [KeyScope::Report, KeyScope::Configure, KeyScope::Approve, KeyScope::Read];
+
+impl Key {
+    fn new(home: String, key: v1::ApiKey, rate: Option<Rate>) -> Self {
+        // A scope that a later version invented gives nothing here, and must not make the list an empty one: that means all.
+        let listed = |scope: &KeyScope| key.scopes.iter().any(|name| name == scope.name());
+        let scopes = SCOPES
+            .into_iter()
+            .filter(|scope| key.scopes.is_empty() || listed(scope))
+            .filter(|scope| !key.publishable || *scope == KeyScope::Report);
+        Self {
+            scopes: scopes.collect(),
+            key_id: key.key_id,
+            owner: Owner { account_id: key.account_id, mode: key.mode },
+            publishable: key.publishable,
+            name: key.name,
+            home,
+            program_bound: key.program_bound,
+            expires_at: (key.expires_at_micros != 0).then_some(Micros(key.expires_at_micros)),
+            bucket: Bucket::new(rate),
+        }
+    }
+
+    /// Whether it may do what `scope` names.
+    pub(crate) fn may(&self, scope: KeyScope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_expired(&self, now: Micros) -> bool {
+        self.expires_at.is_some_and(|end| now >= end)
+    }
+
+    /// Whether it speaks for this program: its account's, of its mode, and its own if it is bound to one.
+    pub(crate) fn speaks_for(&self, program_id: &str, owner: &Owner) -> bool {
+        *owner == self.owner && (!self.program_bound || self.home == program_id)
+    }
 }
 
 /// What became of a record.
@@ -59,6 +117,7 @@ pub(crate) enum Applied {
 #[derive(Debug)]
 pub(crate) struct Directory {
     master_key: MasterKey,
+    rate: Option<Rate>,
     maps: RwLock<Maps>,
 }
 
@@ -74,9 +133,20 @@ struct Maps {
 /// An object that a gateway must know.
 #[derive(Debug)]
 enum Known {
-    Program { program_id: String, owner: Owner },
-    Key { sha256: [u8; 32], key: Arc<Key> },
-    Endpoint { program_id: String, endpoint: Arc<Endpoint> },
+    Program {
+        program_id: String,
+        owner: Owner,
+    },
+    Key {
+        sha256: [u8; 32],
+        key: Arc<Key>,
+    },
+    Endpoint {
+        program_id: String,
+        endpoint: Arc<Endpoint>,
+    },
+    /// Its id is taken.
+    Account,
 }
 
 impl Maps {
@@ -89,6 +159,7 @@ impl Maps {
             Known::Key { sha256, key } => {
                 self.keys.entry(*sha256).or_default().push((object_key.to_owned(), Arc::clone(key)));
             }
+            Known::Account => {}
         }
     }
 
@@ -103,6 +174,7 @@ impl Maps {
                     keys.retain(|(other, _)| other != object_key);
                 }
             }
+            Known::Account => {}
         }
     }
 
@@ -112,8 +184,36 @@ impl Maps {
 }
 
 impl Directory {
-    pub(crate) fn new(master_key: MasterKey) -> Self {
-        Self { master_key, maps: RwLock::default() }
+    /// `rate`: of each key and endpoint; `None`: no limit.
+    pub(crate) fn new(master_key: MasterKey, rate: Option<Rate>) -> Self {
+        Self { master_key, rate, maps: RwLock::default() }
+    }
+
+    /// The key under a stable name, whether or not it is still valid, with its hash.
+    pub(crate) fn key_named(&self, home: &str, key_id: &str) -> Option<(Arc<Key>, [u8; 32])> {
+        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+        match maps.objects.get(&format!("api_key/{home}/{key_id}"))? {
+            (_, Some(Known::Key { sha256, key })) => Some((Arc::clone(key), *sha256)),
+            _ => None,
+        }
+    }
+
+    /// An endpoint of a program.
+    pub(crate) fn endpoint_named(&self, program_id: &str, endpoint_id: &str) -> Option<Arc<Endpoint>> {
+        let program = self.program(program_id)?;
+        program.endpoints.iter().find(|endpoint| endpoint.endpoint_id == endpoint_id).cloned()
+    }
+
+    /// Whether an account has this id: its keys live under it, so no program may.
+    pub(crate) fn is_account(&self, id: &str) -> bool {
+        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(maps.objects.get(&format!("account/{id}")), Some((_, Some(Known::Account))))
+    }
+
+    /// Seals a webhook secret for its endpoint.
+    pub(crate) fn seal(&self, program_id: &str, endpoint_id: &str, secret: &[u8]) -> Option<Vec<u8>> {
+        let sealed = self.master_key.seal_endpoint_secret(program_id, endpoint_id, secret);
+        sealed.inspect_err(|error| tracing::error!(%error, "webhook secret not sealed")).ok()
     }
 
     pub(crate) fn program(&self, program_id: &str) -> Option<Arc<Program>> {
@@ -142,14 +242,13 @@ impl Directory {
                 let Ok(sha256) = <[u8; 32]>::try_from(key.sha256.as_ref()) else {
                     return Applied::Empty;
                 };
-                let owner = Owner { account_id: key.account_id, mode: key.mode };
-                let key = Key { key_id: key.key_id, owner, publishable: key.publishable };
-                Known::Key { sha256, key: Arc::new(key) }
+                Known::Key { sha256, key: Arc::new(Key::new(program_id, key, self.rate)) }
             }
             Some(Object::Endpoint(endpoint)) => {
                 let endpoint = Arc::new(self.open(&program_id, endpoint));
                 Known::Endpoint { program_id, endpoint }
             }
+            Some(Object::Account(_)) => Known::Account,
             _ => return Applied::Empty,
         };
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
@@ -185,6 +284,8 @@ impl Directory {
             provider: endpoint.provider,
             tolerance_seconds: endpoint.tolerance_seconds,
             secrets,
+            sealed: endpoint.secrets.into_iter().map(|secret| secret.sealed.to_vec()).collect(),
+            bucket: Bucket::new(self.rate),
         }
     }
 }
@@ -212,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_revoked_key_does_not_come_back_with_a_late_older_record() {
-        let directory = Directory::new(MasterKey::from_bytes([0; 64]));
+        let directory = Directory::new(MasterKey::from_bytes([0; 64]), None);
         assert_eq!(directory.apply(key_record(5, false)), Applied::Changed);
         assert_eq!(directory.key(&[1; 32]).unwrap().key_id, "k1");
         assert_eq!(directory.apply(key_record(9, true)), Applied::Changed);
@@ -223,7 +324,7 @@ mod tests {
     #[test]
     fn a_rotated_endpoint_has_the_new_secrets_and_only_those() {
         let master_key = MasterKey::from_bytes([0; 64]);
-        let directory = Directory::new(master_key.clone());
+        let directory = Directory::new(master_key.clone(), None);
         for (version, secrets) in [(1, vec!["old"]), (2, vec!["old", "new"]), (3, vec!["new"])] {
             let sealed = secrets.iter().map(|secret| {
                 let sealed = master_key.seal_endpoint_secret("prog", "ep", secret.as_bytes()).unwrap();

@@ -12,8 +12,12 @@ mod app;
 mod body;
 mod directory;
 
+mod native;
+mod openapi;
 mod outcomes;
+mod per_address;
 mod produce;
+mod rate;
 mod refusal;
 mod revshare;
 mod routes;
@@ -22,4 +26,5 @@ mod tail;
 mod trace;
 mod webhook;
 
+pub use openapi::openapi;
 pub use server::{Error, Options, Running, start};

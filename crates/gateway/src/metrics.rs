@@ -24,6 +24,9 @@ pub const ABANDONED: &str = "tributary_gateway_abandoned_requests_total";
 /// Outcomes that nobody waited for any more.
 pub const LATE_OUTCOMES: &str = "tributary_gateway_late_outcomes_total";
 
+/// Connections closed at once because their address had as many as it may.
+pub const CONNECTIONS_REFUSED: &str = "tributary_gateway_connections_refused_total";
+
 /// The statuses that the gateway answers; others are counted too, more slowly.
 const STATUSES: [StatusCode; 14] = [
     StatusCode::OK,
@@ -52,6 +55,7 @@ pub(crate) fn describe() {
     describe_counter!(APPENDERS_REPLACED, "appenders given up after an indefinite error or a timeout");
     describe_counter!(CONFIG_RECORDS, "configuration records by result");
     describe_counter!(ABANDONED, "requests whose client left before the answer, by route");
+    describe_counter!(CONNECTIONS_REFUSED, "connections closed because their address had as many as it may");
     describe_counter!(LATE_OUTCOMES, "outcomes that nobody waited for any more");
 }
 
@@ -70,7 +74,7 @@ struct RouteMeters {
 impl Meters {
     pub(crate) fn new() -> Self {
         describe();
-        let routes = Route::ALL.iter().map(|route| RouteMeters {
+        let routes = Route::all().map(|route| RouteMeters {
             by_status: STATUSES
                 .iter()
                 .map(|status| counter!(REQUESTS, "route" => route.name(), "status" => status.as_str().to_owned()))
@@ -102,7 +106,7 @@ pub(crate) struct Measured<'meters> {
 impl Measured<'_> {
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.answered = true;
-        let route = &self.meters.routes[self.route as usize];
+        let route = &self.meters.routes[self.route.place()];
         match STATUSES.iter().position(|known| *known == status) {
             Some(at) => route.by_status[at].increment(1),
             None => {

@@ -1,14 +1,18 @@
 //! Why a request is refused: one enum, one table of status, code and text, two shapes of body.
 use crate::metrics::REFUSALS;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use metrics::counter;
 use serde_json::json;
+use sources::native::schema::Refused;
+use std::borrow::Cow;
 
-/// The page that explains every code.
+/// The page that explains what any request may be refused for.
 const DOC: &str = "docs/reference/gateway.md";
+/// The page that explains what only the native API says.
+const NATIVE_DOC: &str = "docs/reference/native-api.md";
 
 /// A refusal that was decided before anything was logged, or because the log did not acknowledge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,11 +59,59 @@ pub(crate) enum Refusal {
     MethodNotAllowed,
     #[error("a defect stopped this request: send again, a repetition counts once")]
     Internal,
+    #[error("too many requests with this key, or to this endpoint: send again after {0} s")]
+    RateLimited(u64),
+    #[error("send the key as Authorization: Bearer KEY")]
+    KeyMissing,
+    #[error("this key is not known, or was revoked")]
+    KeyUnknown,
+    #[error("this key's time is over: it was rotated, use the new one")]
+    KeyExpired,
+    #[error("this key may not do that: it needs the scope {0}")]
+    ScopeMissing(&'static str),
+    #[error("this needs a key of the whole account: an operator key")]
+    AccountKeyNeeded,
+    #[error("a key cannot give away more than it has")]
+    KeyTooWeak,
+    #[error("{0}")]
+    Field(Refused),
+    #[error("no such program for this key")]
+    UnknownProgram,
+    #[error("there is no such {0} here")]
+    UnknownObject(&'static str),
+    #[error("no such commission in this program")]
+    UnknownCommission,
+    #[error("this was recorded before with other data, and what was recorded stands: {0}")]
+    Conflict(String),
+    #[error("the commission cannot be decided like this: {0}")]
+    Declined(String),
+    #[error("an endpoint keeps one secret at least: add the new one first, or delete the endpoint")]
+    LastSecret,
+    #[error("as many secrets are live as may be: delete one that is no longer used")]
+    TooManySecrets,
+    #[error("{detail}")]
+    Config { code: String, field: String, detail: String },
 }
 
 impl Refusal {
     /// Status, stable code, and the offending field.
-    const fn class(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+    fn class(&self) -> (StatusCode, Cow<'static, str>, Option<String>) {
+        let (status, code, field) = match self {
+            Self::Field(refused) => {
+                let field = (!refused.field.is_empty()).then(|| refused.field.clone());
+                return (StatusCode::BAD_REQUEST, refused.code.into(), field);
+            }
+            Self::Config { code, field, .. } => {
+                let field = (!field.is_empty()).then(|| field.clone());
+                return (config_status(code), code.clone().into(), field);
+            }
+            other => other.fixed_class(),
+        };
+        (status, code.into(), field.map(str::to_owned))
+    }
+
+    /// As [`Refusal::class`], for all whose code does not depend on the request.
+    const fn fixed_class(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         match self {
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", None),
             Self::ContentEncoding => {
@@ -81,15 +133,55 @@ impl Refusal {
             Self::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", None),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", None),
+            // The two that depend on the request never get here.
+            Self::Internal | Self::Field(_) | Self::Config { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", None)
+            }
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", None),
+            Self::KeyMissing => (StatusCode::UNAUTHORIZED, "key_missing", Some("Authorization")),
+            Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "key_unknown", Some("Authorization")),
+            Self::KeyExpired => (StatusCode::UNAUTHORIZED, "key_expired", Some("Authorization")),
+            Self::ScopeMissing(_) => (StatusCode::FORBIDDEN, "scope_missing", None),
+            Self::AccountKeyNeeded => (StatusCode::FORBIDDEN, "account_key_needed", None),
+            Self::KeyTooWeak => (StatusCode::FORBIDDEN, "key_too_weak", Some("scopes")),
+            Self::UnknownProgram => (StatusCode::NOT_FOUND, "unknown_program", Some("program")),
+            Self::UnknownObject(_) => (StatusCode::NOT_FOUND, "unknown_object", None),
+            Self::UnknownCommission => (StatusCode::NOT_FOUND, "unknown_commission", Some("commission_id")),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", None),
+            Self::Declined(_) => (StatusCode::CONFLICT, "declined", Some("decision")),
+            Self::LastSecret => (StatusCode::CONFLICT, "last_secret", None),
+            Self::TooManySecrets => (StatusCode::CONFLICT, "too_many_secrets", None),
+        }
+    }
+
+    /// Where the code is explained.
+    const fn doc(&self) -> &'static str {
+        match self {
+            Self::KeyMissing
+            | Self::KeyUnknown
+            | Self::KeyExpired
+            | Self::ScopeMissing(_)
+            | Self::AccountKeyNeeded
+            | Self::KeyTooWeak
+            | Self::Field(_)
+            | Self::UnknownProgram
+            | Self::UnknownObject(_)
+            | Self::UnknownCommission
+            | Self::Conflict(_)
+            | Self::Declined(_)
+            | Self::LastSecret
+            | Self::TooManySecrets
+            | Self::Config { .. } => NATIVE_DOC,
+            _ => DOC,
         }
     }
 
     /// Seconds until another try makes sense.
-    const fn retry_after(&self) -> Option<&'static str> {
+    const fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy | Self::LogUnavailable => Some("1"),
-            Self::SecretUnavailable => Some("60"),
+            Self::Busy | Self::LogUnavailable => Some(1),
+            Self::SecretUnavailable => Some(60),
+            Self::RateLimited(seconds) => Some(*seconds),
             _ => None,
         }
     }
@@ -101,11 +193,15 @@ impl Refusal {
 
     /// In the native envelope: `{"error": {code, message, field, doc}}`.
     pub(crate) fn native(&self) -> Response<Body> {
-        let (_, code, field) = self.class();
-        let doc = format!("{DOC}#{code}");
-        self.answer(
-            &json!({"error": {"code": code, "message": self.to_string(), "field": field, "doc": doc}}),
-        )
+        self.answer(&self.envelope().1)
+    }
+
+    /// Status and body in the native envelope.
+    pub(crate) fn envelope(&self) -> (StatusCode, serde_json::Value) {
+        let (status, code, field) = self.class();
+        let doc = format!("{}#{code}", self.doc());
+        let message = self.to_string();
+        (status, json!({"error": {"code": code, "message": message, "field": field, "doc": doc}}))
     }
 
     /// As the Revshare dialect words errors: `{"error": text}`.
@@ -113,13 +209,21 @@ impl Refusal {
         self.answer(&json!({"error": self.to_string()}))
     }
 
+    /// Says when another try makes sense, where one does.
+    pub(crate) fn write_retry_after(&self, response: &mut Response<Body>) {
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+
     fn answer(&self, body: &serde_json::Value) -> Response<Body> {
         let (status, code, _) = self.class();
-        counter!(REFUSALS, "code" => code).increment(1);
+        counter!(REFUSALS, "code" => code.into_owned()).increment(1);
         let mut response = json_response(status, Bytes::from(body.to_string()));
+        self.write_retry_after(&mut response);
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        if matches!(self, Self::KeyMissing | Self::KeyUnknown | Self::KeyExpired) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.closes() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -128,6 +232,15 @@ impl Refusal {
             headers.entry(ALLOW).or_insert(HeaderValue::from_static("POST, GET"));
         }
         response
+    }
+}
+
+/// What the normalizer refuses a configuration write for, as a status: by the kind of its code.
+fn config_status(code: &str) -> StatusCode {
+    match code {
+        _ if code.starts_with("unknown_") => StatusCode::NOT_FOUND,
+        _ if code.starts_with("bad_") || code.starts_with("missing_") => StatusCode::BAD_REQUEST,
+        _ => StatusCode::CONFLICT,
     }
 }
 
@@ -145,7 +258,10 @@ mod tests {
 
     #[test]
     fn every_code_has_its_place_in_the_reference() {
-        let page = include_str!("../../../docs/reference/gateway.md");
+        let pages = [
+            (DOC, include_str!("../../../docs/reference/gateway.md")),
+            (NATIVE_DOC, include_str!("../../../docs/reference/native-api.md")),
+        ];
         let all = [
             Refusal::BodyTooLarge(1),
             Refusal::ContentEncoding,
@@ -166,9 +282,38 @@ mod tests {
             Refusal::NotFound,
             Refusal::MethodNotAllowed,
             Refusal::Internal,
+            Refusal::RateLimited(1),
+            Refusal::KeyMissing,
+            Refusal::KeyUnknown,
+            Refusal::KeyExpired,
+            Refusal::ScopeMissing(""),
+            Refusal::AccountKeyNeeded,
+            Refusal::KeyTooWeak,
+            Refusal::UnknownProgram,
+            Refusal::UnknownObject(""),
+            Refusal::UnknownCommission,
+            Refusal::Conflict(String::new()),
+            Refusal::Declined(String::new()),
+            Refusal::LastSecret,
+            Refusal::TooManySecrets,
         ];
-        for refusal in all {
+        let fields = [
+            "malformed_body",
+            "unknown_field",
+            "duplicate_field",
+            "missing_field",
+            "bad_field",
+            "bad_text",
+            "bad_amount",
+            "bad_time",
+            "unknown_currency",
+            "contradictory",
+            "card_number",
+        ];
+        let fields = fields.map(|code| Refusal::Field(Refused::new(code, "", "")));
+        for refusal in all.into_iter().chain(fields) {
             let (status, code, _) = refusal.class();
+            let page = pages.iter().find(|(name, _)| *name == refusal.doc()).map_or("", |(_, page)| page);
             assert!(page.contains(&format!("\n### {code}\n{}. ", status.as_u16())), "{code}");
         }
     }

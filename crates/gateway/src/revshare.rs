@@ -13,6 +13,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
+use domain::config::KeyScope;
 use sources::dialects::revshare::{self, Outcome, RevshareRequest};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -39,6 +40,14 @@ async fn referred(
     let Some(key) = account_key(app, parts).await else {
         return Ok(answer(&Outcome::BadKey));
     };
+    if let Err(refusal) = key.bucket.take(1) {
+        let mut limited = answer(&Outcome::RateLimited);
+        refusal.write_retry_after(&mut limited);
+        return Ok(limited);
+    }
+    if !key.may(KeyScope::Report) {
+        return Ok(answer(&Outcome::Forbidden));
+    }
     let request = match valid(&body) {
         Ok(request) => request,
         Err(fields) => return Ok(answer(&Outcome::Invalid { fields: &fields })),
@@ -48,10 +57,10 @@ async fn referred(
     match owner {
         None => return Ok(answer(&Outcome::UnknownProgram)),
         // A key's mode is its program's: a test key never reaches a live program.
-        Some(owner) if owner != key.owner => return Ok(answer(&Outcome::Forbidden)),
+        Some(owner) if !key.speaks_for(program, &owner) => return Ok(answer(&Outcome::Forbidden)),
         Some(_) => {}
     }
-    let _permit = app.producer.admit()?;
+    let _permit = app.producer.admit(body.len())?;
     let expected = app.outcomes.expect()?;
     let stamped = Stamped {
         program_id: program,
@@ -61,6 +70,8 @@ async fn referred(
         authenticated_by: &key.key_id,
         received_at: now(),
         reply_to: Some(expected.reply_to()),
+        resource: "",
+        idempotency_key: None,
     };
     let record = app.producer.record(stamped.request(body));
     app.producer.produce(record, &app.meters).await?;
@@ -76,7 +87,7 @@ async fn referred(
 /// The account key that was sent; a publishable one is none.
 async fn account_key(app: &App, parts: &Parts) -> Option<Arc<Key>> {
     let text = parts.headers.get(KEY_HEADER).filter(|text| !text.is_empty())?;
-    app.key(text.as_bytes()).await.filter(|key| !key.publishable)
+    app.key(text.as_bytes()).await.filter(|key| !key.publishable && !key.is_expired(now()))
 }
 
 /// The referral, or the offending fields.

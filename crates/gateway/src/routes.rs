@@ -1,13 +1,14 @@
 //! The route table: every path the gateway answers, once.
 use crate::app::App;
 use crate::metrics::Meters;
+use crate::native::Operation;
 use crate::refusal::{Refusal, json_response};
-use crate::{revshare, webhook};
+use crate::{native, revshare, webhook};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode};
-use axum::routing::{MethodRouter, get, post};
+use axum::http::{Method, Response, StatusCode};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use serde_json::json;
@@ -22,10 +23,11 @@ pub(crate) enum Route {
     Livez,
     Readyz,
     Unmatched,
+    Native(Operation),
 }
 
-/// Every path, with its method: a dialect's original path and the one under its name.
-const TABLE: [(Route, &str, &str); 7] = [
+/// Every path but the native API's, with its method: a dialect's original path and the one under its name.
+const FIXED: [(Route, &str, &str); 7] = [
     (Route::Webhook, "POST", "/webhooks/{provider}"),
     (Route::RevshareReferral, "POST", "/api/referral"),
     (Route::RevshareReferral, "POST", "/api/referral/"),
@@ -36,17 +38,34 @@ const TABLE: [(Route, &str, &str); 7] = [
 ];
 
 impl Route {
-    /// In the order of the enum: `route as usize` is its index.
-    pub(crate) const ALL: [Self; 5] =
+    const FIXED: [Self; 5] =
         [Self::Webhook, Self::RevshareReferral, Self::Livez, Self::Readyz, Self::Unmatched];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// Each of them, in the order of [`Route::place`].
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::FIXED.into_iter().chain(Operation::ALL.into_iter().map(Self::Native))
+    }
+
+    /// Its place among all of them.
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::Webhook => 0,
+            Self::RevshareReferral => 1,
+            Self::Livez => 2,
+            Self::Readyz => 3,
+            Self::Unmatched => 4,
+            Self::Native(operation) => Self::FIXED.len() + operation as usize,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::RevshareReferral => "revshare_referral",
             Self::Livez => "livez",
             Self::Readyz => "readyz",
             Self::Unmatched => "unmatched",
+            Self::Native(operation) => operation.shape().name,
         }
     }
 
@@ -68,14 +87,34 @@ impl Route {
                 guarded(&app.meters, Self::Readyz, async { readyz(&app) }).await
             }),
             Self::Unmatched => MethodRouter::new(),
+            Self::Native(operation) => {
+                let filter = MethodFilter::try_from(operation.shape().method.clone());
+                on(
+                    filter.unwrap_or(MethodFilter::POST),
+                    async move |State(app): State<Arc<App>>, request: Request| {
+                        guarded(&app.meters, self, native::serve(&app, operation, request)).await
+                    },
+                )
+            }
         }
     }
+}
+
+/// Every route with its method and path.
+pub(crate) fn table() -> impl Iterator<Item = (Route, Method, &'static str)> {
+    let fixed = FIXED.into_iter().map(|(route, method, path)| {
+        (route, Method::from_bytes(method.as_bytes()).unwrap_or_default(), path)
+    });
+    fixed.chain(Operation::ALL.into_iter().map(|operation| {
+        let shape = operation.shape();
+        (Route::Native(operation), shape.method.clone(), shape.path)
+    }))
 }
 
 /// All routes over the shared state.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
-    for (route, _, path) in TABLE {
+    for (route, _, path) in table() {
         router = router.route(path, route.handler());
     }
     router
@@ -125,17 +164,16 @@ mod tests {
     #[test]
     fn no_path_is_claimed_twice_and_every_route_is_in_its_place() {
         // Parameters by any name claim the same paths.
-        let shapes: BTreeSet<String> = TABLE
-            .iter()
+        let shapes: BTreeSet<String> = table()
             .map(|(_, method, path)| {
                 let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
                 format!("{method} {}", parts.collect::<Vec<_>>().join("/"))
             })
             .collect();
-        assert_eq!(shapes.len(), TABLE.len());
-        for (at, route) in Route::ALL.into_iter().enumerate() {
-            assert_eq!(route as usize, at);
-            assert!(route == Route::Unmatched || TABLE.iter().any(|(claimed, _, _)| *claimed == route));
+        assert_eq!(shapes.len(), table().count());
+        for (at, route) in Route::all().enumerate() {
+            assert_eq!(route.place(), at);
+            assert!(route == Route::Unmatched || table().any(|(claimed, _, _)| claimed == route));
         }
     }
 

@@ -38,8 +38,9 @@ async fn received(app: &App, parts: Parts, body: Body) -> Result<(), Refusal> {
     let program_id = program_of(&parts.uri)?;
     let received_at = now();
     let endpoint = authenticate(app, provider, &program_id, &parts.headers, &body, received_at).await?;
+    endpoint.bucket.take(1)?;
     adapters::precheck(&body)?;
-    let _permit = app.producer.admit()?;
+    let _permit = app.producer.admit(body.len())?;
     let stamped = Stamped {
         program_id: &program_id,
         source: provider.name(),
@@ -48,6 +49,8 @@ async fn received(app: &App, parts: Parts, body: Body) -> Result<(), Refusal> {
         authenticated_by: &endpoint.endpoint_id,
         received_at,
         reply_to: None,
+        resource: "",
+        idempotency_key: None,
     };
     let record = app.producer.record(stamped.request(body));
     drop((program_id, endpoint));
