@@ -11,6 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Between a standing record that was not acknowledged and the next take.
+const RETAKE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Resolves to whether all standing records so far are acknowledged.
 type Gate = Shared<BoxFuture<'static, bool>>;
@@ -44,7 +48,7 @@ impl Side {
 
     /// Tells when a standing record was not acknowledged: the partition must be taken again, which appends what is missing.
     pub(super) fn lost(&self) -> Lost {
-        Lost(self.lost.subscribe())
+        Lost { lost: self.lost.subscribe(), due: None }
     }
 
     /// Appends `outputs`. Does not wait: `ingest` and `gateway-config` records are under way when it returns, answers follow
@@ -160,15 +164,23 @@ async fn acknowledged(append: Appending, broken: &AtomicBool) {
 
 /// See [`Side::lost`].
 #[derive(Debug)]
-pub(super) struct Lost(watch::Receiver<Option<AppendError>>);
+pub(super) struct Lost {
+    lost: watch::Receiver<Option<AppendError>>,
+    due: Option<(Instant, AppendError)>,
+}
 
 impl Lost {
-    /// Waits for it; cancel-safe.
+    /// Waits for it, and then a moment: each take costs a fence, and what fails now may fail again. Cancel-safe.
     pub(super) async fn wait(&mut self) -> AppendError {
-        match self.0.wait_for(Option::is_some).await.map(|error| error.clone()) {
-            Ok(Some(error)) => error,
-            // The sender lives as long as the partition is ours.
-            Ok(None) | Err(_) => std::future::pending().await,
+        if self.due.is_none() {
+            let Ok(Some(error)) = self.lost.wait_for(Option::is_some).await.map(|error| error.clone()) else {
+                // The sender lives as long as the partition is ours.
+                return std::future::pending().await;
+            };
+            self.due = Some((Instant::now() + RETAKE_PAUSE, error));
         }
+        let Some((at, error)) = &self.due else { return std::future::pending().await };
+        tokio::time::sleep_until(*at).await;
+        error.clone()
     }
 }
