@@ -7,3 +7,4 @@ mod kills;
 mod main_job;
 mod rebuild;
 mod referral;
+mod stripe;

@@ -23,7 +23,7 @@ pub(crate) const WEBHOOK_SECRET: &str = "whsec_demo_tributary";
 const ACCOUNT: &str = "acct_demo";
 /// The providers whose signed webhooks each demo program takes. What a later version adds goes last: the last endpoint tells
 /// whether an older installation has everything.
-const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
+pub(crate) const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
 /// From the facts' append to their way through the normalizer.
 const PROVISIONING_LIMIT: Duration = Duration::from_secs(60);
 /// Records read at once, at most.

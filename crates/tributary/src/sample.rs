@@ -48,8 +48,10 @@ pub(crate) async fn wait_until_known(base_url: &str, key: &str, programs: &[&str
     let mut probes =
         vec![(client.post(format!("{base_url}/api/referral")).header("x-api-key", key).body("{}"), 400)];
     for program in programs {
-        let url = format!("{base_url}/webhooks/paddle?program_id={program}");
-        probes.push((client.post(url).body("{}"), 401));
+        for provider in crate::demo::PROVIDERS {
+            let url = format!("{base_url}/webhooks/{provider}?program_id={program}");
+            probes.push((client.post(url).body("{}"), 401));
+        }
     }
     let deadline = tokio::time::Instant::now() + KNOWN_LIMIT;
     for (probe, known) in probes {
