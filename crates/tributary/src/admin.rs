@@ -85,6 +85,19 @@ impl Admin {
         record: &IngestRecord,
     ) -> anyhow::Result<(Partition, Option<Offset>)> {
         let partition = partition_of(program.as_str(), self.log.partition_count());
+        Ok((partition, self.append_to(partition, program, record).await?))
+    }
+
+    /// As [`Admin::append`], for a record that belongs to a partition whatever its program is.
+    ///
+    /// # Errors
+    /// As [`Admin::append`].
+    pub(crate) async fn append_to(
+        &self,
+        partition: Partition,
+        program: &ProgramId,
+        record: &IngestRecord,
+    ) -> anyhow::Result<Option<Offset>> {
         let record = NewRecord {
             key: Bytes::copy_from_slice(program.as_str().as_bytes()),
             value: wire::ingest::encode(record),
@@ -94,7 +107,7 @@ impl Admin {
         let offsets = tokio::time::timeout(ANSWER_LIMIT, append)
             .await
             .map_err(|_| anyhow!("the log did not acknowledge within {ANSWER_LIMIT:?}"))??;
-        Ok((partition, offsets.into_iter().next().flatten()))
+        Ok(offsets.into_iter().next().flatten())
     }
 
     /// Appends `record` and waits for the answer that goes to `reply_to`, which the record must carry.
@@ -213,7 +226,7 @@ async fn run_services(config: &Config) -> anyhow::Result<OwnServices> {
     let mut supervisor = Supervisor::new(stop.clone());
     let state = StateDb::open(&config.data_dir.join("state"))?;
     log.watch(&mut supervisor);
-    let chain = Chain { log: Arc::clone(&log.log), state, keys, health: Health::new() };
+    let chain = Chain { log: Arc::clone(&log.log), state, keys, health: Health::new(), spans: kit::spans::Spans::off() };
     chain.normalizer(&mut supervisor);
     chain.attribution(&mut supervisor);
     chain.commission(&mut supervisor);

@@ -7,6 +7,7 @@ mod cli;
 mod database;
 mod demo;
 mod parts;
+mod quarantine;
 mod report;
 mod sample;
 mod services_task;
@@ -15,7 +16,7 @@ mod stage;
 mod up;
 
 use clap::Parser as _;
-use cli::{Cli, Command, Events};
+use cli::{Cli, Command, Events, Quarantine};
 use nix::sys::stat::{Mode, umask};
 use std::process::ExitCode;
 
@@ -31,7 +32,9 @@ async fn main() -> ExitCode {
     // Whatever we write is ours alone.
     umask(Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
-    let could_not_run = if matches!(cli.command, Command::Verify(_)) { COULD_NOT_RUN } else { 1 };
+    let answers_by_status =
+        matches!(cli.command, Command::Verify(_) | Command::Quarantine(Quarantine::Retry(_)));
+    let could_not_run = if answers_by_status { COULD_NOT_RUN } else { 1 };
     match run(cli.command).await {
         Ok(code) => code,
         Err(error) => {
@@ -55,6 +58,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
+        Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
+        Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,
+        Command::Quarantine(Quarantine::Retry(args)) => return quarantine::retry(&args).await,
     }
     Ok(ExitCode::SUCCESS)
 }
