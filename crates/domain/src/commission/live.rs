@@ -37,6 +37,26 @@ pub(super) fn outcome(
     Ok(Outcome { net, lost_dispute: set.lost_dispute() })
 }
 
+/// What the set takes from the base, and what it leaves of each slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) base: Minor,
+    pub(super) left: Vec<Minor>,
+}
+
+/// The steps before [`outcome`], for people who ask why.
+pub(super) fn taken(
+    sale: &SaleRecorded,
+    commission: &CommissionRow,
+    reversals: &[ReversalRow],
+) -> Result<Taken, AmountOutOfRange> {
+    let (set, terms) = (LiveSet::of(sale, reversals), &commission.terms);
+    Ok(Taken {
+        base: set.base_taken(sale, terms.rounding)?.try_into()?,
+        left: set.remaining(sale, &terms.slices, terms.rounding)?,
+    })
+}
+
 /// The disputes of `sale` that are open, by their holds: objects that nothing has decided yet, and warnings as long as no
 /// chargeback, none given back, and no end of a warning is here for each of them.
 pub(super) fn open_disputes(sale: &SaleRecorded, reversals: &[ReversalRow]) -> Vec<String> {

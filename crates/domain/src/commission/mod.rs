@@ -25,6 +25,7 @@ mod reversal;
 mod sale;
 mod state;
 mod subscription;
+pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;

@@ -4,8 +4,10 @@
 use super::fold::Fold;
 use super::frames::Frames;
 use super::{Findings, VerifyError};
+use domain::attribution::{AttributedEvent, Decision};
 use domain::ids::Hash;
 use domain::normalization::{FactsEvent, Verdict};
+use readmodel::audit::Snapshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use stream::judge::Frame;
@@ -17,6 +19,7 @@ pub(super) async fn walk(
     log: &Arc<dyn Log>,
     partition: Partition,
     fold: &mut Fold,
+    snapshot: &mut Snapshot,
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let mut commissions = Frames::open(log, Topic::Commissions, partition, findings).await?;
@@ -24,11 +27,16 @@ pub(super) async fn walk(
     let mut facts = Frames::open(log, Topic::Facts, partition, findings).await?;
     let mut ingest = Ingest::open(log, partition).await?;
     while let Some(frame) = facts.next(findings).await? {
-        let events = fold.facts(&frame, findings)?;
+        let events = fold.facts(&frame, snapshot, findings).await?;
         ingest.check(&frame, &events, findings).await?;
+        // What a retried input leads to is decided from the parked input, which is not this one.
+        let retries = events.iter().any(|event| matches!(event, FactsEvent::DefectRetry(_)));
         for passed in answers(&frame, &mut attributed, findings).await? {
+            let place = at(&attributed, &passed);
+            let decisions = decisions(&frame, &passed, retries, &place, findings)?;
+            let known = (!retries).then_some(decisions.as_slice());
             for decided in answers(&passed, &mut commissions, findings).await? {
-                fold.commissions(&decided, findings)?;
+                fold.commissions(&decided, known, snapshot, findings).await?;
             }
         }
     }
@@ -43,9 +51,37 @@ pub(super) async fn walk(
             "an accepted frame of attributed",
             frame.source,
         );
-        fold.commissions(&frame, findings)?;
+        fold.commissions(&frame, None, snapshot, findings).await?;
     }
     Ok(())
+}
+
+/// The decisions in a frame of `attributed`, which must pass the events of `input` on as they are.
+fn decisions(
+    input: &Frame,
+    passed: &Frame,
+    retries: bool,
+    place: &str,
+    findings: &mut Findings,
+) -> Result<Vec<Decision>, VerifyError> {
+    let (mut decisions, mut events) = (Vec::new(), Vec::new());
+    for bytes in &passed.events {
+        let event = wire::attributed::decode(bytes)
+            .map_err(|error| VerifyError::UnknownEvent { place: place.to_owned(), error })?;
+        match event {
+            AttributedEvent::Passed { bytes, decision, .. } => {
+                events.push(bytes);
+                decisions.extend(decision);
+            }
+            AttributedEvent::Late { decision, .. } => decisions.push(decision),
+        }
+    }
+    let must_pass = passed.step == 0 && passed.defect.is_empty() && !retries;
+    if must_pass && events != input.events {
+        let expected = format!("the {} events of input {}", input.events.len(), input.seq);
+        findings.problem("passed_events", place, expected, format!("{} other events", events.len()));
+    }
+    Ok(decisions)
 }
 
 /// The frames downstream that were decided from `input`: all steps, in order; none yet: lag.

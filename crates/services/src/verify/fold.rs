@@ -112,9 +112,8 @@ impl Fold {
                 FactsEvent::Verdict(verdict) => {
                     rows += 1;
                     let cells = expected::verdict(verdict, frame.source, frame.clock);
-                    missing.extend(
-                        self.verdicts.expect(snapshot, (frame.seq, ordinal), cells, findings).await?,
-                    );
+                    missing
+                        .extend(self.verdicts.expect(snapshot, (frame.seq, ordinal), cells, findings).await?);
                 }
                 FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
                 FactsEvent::Fact(_)
@@ -320,7 +319,13 @@ impl Configuration {
                 put(&mut self.coupons, (program, object.coupon.clone()), object, removed, clock);
             }
             ConfigObject::Rule(object) => {
-                put(&mut self.rules, (program, object.rule.0.clone(), object.version), object, removed, clock);
+                put(
+                    &mut self.rules,
+                    (program, object.rule.0.clone(), object.version),
+                    object,
+                    removed,
+                    clock,
+                );
             }
             ConfigObject::ApiKey(object) => {
                 put(&mut self.keys, (program, object.key_id.clone()), object, removed, clock);
@@ -335,13 +340,7 @@ impl Configuration {
     }
 }
 
-fn put<K: Ord, T>(
-    objects: &mut BTreeMap<K, Configured<T>>,
-    key: K,
-    object: T,
-    removed: bool,
-    clock: Micros,
-) {
+fn put<K: Ord, T>(objects: &mut BTreeMap<K, Configured<T>>, key: K, object: T, removed: bool, clock: Micros) {
     let created = objects.get(&key).map_or(clock, |earlier| earlier.written.created);
     objects.insert(key, Configured { object, removed, written: Written { created, updated: clock } });
 }

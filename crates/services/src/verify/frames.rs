@@ -3,19 +3,20 @@ use super::{Findings, VerifyError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use stream::cursor::Cursor;
-use stream::follow::{FollowError, Follower};
-use stream::judge::{Frame, Halt};
-use stream::log::{Log, Offset, Partition, Topic};
+use stream::judge::{Frame, Halt, Judge, Judged};
+use stream::log::{Log, LogError, Offset, Partition, Reader, Record, Topic};
 
 const RECORDS: usize = 1_000;
 const BYTES: usize = 4 << 20;
 
-/// A stream of frames. Where two histories meet, or records are missing, it ends with a problem.
+/// A stream of frames, judged as every reader judges them. Where a reader would halt (two histories, missing records) it names
+/// the place and goes on as if the later record were right: one wrong frame must not hide what is behind it.
 #[derive(Debug)]
 pub(super) struct Frames {
     topic: Topic,
     partition: Partition,
-    follower: Option<Follower>,
+    judge: Judge,
+    reader: Option<Box<dyn Reader>>,
     end: Offset,
     ready: VecDeque<Frame>,
 }
@@ -28,11 +29,18 @@ impl Frames {
         findings: &mut Findings,
     ) -> Result<Self, VerifyError> {
         let bounds = log.bounds(topic, partition).await?;
-        let mut frames = Self { topic, partition, follower: None, end: bounds.end, ready: VecDeque::new() };
+        let mut frames = Self {
+            topic,
+            partition,
+            judge: Judge::new(Cursor::START),
+            reader: None,
+            end: bounds.end,
+            ready: VecDeque::new(),
+        };
         if bounds.start > Offset(0) {
             findings.problem("truncated", frames.place(), "offset 0", format!("offset {}", bounds.start.0));
         } else if bounds.end > Offset(0) {
-            frames.follower = Some(Follower::open(log, topic, partition, Cursor::START).await?);
+            frames.reader = Some(log.reader(topic, partition, Offset(0)).await?);
         }
         Ok(frames)
     }
@@ -56,32 +64,53 @@ impl Frames {
 
     async fn fill(&mut self, findings: &mut Findings) -> Result<(), VerifyError> {
         while self.ready.is_empty()
-            && let Some(follower) = &mut self.follower
+            && let Some(reader) = &mut self.reader
         {
-            if follower.cursor().offset >= self.end.0 {
-                self.follower = None;
+            if self.judge.next_offset() >= self.end.0 {
+                self.reader = None;
                 break;
             }
-            match follower.next(RECORDS, BYTES).await {
-                Ok(frames) => {
+            match reader.next(RECORDS, BYTES).await {
+                Ok(records) => {
                     let end = self.end;
-                    self.ready.extend(frames.into_iter().filter(|frame| frame.offset < end));
+                    for record in records.iter().filter(|record| record.offset < end) {
+                        self.take(record, findings);
+                    }
                 }
-                Err(FollowError::Halt { halt, .. }) => {
-                    self.follower = None;
-                    let (expected, found) = match &halt {
-                        Halt::HeadMismatch { expected, found, .. } => {
-                            (format!("after {expected:?}"), format!("after {found:?}"))
-                        }
-                        Halt::OffsetGap { expected, found } => {
-                            (format!("offset {expected}"), format!("offset {found}"))
-                        }
-                    };
-                    findings.problem("two_histories", format!("{}: {halt}", self.place()), expected, found);
+                Err(LogError::Corrupt(what)) => {
+                    let place = format!("{} offset {}", self.place(), self.judge.next_offset());
+                    findings.problem("corrupt", place, "what was written", what);
+                    self.reader = None;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, record: &Record, findings: &mut Findings) {
+        // The second time it is judged by a cursor that it fits.
+        for _ in 0..3 {
+            let halt = match self.judge.judge(record) {
+                Ok(Judged::Frame(frame)) => return self.ready.push_back(*frame),
+                Ok(Judged::Fence | Judged::Void(_)) => return,
+                Err(halt) => halt,
+            };
+            let mut cursor = self.judge.cursor();
+            match halt {
+                Halt::HeadMismatch { seq, expected: content, found: remembered, .. } => {
+                    let place = format!("{} frame {}", self.place(), seq - 1);
+                    let remembered_by = format!("{remembered:?}, as frame {seq} has it");
+                    findings.problem("head_mismatch", place, remembered_by, format!("{content:?}"));
+                    cursor.head = remembered;
+                }
+                Halt::OffsetGap { expected, found } => {
+                    let place = format!("{} offset {expected}", self.place());
+                    findings.problem("offset_gap", place, "a record", format!("the next is at {found}"));
+                    cursor.offset = found;
+                }
+            }
+            self.judge = Judge::new(cursor);
+        }
     }
 }

@@ -4,19 +4,23 @@
 //! frame in each hop, in order, with equal heads; each accepted event has exactly one verdict), the ledger (postings balance,
 //! buckets are what the commissions sum to), and the read model (Postgres holds what the fold says, at the cursors of one
 //! snapshot). It folds with the domain only and shares no statement with the projector.
-//! Read next: `chain.rs`, `fold.rs`, `rows.rs`.
+//! Read next: `chain.rs`, `fold.rs`, `expected.rs` (what each row must say), `history.rs`, `rows.rs`.
 mod chain;
+mod expected;
 mod fold;
 mod frames;
+mod history;
 mod rows;
 
+use domain::ids::Hash;
 use domain::normalization::{Verdict, VerdictKind};
-use readmodel::audit::Snapshot;
+use readmodel::audit::{Cells, Column, Snapshot, Table};
+use readmodel::batch::Followed;
 use serde::Serialize;
 use sqlx::PgPool;
 use std::sync::Arc;
-use stream::follow::FollowError;
-use stream::log::{Log, LogError, Partition};
+use stream::cursor::Cursor;
+use stream::log::{Log, LogError, Offset, Partition};
 
 /// More problems than anybody reads are only counted.
 const LISTED: usize = 1_000;
@@ -73,9 +77,9 @@ impl VerdictCounts {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What is wrong, one of a closed list (`verdict_missing`, `balance`, `commission`, `chain`, …).
+    /// What is wrong, one of a closed list (`docs/reference/verify.md`).
     pub kind: &'static str,
-    /// Where: topic, partition and frame, or the row.
+    /// Where: topic, partition and frame, or table and row.
     #[serde(rename = "where")]
     pub place: String,
     /// What should be there.
@@ -90,9 +94,6 @@ pub enum VerifyError {
     /// The log does not answer.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log cannot be followed.
-    #[error(transparent)]
-    Follow(#[from] FollowError),
     /// The database does not answer.
     #[error("database: {0}; is it migrated, and the same that the projector writes?")]
     Database(#[from] sqlx::Error),
@@ -135,6 +136,15 @@ impl Findings {
         });
     }
 
+    /// Names the columns in which a row differs.
+    fn compare(&mut self, table: &Table, place: String, expected: &Cells, found: &Cells) {
+        if expected != found {
+            let differs = |column: usize| expected.get(column) != found.get(column);
+            let found = shown(table, found, differs);
+            self.problem(table.kind, place, shown(table, expected, differs), found);
+        }
+    }
+
     fn report(mut self) -> Report {
         if self.accepted != self.verdicts.sum() {
             let (accepted, sum) = (self.accepted, self.verdicts.sum());
@@ -162,6 +172,38 @@ impl Findings {
     }
 }
 
+/// Columns of a row with their values, for people.
+fn shown(table: &Table, cells: &Cells, which: impl Fn(usize) -> bool) -> String {
+    let show = |(place, (column, cell)): (usize, (&Column, &Option<String>))| {
+        let value = cell.as_deref().unwrap_or("null");
+        which(place).then(|| format!("{} {value}", column.name))
+    };
+    table.columns.iter().zip(cells).enumerate().filter_map(show).collect::<Vec<_>>().join(", ")
+}
+
+/// The record before each cursor must be the one that it was taken after.
+async fn anchors(log: &Arc<dyn Log>, fold: &fold::Fold, findings: &mut Findings) -> Result<(), VerifyError> {
+    for followed in Followed::ALL {
+        let cursor: &Cursor = fold.cursor(followed);
+        if cursor.offset == 0 {
+            continue;
+        }
+        let found = match log.record_at(followed.topic(), fold.partition, Offset(cursor.offset - 1)).await {
+            Ok(Some(record)) => format!("{:?}", Hash::of(&record.value)),
+            Ok(None) | Err(LogError::OutOfRange { .. }) => "no record".to_owned(),
+            Err(LogError::Corrupt(what)) => what,
+            Err(error) => return Err(error.into()),
+        };
+        let anchor = format!("{:?}", cursor.anchor);
+        if found != anchor {
+            let (topic, partition) = (followed.topic().name(), fold.partition.0);
+            let place = format!("{topic}/{partition} offset {}", cursor.offset - 1);
+            findings.problem("anchor", place, format!("{anchor}, as the cursor row has it"), found);
+        }
+    }
+    Ok(())
+}
+
 /// Verifies the whole log, and the read model in `pool` at the cursors of one snapshot.
 ///
 /// # Errors
@@ -173,8 +215,9 @@ pub async fn run(log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError
     let cursors = snapshot.cursors(readmodel::GENERATION).await?;
     for partition in (0..log.partition_count()).map(Partition) {
         let mut fold = fold::Fold::new(partition, &cursors);
-        chain::walk(&log, partition, &mut fold, &mut findings).await?;
-        fold.finish(&mut findings);
+        chain::walk(&log, partition, &mut fold, &mut snapshot, &mut findings).await?;
+        fold.finish(&mut snapshot, &mut findings).await?;
+        anchors(&log, &fold, &mut findings).await?;
         rows::compare(&mut snapshot, fold, &mut findings).await?;
     }
     snapshot.close().await?;

@@ -1,138 +1,153 @@
-//! The read model against the fold: row by row where rows have names, as ordered digests where they are history.
-use super::fold::{Digest, Fold};
+//! Objects of the read model against the fold, row by row; then what frames without any row mean.
+use super::expected;
+use super::fold::{Absent, Fold};
 use super::{Findings, VerifyError};
-use domain::commission::balances::CommissionLine;
-use readmodel::audit::{CommissionFound, Snapshot, as_stored};
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use domain::time::Micros;
+use readmodel::audit::{self, Cells, Snapshot, Table, as_stored, moment_as_stored};
+use std::collections::{BTreeMap, BTreeSet};
+use stream::log::Partition;
 
-/// Compares one partition.
+/// Compares one partition's objects.
 pub(super) async fn compare(
     snapshot: &mut Snapshot,
-    fold: Fold,
+    mut fold: Fold,
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
-    balances(snapshot, &fold, findings).await?;
-    verdicts(snapshot, &fold, findings).await?;
-    history(snapshot, &fold, findings).await?;
-    let commissions =
-        fold.ledger.commissions().map(|line| (as_stored(line.commission_id.as_str()), expected(line)));
-    let mut commissions: BTreeMap<String, CommissionFound> = commissions.collect();
-    snapshot
-        .commissions(fold.partition, |id, found| {
-            matched("commission", id, &found, &mut commissions, findings)
-        })
-        .await?;
-    missing("commission", commissions, findings);
-    let mut sales = fold.sales;
-    snapshot.sales(fold.partition, |id, found| matched("sale", id, &found, &mut sales, findings)).await?;
-    missing("sale", sales, findings);
+    let partition = fold.partition;
+    let mut broken = Broken { wanted: wanted(&fold.absent), found: BTreeSet::new() };
+    let commissions = std::mem::take(&mut fold.commissions);
+    let rows = commissions.values().map(expected::commission);
+    let mut tables = Tables { snapshot, partition, findings, broken: &mut broken };
+    tables.compare(&audit::COMMISSIONS, rows).await?;
+    drop(commissions);
+    tables.compare(&audit::SALES, fold.sales.values().map(expected::sale)).await?;
+    tables.compare(&audit::BALANCES, balances(&fold)).await?;
+    tables.compare(&audit::CUSTOMERS, customers(&fold)).await?;
+    tables.configuration(&fold.configuration).await?;
+    for absent in fold.absent {
+        let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
+        if skipped {
+            let rows = format!("its {} rows", absent.rows.len());
+            findings.problem("skipped_frame", absent.place, rows, "none, and the cursor is past it");
+        } else {
+            absent.rows.into_iter().for_each(|row| row.report(findings));
+        }
+    }
     Ok(())
 }
 
-fn expected(line: &CommissionLine) -> CommissionFound {
-    CommissionFound {
-        program: as_stored(line.program_id.as_str()),
-        partner: as_stored(line.partner_id.as_str()),
-        sale: as_stored(line.sale_id.as_str()),
-        source: as_stored(line.source.as_str()),
-        external_id: as_stored(&line.external_id),
-        status: line.status.name().to_owned(),
-        currency: line.currency.code().to_owned(),
-        gross: line.gross_minor.0,
-        reversed: line.reversed_minor.0,
+/// Objects of absent frames that are missing or differ.
+struct Broken {
+    wanted: BTreeSet<(&'static str, String)>,
+    found: BTreeSet<(&'static str, String)>,
+}
+
+fn wanted(absent: &[Absent]) -> BTreeSet<(&'static str, String)> {
+    absent.iter().flat_map(|frame| frame.objects.iter().cloned()).collect()
+}
+
+struct Tables<'a> {
+    snapshot: &'a mut Snapshot,
+    partition: Partition,
+    findings: &'a mut Findings,
+    broken: &'a mut Broken,
+}
+
+impl Tables<'_> {
+    async fn compare(
+        &mut self,
+        table: &'static Table,
+        rows: impl Iterator<Item = Cells>,
+    ) -> Result<(), VerifyError> {
+        let mut expected: BTreeMap<Vec<Option<String>>, Cells> =
+            rows.map(|cells| (cells[..table.keys].to_vec(), cells)).collect();
+        let (findings, broken) = (&mut *self.findings, &mut *self.broken);
+        let mut differs = |place: &str| {
+            let object = (table.kind, place.to_owned());
+            if broken.wanted.contains(&object) {
+                broken.found.insert(object);
+            }
+        };
+        self.snapshot
+            .objects(table, self.partition, |found| {
+                let key = &found[..table.keys];
+                let place = place(key);
+                match expected.remove(key) {
+                    Some(expected) if expected == found => {}
+                    Some(expected) => {
+                        differs(&place);
+                        findings.compare(table, place, &expected, &found);
+                    }
+                    None => {
+                        let shown = super::shown(table, &found, |_| true);
+                        findings.problem(table.kind, place, "no row", shown);
+                    }
+                }
+            })
+            .await?;
+        for (key, cells) in expected {
+            let place = place(&key);
+            differs(&place);
+            findings.problem(table.kind, place, super::shown(table, &cells, |_| true), "no row");
+        }
+        Ok(())
+    }
+
+    async fn configuration(&mut self, all: &super::fold::Configuration) -> Result<(), VerifyError> {
+        let programs = all.programs.iter().map(|(id, row)| expected::program(id, row));
+        self.compare(&audit::PROGRAMS, programs).await?;
+        let partners = all.partners.iter().map(|(key, row)| expected::partner(&key.0, row));
+        self.compare(&audit::PARTNERS, partners).await?;
+        self.compare(&audit::ACCOUNTS, all.accounts.values().map(expected::merchant)).await?;
+        let codes = all.codes.iter().map(|(key, row)| expected::code(&key.0, row));
+        self.compare(&audit::CODES, codes).await?;
+        let coupons = all.coupons.iter().map(|(key, row)| expected::coupon(&key.0, row));
+        self.compare(&audit::COUPONS, coupons).await?;
+        let rules = all.rules.iter().map(|(key, row)| expected::rule(&key.0, row));
+        self.compare(&audit::RULES, rules).await?;
+        let endpoints = all.endpoints.iter().map(|(key, row)| expected::endpoint(&key.0, row));
+        self.compare(&audit::ENDPOINTS, endpoints).await?;
+        let keys = all.keys.iter().map(|(key, row)| expected::key(&key.0, row));
+        self.compare(&audit::KEYS, keys).await
     }
 }
 
-fn matched<T: PartialEq + Debug>(
-    kind: &'static str,
-    id: String,
-    found: &T,
-    expected: &mut BTreeMap<String, T>,
-    findings: &mut Findings,
-) {
-    match expected.remove(&id) {
-        Some(expected) if expected == *found => {}
-        Some(expected) => findings.problem(kind, id, format!("{expected:?}"), format!("{found:?}")),
-        None => findings.problem(kind, id, "no row", format!("{found:?}")),
-    }
+fn place(key: &[Option<String>]) -> String {
+    key.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
 }
 
-fn missing<T: Debug>(kind: &'static str, expected: BTreeMap<String, T>, findings: &mut Findings) {
-    for (id, expected) in expected {
-        findings.problem(kind, id, format!("{expected:?}"), "no row");
-    }
-}
-
-async fn balances(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
-    let lines = fold.ledger.balances.lines().map(|line| {
+fn balances(fold: &Fold) -> impl Iterator<Item = Cells> {
+    fold.ledger.balances.lines().filter_map(|line| {
         let key = (
             as_stored(line.program_id.as_str()),
             as_stored(line.partner_id.as_str()),
             line.currency.code().to_owned(),
         );
+        // Without a posting to a bucket there is no row.
+        let posted = fold.posted.get(&key)?;
         let sheet = line.sheet;
         let buckets =
             [sheet.pending, sheet.review, sheet.available, sheet.in_flight, sheet.paid_out, sheet.debt];
-        (key, buckets.map(|bucket| bucket.0))
-    });
-    let mut lines: BTreeMap<_, [i64; 6]> = lines.collect();
-    let name = |key: &(String, String, String)| format!("{}/{}/{}", key.0, key.1, key.2);
-    for found in snapshot.balances(fold.partition).await? {
-        let expected = lines.remove(&found.key).unwrap_or_default();
-        if expected != found.buckets {
-            findings.problem(
-                "balance",
-                name(&found.key),
-                format!("{expected:?}"),
-                format!("{:?}", found.buckets),
-            );
-        }
-    }
-    for (key, expected) in lines {
-        if expected != [0; 6] {
-            findings.problem("balance", name(&key), format!("{expected:?}"), "no row");
-        }
-    }
-    Ok(())
+        let mut cells = vec![Some(key.0), Some(key.1), Some(key.2)];
+        cells.extend(buckets.map(|bucket| Some(bucket.0.to_string())));
+        cells.push(moment(*posted));
+        Some(cells)
+    })
 }
 
-async fn verdicts(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
-    let mut found = Digest::default();
-    snapshot
-        .verdicts(fold.partition, |row| {
-            found.add(&[
-                &row.place.0.to_le_bytes(),
-                &i64::from(row.place.1).to_le_bytes(),
-                row.event.as_bytes(),
-                row.verdict.as_bytes(),
-                row.reason.as_bytes(),
-                &[u8::from(row.retry)],
-            ]);
-        })
-        .await?;
-    if found != fold.verdicts {
-        findings.problem("verdicts", format!("partition {}", fold.partition.0), fold.verdicts, found);
-    }
-    Ok(())
+fn customers(fold: &Fold) -> impl Iterator<Item = Cells> {
+    fold.customers.iter().map(|((program, id), customer)| {
+        vec![
+            Some(program.clone()),
+            Some(id.clone()),
+            customer.partner.clone(),
+            Some(customer.sales.to_string()),
+            moment(customer.written.created),
+            moment(customer.written.updated),
+        ]
+    })
 }
 
-async fn history(snapshot: &mut Snapshot, fold: &Fold, findings: &mut Findings) -> Result<(), VerifyError> {
-    let mut found = Digest::default();
-    snapshot
-        .history(fold.partition, |row| {
-            found.add(&[
-                &row.place.0.to_le_bytes(),
-                &i64::from(row.place.1).to_le_bytes(),
-                row.commission.as_bytes(),
-                row.kind.as_bytes(),
-                &row.delta.to_le_bytes(),
-                &row.posted.to_le_bytes(),
-            ]);
-        })
-        .await?;
-    if found != fold.history {
-        findings.problem("commission_events", format!("partition {}", fold.partition.0), fold.history, found);
-    }
-    Ok(())
+fn moment(at: Micros) -> Option<String> {
+    Some(moment_as_stored(at).to_string())
 }

@@ -1,0 +1,292 @@
+//! What a row must say, from what the log says: one function per table, in the order of its columns. Written apart from the
+//! projector, so that a mistake there is a difference here.
+use domain::commission::{Account, CommissionEvent, ReversalRecorded, SaleRecorded, Terms};
+use domain::config::{
+    Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, Reward, Rule,
+};
+use domain::facts::ReversalState;
+use domain::normalization::Verdict;
+use domain::time::Micros;
+use readmodel::audit::{Cells, as_stored, moment_as_stored};
+
+/// When an object was first and last written, by the log's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) created: Micros,
+    pub(super) updated: Micros,
+}
+
+/// A configuration object as it is now.
+#[derive(Debug)]
+pub(super) struct Configured<T> {
+    pub(super) object: T,
+    pub(super) removed: bool,
+    pub(super) written: Written,
+}
+
+/// A commission as it is now: its last event, and what its first froze.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) last: CommissionEvent,
+    pub(super) terms: Option<Terms>,
+    pub(super) seq: u64,
+    pub(super) written: Written,
+}
+
+/// A sale as it is now.
+#[derive(Debug)]
+pub(super) struct Sold {
+    pub(super) sale: SaleRecorded,
+    pub(super) seq: u64,
+    pub(super) written: Written,
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(as_stored(value))
+}
+
+fn number(value: impl ToString) -> Option<String> {
+    Some(value.to_string())
+}
+
+fn moment(at: Micros) -> Option<String> {
+    number(moment_as_stored(at))
+}
+
+fn list(values: &[String]) -> Option<String> {
+    let values: Vec<String> = values.iter().map(|value| as_stored(value)).collect();
+    Some(values.join(", "))
+}
+
+const fn account(account: Account) -> &'static str {
+    match account {
+        Account::Expense => "expense",
+        Account::Pending => "pending",
+        Account::Review => "review",
+        Account::Available => "available",
+        Account::InFlight => "in_flight",
+        Account::PaidOut => "paid_out",
+        Account::Debt => "debt",
+        Account::ProgramLoss => "program_loss",
+        Account::FxRounding => "fx_rounding",
+    }
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Test => "test",
+    }
+}
+
+/// `verdict_rows`.
+pub(super) fn verdict(verdict: &Verdict, position: u64, clock: Micros) -> Cells {
+    vec![
+        number(position),
+        text(verdict.program.as_str()),
+        text(verdict.event.as_str()),
+        text(verdict.source.as_str()),
+        text(&verdict.delivery_key),
+        text(verdict.kind.name()),
+        text(&verdict.reason),
+        text(&verdict.detail),
+        verdict.retry_of.map(|position| position.to_string()),
+        moment(verdict.received_at),
+        moment(clock),
+    ]
+}
+
+/// `commission_event_rows`.
+pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells {
+    let legs: Vec<String> = event
+        .postings
+        .iter()
+        .map(|leg| format!("{} {} {}", account(leg.account), leg.currency.code(), leg.amount.0))
+        .collect();
+    vec![
+        text(event.id.as_str()),
+        text(event.program.as_str()),
+        text(event.partner.as_str()),
+        text(event.sale_id.as_str()),
+        text(event.kind.name()),
+        text(event.status.name()),
+        text(event.currency.code()),
+        number(event.gross.0),
+        number(event.reversed.0),
+        number(event.delta.0),
+        Some(legs.join(", ")),
+        event.cause.as_ref().map(|cause| as_stored(cause.as_str())),
+        text(&event.reason),
+        text(&event.actor),
+        moment(clock),
+        list(&event.holds),
+    ]
+}
+
+/// `reversal_rows`.
+pub(super) fn reversal(reversal: &ReversalRecorded, clock: Micros) -> Cells {
+    let state = match reversal.state {
+        ReversalState::Pending => "pending",
+        ReversalState::Live => "live",
+        ReversalState::Dead => "dead",
+    };
+    vec![
+        text(reversal.program.as_str()),
+        text(reversal.sale.source.as_str()),
+        text(&reversal.sale.external_id),
+        text(&reversal.object_id),
+        text(reversal.event.as_str()),
+        text(reversal.family.name()),
+        text(state),
+        text(reversal.currency.code()),
+        number(reversal.gross.0),
+        reversal.net.map(|net| net.0.to_string()),
+        text(reversal.result.name()),
+        moment(clock),
+    ]
+}
+
+/// `commission_rows`.
+pub(super) fn commission(standing: &Standing) -> Cells {
+    let Standing { last, terms, seq, written } = standing;
+    vec![
+        text(last.id.as_str()),
+        text(last.program.as_str()),
+        text(last.partner.as_str()),
+        text(last.sale_id.as_str()),
+        text(last.sale.source.as_str()),
+        text(&last.sale.external_id),
+        text(last.status.name()),
+        text(last.currency.code()),
+        number(last.gross.0),
+        number(last.reversed.0),
+        text(terms.as_ref().map_or("", |terms| terms.rule.as_str())),
+        number(terms.as_ref().map_or(0, |terms| terms.rule_version)),
+        terms.as_ref().and_then(|terms| moment(terms.hold_until)),
+        number(seq),
+        moment(written.created),
+        moment(written.updated),
+        list(&last.holds),
+    ]
+}
+
+/// `sale_rows`.
+pub(super) fn sale(sold: &Sold) -> Cells {
+    let Sold { sale, seq, written } = sold;
+    vec![
+        text(sale.id.as_str()),
+        text(sale.program.as_str()),
+        text(sale.sale.source.as_str()),
+        text(&sale.sale.external_id),
+        text(sale.event.as_str()),
+        sale.partner.as_ref().map(|partner| as_stored(partner.as_str())),
+        text(&sale.reason),
+        sale.customer.as_ref().map(|customer| hex(&customer.0)),
+        text(&sale.subscription_id),
+        text(sale.currency.code()),
+        number(sale.gross.0),
+        number(sale.base.0),
+        moment(sale.occurred_at),
+        number(seq),
+        moment(written.created),
+        moment(written.updated),
+    ]
+}
+
+/// Bytes as the views show them.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn ended(mut cells: Cells, removed: bool, written: Written) -> Cells {
+    cells.extend([number(removed), moment(written.created), moment(written.updated)]);
+    cells
+}
+
+/// `program_rows`.
+pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
+    let object = &row.object;
+    let cells = vec![
+        text(id),
+        text(object.account.as_str()),
+        text(&object.name),
+        text(mode(object.mode)),
+        text(object.profile.name()),
+        text(object.currency.code()),
+        number(object.hold_days),
+        number(object.click_window_days),
+        number(object.manual_approval),
+    ];
+    ended(cells, row.removed, row.written)
+}
+
+/// `partner_rows`.
+pub(super) fn partner(program: &str, row: &Configured<Partner>) -> Cells {
+    let object = &row.object;
+    let cells = vec![text(program), text(object.partner.as_str()), text(&object.name), number(object.active)];
+    ended(cells, row.removed, row.written)
+}
+
+/// `account_rows`.
+pub(super) fn merchant(row: &Configured<Merchant>) -> Cells {
+    ended(vec![text(row.object.account.as_str()), text(&row.object.name)], row.removed, row.written)
+}
+
+/// `code_rows`.
+pub(super) fn code(program: &str, row: &Configured<Code>) -> Cells {
+    let object = &row.object;
+    let cells = vec![text(program), text(&object.code), text(object.partner.as_str()), number(object.active)];
+    ended(cells, row.removed, row.written)
+}
+
+/// `coupon_rows`.
+pub(super) fn coupon(program: &str, row: &Configured<Coupon>) -> Cells {
+    let object = &row.object;
+    let cells =
+        vec![text(program), text(&object.coupon), text(object.partner.as_str()), number(object.active)];
+    ended(cells, row.removed, row.written)
+}
+
+/// `rule_rows`.
+pub(super) fn rule(program: &str, row: &Configured<Rule>) -> Cells {
+    let object = &row.object;
+    let mut cells = vec![text(program), text(object.rule.as_str()), number(object.version)];
+    cells.extend(match object.reward {
+        Reward::Percent(rate) => [text("percent"), number(rate.0), None, None, None],
+        Reward::Flat { amount, currency, on_refund } => {
+            [text("flat"), None, number(amount.0), text(currency.code()), text(on_refund.name())]
+        }
+    });
+    ended(cells, row.removed, row.written)
+}
+
+/// `endpoint_rows`.
+pub(super) fn endpoint(program: &str, row: &Configured<Endpoint>) -> Cells {
+    let object = &row.object;
+    let cells = vec![
+        text(program),
+        text(&object.endpoint_id),
+        text(&object.provider),
+        number(object.sealed_secrets.len()),
+        number(object.tolerance_seconds),
+    ];
+    ended(cells, row.removed, row.written)
+}
+
+/// `key_rows`.
+pub(super) fn key(program: &str, row: &Configured<ApiKey>) -> Cells {
+    let object = &row.object;
+    let scopes: Vec<String> = object.scopes.iter().map(|scope| scope.name().to_owned()).collect();
+    let cells = vec![
+        text(program),
+        text(&object.key_id),
+        text(object.account.as_str()),
+        text(&object.name),
+        text(mode(object.mode)),
+        number(object.publishable),
+        number(object.program_bound),
+        list(&scopes),
+        object.expires_at.and_then(moment),
+    ];
+    ended(cells, row.removed, row.written)
+}

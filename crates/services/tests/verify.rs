@@ -1,0 +1,531 @@
+//! `verify` names each planted error, with its place.
+#![allow(clippy::unwrap_used)]
+extern crate readmodel as tributary_readmodel;
+mod by_hand;
+#[path = "../../readmodel/tests/support/mod.rs"]
+mod support;
+
+use async_trait::async_trait;
+use by_hand::{Chain, project};
+use bytes::Bytes;
+use domain::commission::{CommissionsEvent, ReversalRecorded, ReversalResult};
+use domain::config::{Code, ConfigFact, ConfigObject, Partner, Program};
+use domain::facts::{ReversalFamily, ReversalState};
+use domain::money::Minor;
+use sqlx::PgPool;
+use std::sync::Arc;
+use stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use stream::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
+use support::Database;
+use tokio::sync::watch;
+use tributary_services::verify::{self, Report};
+use wire::v1::FrameContent;
+
+/// One record of a log is not what was written.
+#[derive(Debug)]
+struct Tampered {
+    log: Arc<dyn Log>,
+    at: (Topic, Partition, Offset),
+    value: Bytes,
+}
+
+#[derive(Debug)]
+struct TamperedReader {
+    reader: Box<dyn Reader>,
+    at: Offset,
+    value: Bytes,
+}
+
+#[async_trait]
+impl Reader for TamperedReader {
+    async fn next(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<Record>, LogError> {
+        let mut records = self.reader.next(max_records, max_bytes).await?;
+        for record in records.iter_mut().filter(|record| record.offset == self.at) {
+            record.value = self.value.clone();
+        }
+        Ok(records)
+    }
+}
+
+#[async_trait]
+impl Log for Tampered {
+    fn partition_count(&self) -> u32 {
+        self.log.partition_count()
+    }
+
+    async fn appender(&self) -> Result<Arc<dyn Appender>, LogError> {
+        self.log.appender().await
+    }
+
+    async fn reader(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        let reader = self.log.reader(topic, partition, from).await?;
+        if (topic, partition) != (self.at.0, self.at.1) {
+            return Ok(reader);
+        }
+        Ok(Box::new(TamperedReader { reader, at: self.at.2, value: self.value.clone() }))
+    }
+
+    async fn bounds(&self, topic: Topic, partition: Partition) -> Result<Bounds, LogError> {
+        self.log.bounds(topic, partition).await
+    }
+
+    async fn record_at(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<Record>, LogError> {
+        let mut record = self.log.record_at(topic, partition, offset).await?;
+        if let Some(record) = &mut record
+            && (topic, partition, offset) == self.at
+        {
+            record.value = self.value.clone();
+        }
+        Ok(record)
+    }
+
+    async fn check(&self) -> Result<(), LogError> {
+        self.log.check().await
+    }
+
+    fn active(&self) -> watch::Receiver<Vec<Partition>> {
+        self.log.active()
+    }
+}
+
+/// Six sales, the fourth with a refund; configuration; everything projected.
+struct Projected {
+    log: Arc<dyn Log>,
+    chain: Chain,
+    database: Database,
+    _directory: tempfile::TempDir,
+}
+
+impl Projected {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log: Arc<dyn Log> =
+            EmbeddedLog::open(EmbeddedOptions::new(directory.path().join("log"))).unwrap();
+        let database = Database::new().await;
+        let mut chain = Chain::new(&log).await;
+        let mut running = project(&log, &database.pool);
+        chain.configure(configuration()).await;
+        for seq in 2..=6 {
+            let mut events = support::sale(seq);
+            if seq == 4 {
+                events.push(CommissionsEvent::Reversal(refund()));
+            }
+            chain.sold(events).await;
+        }
+        running.reaches(&chain).await;
+        running.stop().await;
+        Self { log, chain, database, _directory: directory }
+    }
+
+    async fn report(&self, log: &Arc<dyn Log>) -> Report {
+        verify::run(Arc::clone(log), &self.database.pool).await.unwrap()
+    }
+
+    async fn stop(self) {
+        drop((self.chain, self.log));
+        self.database.stop().await;
+    }
+}
+
+fn configuration() -> Vec<ConfigFact> {
+    let fact =
+        |object| ConfigFact { program: "prog_demo".into(), actor: "test".to_owned(), object, removed: false };
+    vec![
+        fact(ConfigObject::Program(Program {
+            account: "acc_demo".into(),
+            name: "Demo".to_owned(),
+            mode: domain::config::Mode::Test,
+            profile: domain::config::Profile::Native,
+            currency: domain::money::Currency::parse("USD").unwrap(),
+            rounding: domain::money::Rounding::HalfEven,
+            click_window_days: 30,
+            hold_days: 0,
+            manual_approval: false,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
+        })),
+        fact(ConfigObject::Partner(Partner {
+            partner: "partner_2".into(),
+            name: "Two".to_owned(),
+            active: true,
+        })),
+        fact(ConfigObject::Code(Code { code: "two".to_owned(), partner: "partner_2".into(), active: true })),
+    ]
+}
+
+fn refund() -> ReversalRecorded {
+    let events = support::sale(4);
+    let CommissionsEvent::Sale(sale) = &events[0] else { unreachable!("a sale comes first") };
+    ReversalRecorded {
+        program: sale.program.clone(),
+        sale: sale.sale.clone(),
+        object_id: "re_4".to_owned(),
+        event: sale.event.clone(),
+        family: ReversalFamily::Refund,
+        state: ReversalState::Pending,
+        currency: sale.currency,
+        gross: Minor(100),
+        net: None,
+        lines: Vec::new(),
+        result: ReversalResult::Matched,
+    }
+}
+
+/// `(kind, where)` of each problem.
+fn found(report: &Report) -> Vec<(&'static str, &str)> {
+    report.problems.iter().map(|problem| (problem.kind, problem.place.as_str())).collect()
+}
+
+async fn change(pool: &PgPool, sql: &str) {
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+    assert!(done.rows_affected() > 0, "{sql}");
+}
+
+/// The commission, sale and customer of the frame `seq`.
+fn ids(seq: u64) -> (String, String, String) {
+    let events = support::sale(seq);
+    let [CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)] = events.as_slice() else {
+        unreachable!("a sale with its commission")
+    };
+    let customer = sale.customer.unwrap().0.iter().map(|byte| format!("{byte:02x}")).collect();
+    (commission.id.to_string(), sale.id.to_string(), customer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wrong_row_is_named_with_its_table_its_key_and_the_column_that_differs() {
+    let it = Projected::new().await;
+    let (pool, partition) = (&it.database.pool, it.chain.partition.0);
+    let clean = it.report(&it.log).await;
+    assert!(clean.ok, "{clean:?}");
+    let (commission, sale, customer) = ids(3);
+    let event = |seq: u64| {
+        let id = ids(seq).0;
+        format!("commission_event_rows partition {partition} frame {seq} event 1 {id}")
+    };
+    let verdict = |seq: u64| {
+        let id = support::event_id(seq);
+        format!("verdict_rows partition {partition} frame {seq} event 0 {id}")
+    };
+    // What is planted; kind and place; what must be expected and found.
+    let cases: Vec<(&str, &str, String, &str, &str)> = vec![
+        (
+            "UPDATE tributary.commission_event_rows SET delta_minor = 201 WHERE seq = 3",
+            "commission_event",
+            event(3),
+            "delta_minor 200",
+            "delta_minor 201",
+        ),
+        (
+            "UPDATE tributary.commission_event_rows SET postings = postings - 0 WHERE seq = 3",
+            "commission_event",
+            event(3),
+            "postings expense USD -200, pending USD 200",
+            "postings pending USD 200",
+        ),
+        (
+            "DELETE FROM tributary.commission_event_rows WHERE seq = 3",
+            "commission_event",
+            event(3),
+            &commission,
+            "no row",
+        ),
+        (
+            "UPDATE tributary.commission_event_rows SET seq = 99 WHERE seq = 6",
+            "commission_event",
+            event(6),
+            "created",
+            "no row",
+        ),
+        (
+            "INSERT INTO tributary.commission_event_rows SELECT (jsonb_populate_record(t, '{\"ordinal\": 9}')).* FROM tributary.commission_event_rows t WHERE seq = 3",
+            "commission_event",
+            event(3).replace("event 1", "event 9"),
+            "no row",
+            &commission,
+        ),
+        (
+            "UPDATE tributary.balance_rows SET pending = pending + 1 WHERE partner_id = 'partner_3'",
+            "balance",
+            "prog_demo/partner_3/USD".to_owned(),
+            "pending 200",
+            "pending 201",
+        ),
+        (
+            "UPDATE tributary.balance_rows SET pending = pending - 1 WHERE partner_id = 'partner_3'",
+            "balance",
+            "prog_demo/partner_3/USD".to_owned(),
+            "pending 200",
+            "pending 199",
+        ),
+        (
+            "DELETE FROM tributary.balance_rows WHERE partner_id = 'partner_3'",
+            "balance",
+            "prog_demo/partner_3/USD".to_owned(),
+            "pending 200",
+            "no row",
+        ),
+        (
+            "UPDATE tributary.commission_rows SET status = 'approved' WHERE seq = 3",
+            "commission",
+            commission.clone(),
+            "status pending",
+            "status approved",
+        ),
+        (
+            "UPDATE tributary.commission_rows SET holds = '{}' WHERE seq = 3",
+            "commission",
+            commission.clone(),
+            "holds time",
+            "holds ",
+        ),
+        (
+            "DELETE FROM tributary.commission_rows WHERE seq = 3",
+            "commission",
+            commission.clone(),
+            "partner_3",
+            "no row",
+        ),
+        (
+            "UPDATE tributary.sale_rows SET partner_id = 'partner_9' WHERE seq = 3",
+            "sale",
+            sale.clone(),
+            "partner_id partner_3",
+            "partner_id partner_9",
+        ),
+        ("DELETE FROM tributary.sale_rows WHERE seq = 3", "sale", sale.clone(), "txn_3", "no row"),
+        (
+            "UPDATE tributary.customer_rows SET sales = 2 WHERE partner_id = 'partner_3'",
+            "customer",
+            format!("prog_demo/{customer}"),
+            "sales 1",
+            "sales 2",
+        ),
+        (
+            "UPDATE tributary.verdict_rows SET verdict = 'ignored' WHERE seq = 3",
+            "verdict",
+            verdict(3),
+            "verdict applied",
+            "verdict ignored",
+        ),
+        (
+            "INSERT INTO tributary.verdict_rows SELECT (jsonb_populate_record(t, '{\"ordinal\": 7}')).* FROM tributary.verdict_rows t WHERE seq = 3",
+            "verdict",
+            verdict(3).replace("event 0", "event 7"),
+            "no row",
+            "applied",
+        ),
+        (
+            "UPDATE tributary.reversal_rows SET gross_minor = 1",
+            "reversal",
+            format!("reversal_rows partition {partition} frame 4 event 2 {}", support::event_id(4)),
+            "gross_minor 100",
+            "gross_minor 1",
+        ),
+        (
+            "UPDATE tributary.program_rows SET hold_days = 7",
+            "program",
+            "prog_demo".to_owned(),
+            "hold_days 0",
+            "hold_days 7",
+        ),
+        ("DELETE FROM tributary.partner_rows", "partner", "prog_demo/partner_2".to_owned(), "Two", "no row"),
+        (
+            "UPDATE tributary.code_rows SET partner_id = 'partner_9'",
+            "code",
+            "prog_demo/two".to_owned(),
+            "partner_id partner_2",
+            "partner_id partner_9",
+        ),
+    ];
+    for (plant, kind, place, expected, wrong) in cases {
+        // Each in a copy of the tables.
+        change(pool, "CREATE SCHEMA kept; SELECT 1").await;
+        let tables: Vec<&str> = readmodel::audit::TABLES.iter().map(|table| table.name).collect();
+        for table in &tables {
+            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE TABLE kept.{table} AS TABLE tributary.{table}")))
+                .execute(pool)
+                .await
+                .unwrap();
+        }
+        change(pool, plant).await;
+        let report = it.report(&it.log).await;
+        let problem = report.problems.iter().find(|problem| problem.kind == kind && problem.place == place);
+        let problem = problem.unwrap_or_else(|| panic!("{plant}: {report:?}"));
+        assert!(problem.expected.contains(expected), "{plant}: {problem:?}");
+        assert!(problem.found.contains(wrong), "{plant}: {problem:?}");
+        // One error, one problem; a row that moved is missing in one place and extra in another.
+        assert_eq!(report.problems.len(), 1 + usize::from(plant.contains("seq = 99")), "{plant}: {report:?}");
+        for table in &tables {
+            let restore =
+                format!("TRUNCATE tributary.{table}; INSERT INTO tributary.{table} TABLE kept.{table}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(restore)).execute(pool).await.unwrap();
+        }
+        sqlx::raw_sql("DROP SCHEMA kept CASCADE").execute(pool).await.unwrap();
+    }
+    assert!(it.report(&it.log).await.ok);
+    it.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_the_cursor_passed_without_its_rows_is_named_as_skipped() {
+    let it = Projected::new().await;
+    let (pool, partition) = (&it.database.pool, it.chain.partition.0);
+    for table in ["commission_event_rows", "commission_rows", "sale_rows"] {
+        change(pool, &format!("DELETE FROM tributary.{table} WHERE seq = 5")).await;
+    }
+    change(pool, "DELETE FROM tributary.customer_rows WHERE partner_id = 'partner_5'").await;
+    change(pool, "DELETE FROM tributary.balance_rows WHERE partner_id = 'partner_5'").await;
+    let report = it.report(&it.log).await;
+    let found = found(&report);
+    let skipped = format!("commissions.v1/{partition} frame 5");
+    assert_eq!(
+        found.iter().filter(|(kind, _)| *kind == "skipped_frame").collect::<Vec<_>>(),
+        [&("skipped_frame", skipped.as_str())]
+    );
+    // And what it cost: its commission, sale, customer and balance.
+    let mut kinds: Vec<&str> = found.iter().map(|(kind, _)| *kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["balance", "commission", "customer", "sale", "skipped_frame"]);
+    change(pool, "DELETE FROM tributary.verdict_rows WHERE seq = 5").await;
+    let report = it.report(&it.log).await;
+    let skipped = format!("facts.v1/{partition} frame 5");
+    assert!(
+        report.problems.iter().any(|problem| problem.kind == "skipped_frame" && problem.place == skipped)
+    );
+    it.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_whose_content_was_changed_in_the_log_is_named_by_its_neighbours_and_by_the_rows() {
+    let it = Projected::new().await;
+    let partition = it.chain.partition;
+    let (commission, _, _) = ids(3);
+    // A partner is paid one unit more in frame 3, and in the last frame.
+    for (seq, kinds) in [
+        (3, vec!["head_mismatch", "commission_event", "commission", "balance"]),
+        (6, vec!["other_history", "anchor", "commission_event", "commission", "balance"]),
+    ] {
+        let tampered = tampered(&it, Topic::Commissions, seq, |content| {
+            let mut event = wire::commissions::decode(&content.events[1]).unwrap();
+            let CommissionsEvent::Commission(commission) = &mut event else { unreachable!("a commission") };
+            commission.gross.0 += 1;
+            commission.delta.0 += 1;
+            commission.postings[0].amount.0 -= 1;
+            commission.postings[1].amount.0 += 1;
+            content.events[1] = wire::commissions::encode(&event);
+        })
+        .await;
+        let report = it.report(&tampered).await;
+        let mut found: Vec<&str> = found(&report).iter().map(|(kind, _)| *kind).collect();
+        let mut expected = kinds.clone();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{report:?}");
+        let place = |kind: &str| &report.problems.iter().find(|problem| problem.kind == kind).unwrap().place;
+        match seq {
+            3 => {
+                assert_eq!(place("head_mismatch"), &format!("commissions.v1/{} frame 3", partition.0));
+                assert_eq!(place("commission"), &commission);
+            }
+            // The last frame has no successor: the cursor row remembers it.
+            _ => {
+                assert_eq!(
+                    place("other_history"),
+                    &format!("cursor row of commissions.v1/{} frame 6", partition.0)
+                );
+                assert_eq!(place("anchor"), &format!("commissions.v1/{} offset 6", partition.0));
+            }
+        }
+    }
+    it.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_decision_or_fact_upstream_is_named_where_it_is() {
+    let it = Projected::new().await;
+    let partition = it.chain.partition.0;
+    // Attribution gave the sale of frame 3 to somebody else.
+    let attributed = tampered(&it, Topic::Attributed, 3, |content| {
+        let mut event = wire::attributed::decode(&content.events[1]).unwrap();
+        let domain::attribution::AttributedEvent::Passed { decision: Some(decision), .. } = &mut event else {
+            unreachable!("a decision")
+        };
+        decision.outcome = Ok(("partner_9".into(), domain::attribution::TouchClass::Coupon));
+        content.events[1] = wire::attributed::encode(&event);
+    })
+    .await;
+    let report = it.report(&attributed).await;
+    let (_, sale, _) = ids(3);
+    let (mismatch, decided) =
+        (format!("attributed.v1/{partition} frame 3"), format!("commissions.v1/{partition} frame 3 {sale}"));
+    let commission = format!("commissions.v1/{partition} frame 3");
+    let all = found(&report);
+    for expected in [
+        ("head_mismatch", mismatch.as_str()),
+        ("attribution", decided.as_str()),
+        ("source_head", commission.as_str()),
+    ] {
+        assert!(all.contains(&expected), "{expected:?}: {report:?}");
+    }
+    assert_eq!(all.len(), 3, "{report:?}");
+    // The verdict of frame 3 was changed in facts.
+    let facts = tampered(&it, Topic::Facts, 3, |content| {
+        let mut event = wire::facts::decode(&content.events[0]).unwrap();
+        let domain::normalization::FactsEvent::Verdict(verdict) = &mut event else {
+            unreachable!("a verdict")
+        };
+        verdict.delivery_key = "other".to_owned();
+        content.events[0] = wire::facts::encode(&event).unwrap();
+    })
+    .await;
+    let report = it.report(&facts).await;
+    let mut kinds: Vec<&str> = found(&report).iter().map(|(kind, _)| *kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["head_mismatch", "passed_events", "source_head", "verdict"], "{report:?}");
+    it.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_event_without_a_verdict_is_named_with_its_position() {
+    let mut it = Projected::new().await;
+    // Acknowledged, and the normalizer passed over it.
+    let (position, _) = it.chain.ingest(77).await;
+    assert!(it.report(&it.log).await.ok, "not decided yet: lag");
+    it.chain.sale().await;
+    let report = it.report(&it.log).await;
+    let place = format!("ingest.v1/{} position {position}", it.chain.partition.0);
+    assert_eq!(found(&report)[0], ("verdict_missing", place.as_str()), "{report:?}");
+    assert_eq!(found(&report)[1].0, "accounting");
+    it.stop().await;
+}
+
+/// The log with the content of frame `seq` of `topic` changed, as somebody with access to the disk could.
+async fn tampered(
+    it: &Projected,
+    topic: Topic,
+    seq: u64,
+    change: impl FnOnce(&mut FrameContent),
+) -> Arc<dyn Log> {
+    let partition = it.chain.partition;
+    // The fence is at 0.
+    let offset = Offset(seq);
+    let record = it.log.record_at(topic, partition, offset).await.unwrap().unwrap();
+    let (envelope, content) = wire::envelope::decode(&record.value).unwrap();
+    let mut content = <FrameContent as prost::Message>::decode(content).unwrap();
+    assert_eq!(content.seq, seq);
+    change(&mut content);
+    let (content, _) = wire::frame::encode(&content);
+    let value = wire::envelope::encode(&envelope, &content);
+    Arc::new(Tampered { log: Arc::clone(&it.log), at: (topic, partition, offset), value })
+}
