@@ -1,7 +1,7 @@
 //! Folds an accepted frame into the tables: the only thing that changes state.
 use super::book::{Book, Due};
-use super::state::{AnswerRow, SaleRow, answer_key, commission_key, subscription_key, timer_key};
 use super::parked::{ParkedRow, parked_key};
+use super::state::{AnswerRow, SaleRow, answer_key, commission_key, subscription_key, timer_key};
 use super::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem};
 use crate::attribution::SaleKey;
 use crate::ids::{EventId, ProgramId};
