@@ -53,6 +53,9 @@ enum Command {
         /// Programs.
         #[arg(long, default_value_t = 1_000)]
         programs: usize,
+        /// Customers; without it each event has a new one.
+        #[arg(long)]
+        customers: Option<usize>,
     },
     /// Webhook to balance at a fixed rate, against a running `tributary up --demo`.
     Latency {
@@ -84,7 +87,9 @@ fn main() -> anyhow::Result<()> {
         Command::Gateway { seconds, pairs, connections } => {
             gateway_bench::run(brokers, seconds, pairs, connections)
         }
-        Command::Pipeline { events, programs } => pipeline::run(brokers, events, programs),
+        Command::Pipeline { events, programs, customers } => {
+            pipeline::run(brokers, events, programs, customers.unwrap_or(events))
+        }
         Command::Latency { url, database_url, rate, seconds } => {
             latency::run(&url, &database_url, rate, seconds)
         }

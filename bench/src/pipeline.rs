@@ -10,13 +10,15 @@ use domain::time::Micros;
 use services::attribution::Attribution;
 use services::commission::Commission;
 use services::normalizer::Normalizer;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::keys::KeyStore;
 use stream::keys_file::FileKeyStore;
 use stream::log::{Log, NewRecord, Partition, Topic, partition_of};
 use stream::owner::{OwnerOptions, run_service};
-use stream::store::StateDb;
+use stream::service::Service as _;
+use stream::store::{StateDb, StateStore};
 use testkit::requests::paddle_sale;
 use tokio_util::sync::CancellationToken;
 use wire::ingest::{IngestRecord, RawRequest};
@@ -24,18 +26,18 @@ use wire::ingest::{IngestRecord, RawRequest};
 const PARTITIONS: u32 = 8;
 const PREFILL_BATCH: usize = 2_000;
 
-pub(crate) fn run(brokers: Option<&str>, events: usize, programs: usize) -> Result<()> {
+pub(crate) fn run(brokers: Option<&str>, events: usize, programs: usize, customers: usize) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?
-        .block_on(measure(brokers, events, programs))
+        .block_on(measure(brokers, events, programs, customers))
 }
 
-async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Result<()> {
+async fn measure(brokers: Option<&str>, events: usize, programs: usize, customers: usize) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let log = place::open(brokers, directory.path(), PARTITIONS).await?;
-    let records = fill(&log, events, programs).await?;
+    let records = fill(&log, events, programs, customers).await?;
     let state = StateDb::open(&directory.path().join("state"))?;
     let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.path().join("keys"))?);
     let normalizer = Arc::new(Normalizer::new(keys.index_key(), PARTITIONS));
@@ -63,7 +65,7 @@ async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Resul
             Arc::new(Commission::new(PARTITIONS)),
             options,
             Arc::clone(&log),
-            state,
+            Arc::clone(&state),
             keys,
             stop.clone(),
         )),
@@ -90,7 +92,49 @@ async fn measure(brokers: Option<&str>, events: usize, programs: usize) -> Resul
     for task in tasks {
         task.await??;
     }
+    let per_event = |bytes: u64| bytes as f64 / events as f64;
+    println!("\n| state | rows/event | bytes/event |\n|---|---|---|");
+    for (name, version) in [
+        (Normalizer::NAME, Normalizer::STATE_VERSION),
+        (Attribution::NAME, Attribution::STATE_VERSION),
+        (Commission::NAME, Commission::STATE_VERSION),
+    ] {
+        let (rows, bytes) = held(&state, name, version)?;
+        println!("| {name} | {:.2} | {:.0} |", per_event(rows), per_event(bytes));
+    }
+    println!("| key store, on disk | | {:.0} |", per_event(size_of(&directory.path().join("keys"))?));
     Ok(())
+}
+
+/// Rows of a service's state, and the bytes of their keys and values.
+fn held(state: &Arc<StateDb>, service: &str, version: u32) -> Result<(u64, u64)> {
+    const PAGE: usize = 10_000;
+    let (mut rows, mut bytes) = (0, 0);
+    for partition in (0..PARTITIONS).map(Partition) {
+        let (store, _) = StateStore::open(state, service, partition, version)?;
+        let mut start = Vec::new();
+        loop {
+            let page = store.range(&start, &[0xff; 8], PAGE);
+            for (key, value) in &page {
+                rows += 1;
+                bytes += (key.len() + value.len()) as u64;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => start = [last.as_ref(), &[0]].concat(),
+                _ => break,
+            }
+        }
+    }
+    Ok((rows, bytes))
+}
+
+fn size_of(directory: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let metadata = entry?.metadata()?;
+        total += if metadata.is_file() { metadata.len() } else { 0 };
+    }
+    Ok(total)
 }
 
 async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
@@ -102,7 +146,7 @@ async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
 }
 
 /// Programs, then signed-for sales of 1.4 KB; the number of records.
-async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize) -> Result<u64> {
+async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize, customers: usize) -> Result<u64> {
     let appender = log.appender().await?;
     let mut batches: Vec<Vec<NewRecord>> = vec![Vec::new(); PARTITIONS as usize];
     let mut records = 0;
@@ -123,7 +167,7 @@ async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize) -> Result<u64>
     }
     for number in 0..events {
         let program = format!("prog_{}", number % programs);
-        let record = IngestRecord::Request(request(&program, number));
+        let record = IngestRecord::Request(request(&program, number, number % customers));
         if let Some(full) = add(&program, &record, &mut batches) {
             let batch = std::mem::take(&mut batches[full.0 as usize]);
             appender.append(Topic::Ingest, full, batch).await?;
@@ -163,14 +207,14 @@ fn program_objects() -> [ConfigObject; 4] {
     ]
 }
 
-fn request(program: &str, number: usize) -> RawRequest {
+fn request(program: &str, number: usize, customer: usize) -> RawRequest {
     let mut body = paddle_sale(
         &format!("evt_{number}"),
         &format!("txn_{number}"),
         10_000,
         800,
         Some("a123"),
-        &format!("ctm_{number}"),
+        &format!("ctm_{customer}"),
     );
     // Up to the size of the bodies that the peers were measured with.
     body["data"]["note"] = "x".repeat(420).into();
