@@ -155,8 +155,11 @@ impl Broker {
         self.state().number()
     }
 
-    pub(super) fn records(&self, topic: Topic, partition: Partition) -> Vec<Record> {
-        self.state().part(topic, partition).records.iter().cloned().collect()
+    pub(super) fn records(&self, topic: Topic, partition: Partition, from: Offset) -> Vec<Record> {
+        let mut state = self.state();
+        let part = state.part(topic, partition);
+        let skip = usize::try_from(from.0.saturating_sub(part.start)).unwrap_or(usize::MAX);
+        part.records.iter().skip(skip).cloned().collect()
     }
 
     pub(super) fn truncate(&self, topic: Topic, partition: Partition, records: usize) {

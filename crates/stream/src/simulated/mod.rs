@@ -83,10 +83,10 @@ impl SimulatedLog {
         self.broker.expire(topic, partition, start);
     }
 
-    /// What the partition holds, without waiting.
+    /// What the partition holds from `from` on, without waiting.
     #[must_use]
-    pub fn records(&self, topic: Topic, partition: Partition) -> Vec<Record> {
-        self.broker.records(topic, partition)
+    pub fn records(&self, topic: Topic, partition: Partition, from: Offset) -> Vec<Record> {
+        self.broker.records(topic, partition, from)
     }
 
     /// Whether nothing is on its way any more.
