@@ -10,6 +10,7 @@ use testkit::requests::{
 
 fn raw(program: &str, body: &[u8]) -> Request {
     Request {
+        method: "POST",
         path: format!("/webhooks/paddle?program_id={program}"),
         body: body.to_vec(),
         auth: Auth::Paddle { secret: DEMO_WEBHOOK_SECRET.to_owned() },
@@ -53,13 +54,17 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         ("unknown program", raw("prog_nobody", good.as_bytes()), 404, "unknown_endpoint"),
         (
             "no program",
-            Request { path: "/webhooks/paddle".to_owned(), ..raw("", good.as_bytes()) },
+            Request { method: "POST", path: "/webhooks/paddle".to_owned(), ..raw("", good.as_bytes()) },
             400,
             "program_missing",
         ),
         (
             "unknown provider",
-            Request { path: "/webhooks/nobody?program_id=prog_demo".to_owned(), ..raw("", b"{}") },
+            Request {
+                method: "POST",
+                path: "/webhooks/nobody?program_id=prog_demo".to_owned(),
+                ..raw("", b"{}")
+            },
             404,
             "unknown_provider",
         ),

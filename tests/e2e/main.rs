@@ -4,7 +4,14 @@
 mod bad_input;
 mod installation;
 mod kills;
+mod lifecycle;
 mod main_job;
+mod metrics;
+mod otlp;
+mod outages;
+mod quarantine;
 mod rebuild;
 mod referral;
+mod secrets;
 mod stripe;
+mod telemetry;

@@ -74,6 +74,13 @@ struct RouteMeters {
 impl Meters {
     pub(crate) fn new() -> Self {
         describe();
+        // What stands for trouble shows from the start, as 0: an alarm needs something to compare with.
+        for name in [APPENDERS_REPLACED, LATE_OUTCOMES, CONNECTIONS_REFUSED] {
+            counter!(name).absolute(0);
+        }
+        for route in Route::all() {
+            counter!(ABANDONED, "route" => route.name()).absolute(0);
+        }
         let routes = Route::all().map(|route| RouteMeters {
             by_status: STATUSES
                 .iter()

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::time::Micros;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, Environment, RemoteLog, open_read_only};
@@ -18,6 +18,7 @@ struct World {
     clock: AtomicI64,
     syncs: AtomicU32,
     failing: AtomicBool,
+    free: AtomicU64,
     held: Mutex<bool>,
     changed: Condvar,
 }
@@ -28,6 +29,7 @@ impl World {
             clock: AtomicI64::new(1_000 * HOUR),
             syncs: AtomicU32::new(0),
             failing: AtomicBool::new(false),
+            free: AtomicU64::new(u64::MAX),
             held: Mutex::new(false),
             changed: Condvar::new(),
         })
@@ -53,12 +55,17 @@ impl Environment for World {
         }
         Ok(())
     }
+
+    fn free_bytes(&self, _dir: &Path) -> std::io::Result<u64> {
+        Ok(self.free.load(Ordering::SeqCst))
+    }
 }
 
 fn open(dir: &Path, world: &Arc<World>) -> Arc<EmbeddedLog> {
     let mut options = EmbeddedOptions::new(dir);
     options.partitions = 2;
     options.ingest_retention = Duration::from_secs(2 * 3_600);
+    options.reserve_bytes = 1_000;
     options.environment = Arc::clone(world) as Arc<dyn Environment>;
     EmbeddedLog::open(options).unwrap()
 }
@@ -131,6 +138,32 @@ async fn a_failed_fsync_ends_the_log_and_the_next_start_believes_only_the_disk()
     assert_eq!(append(&log, Topic::Facts, "next").await.unwrap(), Offset(found));
     log.close();
     assert!(dir.path().join("clean").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_refuses_what_is_new_first_then_everything_and_recovers_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let log = open(dir.path(), &world);
+    let tries = async |free: u64| {
+        world.free.store(free, Ordering::SeqCst);
+        let mut taken = Vec::new();
+        for topic in [Topic::Ingest, Topic::Facts, Topic::Outcomes] {
+            match append(&log, topic, "x").await {
+                Ok(_) => taken.push(topic),
+                // Definite: nothing of it is on the disk, and the appender may be used again.
+                Err(AppendError::Refused(_)) => {}
+                Err(AppendError::Indefinite(error)) => panic!("{error}"),
+            }
+        }
+        taken
+    };
+    assert_eq!(tries(1_000).await, [Topic::Ingest, Topic::Facts, Topic::Outcomes]);
+    assert_eq!(tries(999).await, [Topic::Facts, Topic::Outcomes], "what was accepted is still worked off");
+    assert_eq!(tries(499).await, []);
+    assert_eq!(log.poisoned().reason(), None);
+    assert_eq!(tries(1_000).await, [Topic::Ingest, Topic::Facts, Topic::Outcomes]);
+    assert_eq!(log.bounds(Topic::Ingest, P).await.unwrap().end.0, 2, "what was refused is not there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

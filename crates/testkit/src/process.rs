@@ -73,10 +73,22 @@ impl Setup {
     /// # Errors
     /// When it ends or is not ready in time; the tail of its log is in the error.
     pub async fn start(&self, failpoint: Option<&Failpoint>) -> Result<Running> {
+        self.start_with(failpoint, &[]).await
+    }
+
+    /// As [`Setup::start`], with variables in its environment: every setting has one.
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub async fn start_with(
+        &self,
+        failpoint: Option<&Failpoint>,
+        variables: &[(&str, &str)],
+    ) -> Result<Running> {
         let log = self.data_dir.with_extension("stderr");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = self.command(&["up", "--demo", "--listen", "127.0.0.1:0"]);
-        command.stdout(Stdio::piped()).stderr(stderr);
+        command.stdout(Stdio::piped()).stderr(stderr).envs(variables.iter().copied());
         if let Some(failpoint) = failpoint {
             command
                 .env("TRIBUTARY_FAILPOINT", format!("{}:{}", failpoint.name, failpoint.nth))
@@ -133,10 +145,52 @@ pub struct Running {
 }
 
 impl Running {
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.child.id().context("it has ended")?;
         kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
         Ok(())
+    }
+
+    /// Where metrics and health are, apart from the public port.
+    ///
+    /// # Errors
+    /// When its log does not say.
+    pub fn metrics_url(&self) -> Result<String> {
+        let log = std::fs::read_to_string(self.log_file())?;
+        let line = log.lines().rev().find_map(|line| line.strip_prefix("tributary: metrics at "));
+        Ok(line
+            .and_then(|url| url.strip_suffix("/metrics"))
+            .context("no metrics address in its log")?
+            .to_owned())
+    }
+
+    /// What it has written to stderr, with what its predecessors had.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.data_dir.with_extension("stderr")
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub async fn ended(mut self) -> Result<std::process::ExitStatus> {
+        tokio::time::timeout(STOP_LIMIT, self.child.wait())
+            .await
+            .with_context(|| format!("still running:\n{}", tail(&self.data_dir.with_extension("stderr"))))?
+            .map_err(Into::into)
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// SIGKILL, and waits for the end.

@@ -88,6 +88,7 @@ impl<S: Service> Serving<S> {
 
     /// Decides, appends and accepts `inputs`.
     async fn serve(&mut self, inputs: Vec<Located>) -> Result<(), OwnerError> {
+        self.hold().await;
         self.meters.inputs.increment(inputs.len() as u64);
         let mut pending = Vec::with_capacity(inputs.len());
         for located in &inputs {
@@ -360,6 +361,18 @@ impl<S: Service> Serving<S> {
         }
         Ok(())
     }
+
+    /// For tests only: stands still before anything of a batch is decided.
+    #[cfg(feature = "failpoints")]
+    async fn hold(&mut self) {
+        let name = format!("hold-{}", S::NAME);
+        while failpoint::fails(&name) && !self.shared.shutdown.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    async fn hold(&mut self) {}
 
     /// For the kill test only: waits until the frames are readable, then stops without having seen the acknowledgement.
     #[cfg(feature = "failpoints")]
