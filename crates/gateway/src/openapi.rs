@@ -165,7 +165,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Amount => json!({"type": "integer", "format": "int64", "minimum": 0}),
         Kind::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Flag => json!({"type": "boolean"}),
-        Kind::Currency => json!({"type": "string", "pattern": "^[A-Z]{3}$"}),
+        Kind::Currency => json!({"type": "string", "pattern": "^[A-Za-z]{3}$"}),
         Kind::Moment => json!({"type": "string", "format": "date-time"}),
         Kind::Percent => json!({"type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,4})?$"}),
         Kind::Word(words) => json!({"type": "string", "enum": words}),

@@ -1,18 +1,24 @@
 //! A log in memory. It does what it is told: acknowledge, stall, refuse, or leave the caller in doubt.
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::config::ConfigFact;
+use domain::ids::AccountId;
+use domain::normalization::ConfigRefusal;
 use domain::time::Micros;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use prost::Message as _;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use stream::log::{
     AppendError, Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic,
     partition_of,
 };
 use tokio::sync::watch;
+use wire::config::GatewayRecord;
+use wire::ingest::IngestRecord;
+use wire::outcomes::{ConfigAnswer, OutcomeRecord};
 use wire::v1;
 
 const PARTITIONS: u32 = 4;
@@ -37,6 +43,9 @@ pub(crate) struct FakeLog {
     changed: watch::Sender<u64>,
     mood: Mutex<Mood>,
     chain: Mutex<Option<Chain>>,
+    /// Versions of configuration, and what the next writes are refused for.
+    versions: AtomicU64,
+    refusal: Mutex<Option<ConfigRefusal>>,
     appenders: AtomicUsize,
     /// Appends that were made, whatever came of them.
     pub(crate) appends: watch::Sender<usize>,
@@ -57,6 +66,8 @@ impl FakeLog {
             changed: watch::Sender::new(0),
             mood: Mutex::new(Mood::Acknowledges),
             chain: Mutex::default(),
+            versions: AtomicU64::new(100),
+            refusal: Mutex::default(),
             appenders: AtomicUsize::new(0),
             appends: watch::Sender::new(0),
             myself: myself.clone(),
@@ -77,6 +88,55 @@ impl FakeLog {
         chain: impl Fn(v1::RawRequest) -> Option<v1::OutcomeRecord> + Send + Sync + 'static,
     ) {
         *self.chain.lock().unwrap() = Some(Box::new(chain));
+    }
+
+    /// From now on configuration writes are refused, or taken again.
+    pub(crate) fn refuse_configuration(&self, code: Option<(&str, &str)>) {
+        *self.refusal.lock().unwrap() = code.map(|(code, field)| ConfigRefusal {
+            code: code.into(),
+            field: field.into(),
+            detail: "as the test says".into(),
+        });
+    }
+
+    /// Every byte that is kept.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        let records = self.records.0.lock().unwrap();
+        records.values().flatten().flat_map(|record| [&record.key[..], &record.value[..]].concat()).collect()
+    }
+
+    /// The configuration that was written, oldest first within a program.
+    pub(crate) fn configured(&self) -> Vec<ConfigFact> {
+        let records = self.records.0.lock().unwrap();
+        let values =
+            records.iter().filter(|((topic, _), _)| *topic == Topic::Ingest).flat_map(|(_, list)| list);
+        let decoded = values.map(|record| wire::ingest::decode(&record.value).unwrap());
+        decoded
+            .filter_map(|record| match record {
+                IngestRecord::ConfigWrite { fact, .. } => Some(fact),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// As the normalizer: what gateways must know first, then the answer.
+    fn take_configuration(&self, value: &Bytes) {
+        let IngestRecord::ConfigWrite { fact, reply_to, .. } = wire::ingest::decode(value).unwrap() else {
+            return;
+        };
+        let (key, refused) = (fact.key(), self.refusal.lock().unwrap().clone());
+        let changed = refused.is_none();
+        if changed && fact.concerns_gateway() {
+            let version = self.versions.fetch_add(1, Ordering::SeqCst);
+            let home = fact.program.as_str().to_owned();
+            let record = GatewayRecord { key: key.clone(), version, fact, account: AccountId::default() };
+            self.put(Topic::GatewayConfig, &home, wire::config::encode_gateway(&record));
+        }
+        if let Some(reply_to) = reply_to {
+            let instance = reply_to.gateway_instance.clone();
+            let outcome = OutcomeRecord::of_config(reply_to, ConfigAnswer { key, refused, changed });
+            self.put(Topic::Outcomes, &instance, wire::outcomes::encode(&outcome));
+        }
     }
 
     pub(crate) fn appenders(&self) -> usize {
@@ -111,7 +171,7 @@ impl FakeLog {
         let records = self.records.0.lock().unwrap();
         let values =
             records.iter().filter(|((topic, _), _)| *topic == Topic::Ingest).flat_map(|(_, list)| list);
-        values.map(|record| raw(record.value.clone())).collect()
+        values.filter_map(|record| raw(record.value.clone())).collect()
     }
 
     fn list(&self, topic: Topic, partition: Partition) -> Vec<Record> {
@@ -119,10 +179,10 @@ impl FakeLog {
     }
 }
 
-fn raw(value: Bytes) -> v1::RawRequest {
+fn raw(value: Bytes) -> Option<v1::RawRequest> {
     match v1::IngestRecord::decode(value).unwrap().kind {
-        Some(v1::ingest_record::Kind::Request(request)) => request,
-        other => panic!("not a request: {other:?}"),
+        Some(v1::ingest_record::Kind::Request(request)) => Some(request),
+        _ => None,
     }
 }
 
@@ -195,7 +255,8 @@ impl Appender for FakeAppender {
                 for record in records {
                     let key = String::from_utf8(record.key.to_vec()).unwrap();
                     offsets.push(Some(self.0.put(topic, &key, record.value.clone())));
-                    let request = raw(record.value);
+                    self.0.take_configuration(&record.value);
+                    let Some(request) = raw(record.value) else { continue };
                     let chain = self.0.chain.lock().unwrap();
                     if let (Some(chain), Some(reply_to)) = (&*chain, request.reply_to.clone())
                         && let Some(mut outcome) = chain(request)

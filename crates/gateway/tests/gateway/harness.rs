@@ -62,13 +62,12 @@ pub(crate) async fn gateway_with(log: Arc<FakeLog>, limits: Limits) -> Gateway {
 }
 
 pub(crate) async fn start(log: Arc<FakeLog>, limits: Limits) -> Gateway {
-    let options =
-        Options {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            instance: INSTANCE.into(),
-            limits,
-            spans: kit::spans::Spans::off(),
-        };
+    let options = Options {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        instance: INSTANCE.into(),
+        limits,
+        spans: kit::spans::Spans::off(),
+    };
     let (health, token) = (Health::new(), CancellationToken::new());
     let shared: Arc<FakeLog> = Arc::clone(&log);
     let running =
@@ -107,20 +106,21 @@ pub(crate) fn configure_endpoint(log: &FakeLog, version: u64, program_id: &str, 
 }
 
 pub(crate) fn configure_key(log: &FakeLog, version: u64, text: &str, account: &str, publishable: bool) {
+    let key = v1::ApiKey { account_id: account.into(), publishable, ..Default::default() };
+    configure_key_as(log, version, text, "prog_demo", key);
+}
+
+/// A test key with the rights that `like` has.
+pub(crate) fn configure_key_as(log: &FakeLog, version: u64, text: &str, home: &str, like: v1::ApiKey) {
     let key = v1::ApiKey {
         key_id: format!("key_{text}"),
         sha256: Sha256::digest(text).to_vec().into(),
-        account_id: account.into(),
-        publishable,
         mode: v1::Mode::Test.into(),
-        ..Default::default()
+        ..like
     };
-    let fact = v1::ConfigFact {
-        program_id: "prog_demo".into(),
-        object: Some(Object::ApiKey(key)),
-        ..Default::default()
-    };
-    log.configure(version, fact, &format!("api_key/prog_demo/key_{text}"));
+    let fact =
+        v1::ConfigFact { program_id: home.into(), object: Some(Object::ApiKey(key)), ..Default::default() };
+    log.configure(version, fact, &format!("api_key/{home}/key_{text}"));
 }
 
 /// The signature of `body` made `age` seconds ago.
@@ -149,6 +149,13 @@ impl Gateway {
 
     pub(crate) async fn refer(&self, path: &str, key: &str, body: &str) -> (u16, Value) {
         seen(self.post(path, &[("X-API-Key", key)], body.as_bytes()).await).await
+    }
+
+    /// A request to the native API.
+    pub(crate) async fn native(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.client.request(method, self.url(path)).bearer_auth(key).body(body.to_owned());
+        seen(request.send().await.unwrap()).await
     }
 
     /// Sends bytes as they are; the answer up to the connection's end.

@@ -41,7 +41,7 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Flag,
-    /// An ISO 4217 code in capitals.
+    /// An ISO 4217 code.
     Currency,
     /// RFC 3339.
     Moment,
@@ -77,7 +77,7 @@ impl Kind {
             Self::Amount => "minor units: a whole number from 0, without fraction or exponent".to_owned(),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Flag => "true or false".to_owned(),
-            Self::Currency => "an ISO 4217 code in capitals".to_owned(),
+            Self::Currency => "an ISO 4217 code".to_owned(),
             Self::Moment => "a moment in RFC 3339".to_owned(),
             Self::Percent => "a percentage from 0 to 100 as text, with at most four decimals".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
