@@ -117,6 +117,30 @@ impl Profile {
         }
     }
 
+    /// How commissions round, unless the program says otherwise.
+    #[must_use]
+    pub const fn rounding(self) -> Rounding {
+        match self {
+            Self::Refvenue | Self::Affihub => Rounding::Floor,
+            Self::Native | Self::Revshare | Self::Affonso | Self::Partnerstack => Rounding::HalfEven,
+        }
+    }
+
+    /// How long a click earns, in days, unless the program says otherwise.
+    #[must_use]
+    pub const fn click_window_days(self) -> u32 {
+        match self {
+            Self::Partnerstack | Self::Affihub => 90,
+            Self::Native | Self::Revshare | Self::Affonso | Self::Refvenue => 30,
+        }
+    }
+
+    /// Whether a person approves, unless the program says otherwise.
+    #[must_use]
+    pub const fn manual_approval(self) -> bool {
+        matches!(self, Self::Partnerstack | Self::Refvenue | Self::Affihub)
+    }
+
     /// The name as configuration spells it.
     #[must_use]
     pub const fn name(self) -> &'static str {

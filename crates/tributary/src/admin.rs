@@ -12,6 +12,7 @@ use domain::normalization::{ConfigRefusal, ReplyAddress};
 use kit::config::Config;
 use kit::health::Health;
 use kit::lifecycle::{CancellationToken, Supervisor};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -153,6 +154,30 @@ impl Admin {
         })
     }
 
+    /// What gateways know under `home` (a program, or an account): the newest state of each object that is not removed.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) async fn objects(&self, home: &ProgramId) -> anyhow::Result<Vec<ConfigFact>> {
+        let partition = partition_of(home.as_str(), self.log.partition_count());
+        let bounds = self.log.bounds(Topic::GatewayConfig, partition).await?;
+        let mut newest: BTreeMap<String, (u64, ConfigFact)> = BTreeMap::new();
+        let mut reader = self.log.reader(Topic::GatewayConfig, partition, bounds.start).await?;
+        let mut next = bounds.start;
+        while next < bounds.end {
+            for record in reader.next(READ_RECORDS, READ_BYTES).await? {
+                next = record.offset.next();
+                let Ok(found) = wire::config::decode_gateway(&record.value) else { continue };
+                // The highest version counts, not the latest record (protocol, rule 9).
+                if newest.get(&found.key).is_none_or(|(version, _)| *version < found.version) {
+                    newest.insert(found.key, (found.version, found.fact));
+                }
+            }
+        }
+        let facts = newest.into_values().map(|(_, fact)| fact);
+        Ok(facts.filter(|fact| fact.program == *home && !fact.removed).collect())
+    }
+
     async fn no_answer(&self) -> anyhow::Error {
         let who = match (&self.own, self.log.check().await) {
             (_, Err(error)) => format!("the log: {error}"),
@@ -178,6 +203,12 @@ impl Admin {
         drop(self.log);
         ended.and(own.log.close().await)
     }
+}
+
+/// A refusal as an error for a person.
+pub(crate) fn refused(refusal: &ConfigRefusal) -> anyhow::Error {
+    let ConfigRefusal { code, field, detail } = refusal;
+    if field.is_empty() { anyhow!("{detail} ({code})") } else { anyhow!("{detail} ({code}: {field})") }
 }
 
 async fn answer(answers: &mut dyn Reader, reply_to: &ReplyAddress) -> Result<OutcomeRecord, LogError> {
@@ -226,7 +257,13 @@ async fn run_services(config: &Config) -> anyhow::Result<OwnServices> {
     let mut supervisor = Supervisor::new(stop.clone());
     let state = StateDb::open(&config.data_dir.join("state"))?;
     log.watch(&mut supervisor);
-    let chain = Chain { log: Arc::clone(&log.log), state, keys, health: Health::new(), spans: kit::spans::Spans::off() };
+    let chain = Chain {
+        log: Arc::clone(&log.log),
+        state,
+        keys,
+        health: Health::new(),
+        spans: kit::spans::Spans::off(),
+    };
     chain.normalizer(&mut supervisor);
     chain.attribution(&mut supervisor);
     chain.commission(&mut supervisor);

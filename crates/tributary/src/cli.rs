@@ -35,6 +35,18 @@ pub(crate) enum Command {
 Prints one line on stdout when it is ready: `tributary ready: http://ADDRESS`. Everything else goes to stderr.
 Without --database-url a private Postgres is started from the installed server binaries; its URL is in DATA_DIR/postgres.url.")]
     Up(Up),
+    /// Create an account, a live program with its test twin and a first rule, and print the operator keys, once
+    #[command(after_help = "Beside a running `up` it uses that; without one it runs the services itself for a moment. Running it again creates what
+is missing and changes nothing else.
+
+Examples:
+  tributary init --account Acme
+  tributary init --account Acme --program 'Acme Partners' --currency EUR --rate 12.5 --hold-days 30
+  tributary init --account Acme --kafka-brokers kafka:9092 --json")]
+    Init(Init),
+    /// Connect payment providers: where their webhooks go, and the secrets that they sign with
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
     /// Run the gateway alone, on Kafka
     Gateway(Gateway),
     /// Run the normalizer alone, on Kafka: raw requests become facts and verdicts
@@ -58,6 +70,15 @@ Without --database-url a private Postgres is started from the installed server b
     #[command(after_help = "Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
 Works beside a running `up` on the same data directory, and without one.")]
     Verify(Printed),
+    /// Say why a commission is what it is: every event, touch, rule, sum, hold and posting, from the log
+    #[command(after_help = "Examples:
+  tributary explain com_…                         by the commission
+  tributary explain txn_01hv8wptq8987qeep44cyrewp9 --json
+  tributary explain re_1abc --body                by a refund of the sale; with the bodies as they came
+
+Takes any id of the commission, its sale, a refund or dispute of it, or an event. Exit status: 0 explained, 1 nothing is known, 2 it could not run.
+Bodies may hold personal data and are shown only with --body. Works beside a running `up` and without one; needs no Postgres.")]
+    Explain(Explain),
     /// Ask what happened to events
     #[command(subcommand)]
     Events(Events),
@@ -302,6 +323,21 @@ pub(crate) struct Printed {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A commission, or an id of its sale, a refund, a dispute, or an event
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show raw bodies, which may hold personal data
+    #[arg(long)]
+    pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Find {
     /// The id as the provider or the caller wrote it
     #[arg(value_name = "EXTERNAL ID")]
@@ -311,6 +347,169 @@ pub(crate) struct Find {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Name of the account: the merchant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: String,
+    /// Its id [default: acct_ and the name in lower case]
+    #[arg(long, value_name = "ID")]
+    pub(crate) account_id: Option<String>,
+    /// Name of the partner program [default: the account's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) program: Option<String>,
+    /// Id of the live program; its test twin's has _test behind it [default: prog_ and the name in lower case]
+    #[arg(long, value_name = "ID")]
+    pub(crate) program_id: Option<String>,
+    /// ISO 4217 code of the currency that the program is shown in
+    #[arg(long, value_name = "CODE", default_value = "USD")]
+    pub(crate) currency: String,
+    /// Where defaults come from: native, revshare, affonso, partnerstack, refvenue, affihub
+    #[arg(long, value_name = "PROFILE", default_value = "native")]
+    pub(crate) profile: String,
+    /// What partners earn, in percent of the base
+    #[arg(long, value_name = "PERCENT", default_value = "20")]
+    pub(crate) rate: String,
+    /// How commissions round: half_even, half_up or floor [default: the profile's]
+    #[arg(long, value_name = "ROUNDING")]
+    pub(crate) rounding: Option<String>,
+    /// How long a click earns, in days: 1 to 365 [default: the profile's]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) click_window_days: Option<u32>,
+    /// How long a commission is held before it is approved, in days
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub(crate) hold_days: u32,
+    /// Whether a person must approve commissions [default: the profile's]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) manual_approval: Option<bool>,
+    /// Make new operator keys, also when there are some already
+    #[arg(long)]
+    pub(crate) new_key: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// `endpoint`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EndpointCommand {
+    /// Create an endpoint; prints the URL to paste, the events to select and where the referral code goes
+    #[command(after_help = "Without a secret the endpoint waits for one: create the webhook at the provider with the printed URL, then give the secret
+that it shows to `tributary endpoint rotate`.
+
+Examples:
+  tributary endpoint add stripe --program prog_acme_test --public-url https://track.acme.example
+  pass show stripe/whsec | tributary endpoint add stripe --program prog_acme --secret-stdin
+  tributary endpoint add paddle --program prog_acme --secret-env PADDLE_SECRET --json")]
+    Add(EndpointAdd),
+    /// List the endpoints of a program, with the fingerprints of their secrets
+    List(EndpointList),
+    /// Give an endpoint another secret beside those that it has: both are accepted from then on
+    #[command(after_help = "A rotation without a refused delivery:
+  1. give the new secret here, as soon as the provider shows it
+  2. let the provider sign with it, and the old one expire there
+  3. tributary endpoint remove-secret PROVIDER --program PROGRAM --oldest
+
+Example:
+  pass show stripe/whsec-new | tributary endpoint rotate stripe --program prog_acme --secret-stdin")]
+    Rotate(EndpointRotate),
+    /// Remove a secret that the provider does not sign with any more
+    #[command(after_help = "Examples:
+  tributary endpoint remove-secret stripe --program prog_acme --oldest
+  tributary endpoint remove-secret stripe --program prog_acme --fingerprint 0a1b2c3d4e5f6071")]
+    RemoveSecret(EndpointRemoveSecret),
+}
+
+/// Where a secret is read: never from an argument, which other users can see.
+#[derive(Debug, Args)]
+pub(crate) struct SecretFrom {
+    /// Read the signing secret from stdin
+    #[arg(long, conflicts_with = "secret_env")]
+    pub(crate) secret_stdin: bool,
+    /// Read the signing secret from this environment variable
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) secret_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndpointAdd {
+    /// The provider: paddle or stripe
+    pub(crate) provider: String,
+    /// The program whose events come there
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: String,
+    /// The endpoint's id [default: ep_, the program and the provider]
+    #[arg(long, value_name = "ID")]
+    pub(crate) endpoint: Option<String>,
+    /// Where the gateway is reached from outside: https://track.example.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// How old a signature may be, in seconds [default: the provider's, 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) tolerance_seconds: Option<u32>,
+    #[command(flatten)]
+    pub(crate) secret: SecretFrom,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndpointList {
+    /// The program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which endpoint.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointPick {
+    /// The provider: paddle or stripe
+    pub(crate) provider: String,
+    /// The program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: String,
+    /// The endpoint's id, where the program has several of the provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) endpoint: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndpointRotate {
+    #[command(flatten)]
+    pub(crate) pick: EndpointPick,
+    #[command(flatten)]
+    pub(crate) secret: SecretFrom,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(crate) struct EndpointRemoveSecret {
+    #[command(flatten)]
+    pub(crate) pick: EndpointPick,
+    /// The one with this fingerprint, as `endpoint list` prints it
+    #[arg(long, value_name = "HEX", group = "which")]
+    pub(crate) fingerprint: Option<String>,
+    /// The one that was given first
+    #[arg(long, group = "which")]
+    pub(crate) oldest: bool,
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ mod admin;
 mod cli;
 mod database;
 mod demo;
+mod endpoint;
+mod init;
+mod explain;
 mod parts;
+mod provider_facts;
 mod quarantine;
 mod report;
 mod sample;
@@ -16,7 +20,7 @@ mod stage;
 mod up;
 
 use clap::Parser as _;
-use cli::{Cli, Command, Events, Quarantine};
+use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
 use nix::sys::stat::{Mode, umask};
 use std::process::ExitCode;
 
@@ -47,6 +51,11 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::up(&args).await?,
+        Command::Init(args) => init::init(&args).await?,
+        Command::Endpoint(EndpointCommand::Add(args)) => endpoint::add(&args).await?,
+        Command::Endpoint(EndpointCommand::List(args)) => endpoint::list(&args).await?,
+        Command::Endpoint(EndpointCommand::Rotate(args)) => endpoint::rotate(&args).await?,
+        Command::Endpoint(EndpointCommand::RemoveSecret(args)) => endpoint::remove_secret(&args).await?,
         Command::Gateway(args) => stage::gateway(&args).await?,
         Command::Normalizer(args) => stage::normalizer(&args).await?,
         Command::Attribution(args) => stage::attribution(&args).await?,
@@ -57,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(args) => report::check_config(&args)?,
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
+        Command::Explain(args) => return explain::explain(&args).await,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
         Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
         Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,

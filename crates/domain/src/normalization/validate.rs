@@ -18,9 +18,9 @@ pub const MAX_HOLD_DAYS: u32 = 3_650;
 /// Metadata keys in one list.
 pub const MAX_METADATA_KEYS: usize = 16;
 /// Live secrets of one endpoint.
-pub const MAX_SECRETS: usize = 5;
+pub const MAX_SECRETS: usize = 8;
 /// Bytes of one sealed secret.
-pub const MAX_SEALED_BYTES: usize = 1_024;
+pub const MAX_SEALED_BYTES: usize = 2_048;
 /// Largest signature tolerance, in seconds.
 pub const MAX_TOLERANCE_SECONDS: u32 = 86_400;
 /// 100%.
