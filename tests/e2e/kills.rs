@@ -17,7 +17,12 @@ const WORKERS: u64 = 6;
 
 /// Counted kills of the short form; `TRIBUTARY_TEST_KILLS` sets the long one.
 fn wanted_kills() -> usize {
-    std::env::var("TRIBUTARY_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+    std::env::var("TRIBUTARY_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+/// Counted kills at each named point: one in the short form, three in the long one.
+fn wanted_at_each_point() -> usize {
+    if wanted_kills() >= 100 { 3 } else { 1 }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +42,10 @@ struct Table(BTreeMap<String, Vec<usize>>);
 impl Table {
     fn counted(&self) -> usize {
         self.0.values().flatten().filter(|open| **open > 0).count()
+    }
+
+    fn counted_at(&self, point: &str) -> usize {
+        self.0.get(point).map_or(0, |open| open.iter().filter(|open| **open > 0).count())
     }
 
     fn counted_at_points(&self) -> usize {
@@ -81,10 +90,13 @@ async fn kills(target: Target) -> Result<()> {
     let load = Load::start(&installation.directory.path().join("record"), WORKERS, Duration::from_millis(2))?;
     let mut table = Table::default();
     let mut round = 0;
-    while table.counted() < wanted_kills() || table.counted_at_points() * 2 < table.counted() {
+    let points = stream::failpoint::POINTS;
+    while table.counted() < wanted_kills()
+        || table.counted_at_points() * 2 < table.counted()
+        || points.iter().any(|point| table.counted_at(point) < wanted_at_each_point())
+    {
         round += 1;
         anyhow::ensure!(round < wanted_kills() * 4 + 20, "too many rounds without counted kills: {table:?}");
-        let points = stream::failpoint::POINTS;
         // Two named points for each random moment.
         let name = if round % 3 == 0 { "random" } else { points[(round - round / 3 - 1) % points.len()] };
         let open = kill_once(&installation, &load, name, &mut chance, round).await?;
@@ -117,8 +129,7 @@ async fn kills(target: Target) -> Result<()> {
     let report = installation.verify_is_clean().await?;
     println!("verify: {report}");
     for point in stream::failpoint::POINTS {
-        let hits = table.0.get(point).map_or(0, |open| open.iter().filter(|open| **open > 0).count());
-        assert!(hits >= 1, "no counted kill at {point}");
+        assert!(table.counted_at(point) >= wanted_at_each_point(), "too few counted kills at {point}");
     }
     assert!(running.terminate().await?.success());
     Ok(())

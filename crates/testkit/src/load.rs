@@ -1,6 +1,6 @@
 //! A client that keeps its own fsynced record of every 2xx, and retries as providers do until it sees one.
 use crate::model::Sent;
-use crate::requests::{Request, paddle, paddle_refund, paddle_sale, referral};
+use crate::requests::{Request, paddle, paddle_refund, paddle_sale, put_code, referral};
 use crate::stripe::{stripe, stripe_refund, stripe_refunded, stripe_sale};
 use anyhow::Result;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub async fn send(
     request: &Request,
 ) -> Result<(u16, serde_json::Value), reqwest::Error> {
     let mut builder = client
-        .post(format!("{base}{}", request.path))
+        .request(request.method.parse().unwrap_or_default(), format!("{base}{}", request.path))
         .header("content-type", "application/json")
         .body(request.body.clone());
     for (name, value) in request.headers() {
@@ -144,6 +144,11 @@ impl Worker {
     async fn run(mut self) -> Result<()> {
         while !*self.stop.borrow() {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
+            if number.is_multiple_of(9) {
+                // A configuration write in the load: the code that the sale below names. It is no external event, so it is
+                // not recorded; were it lost, the sale would be refused.
+                self.deliver(&put_code("prog_demo", &own_code(number), partner_of(number).1)).await?;
+            }
             for (key, request, sent) in story(number) {
                 self.deliver(&request).await?;
                 self.record.add(&key, sent)?;
@@ -171,14 +176,24 @@ impl Worker {
     }
 }
 
+/// A code of its own, created right before its sale.
+fn own_code(number: u64) -> String {
+    format!("load_code_{number}")
+}
+
+fn partner_of(number: u64) -> (&'static str, &'static str) {
+    if number.is_multiple_of(2) { ("john123", "partner_john") } else { ("mary456", "partner_mary") }
+}
+
 /// The deliveries of one sale, by its number: a mix that touches every path of the spine.
 fn story(number: u64) -> Vec<(String, Request, Sent)> {
     let amount = 1_000 + i64::try_from(number % 977).unwrap_or_default() * 13;
-    let (code, partner) =
-        if number.is_multiple_of(2) { ("john123", "partner_john") } else { ("mary456", "partner_mary") };
+    let (code, partner) = partner_of(number);
     if number.is_multiple_of(3) {
         let sale = format!("load_order_{number}");
         let sent = Sent::Sale { sale: sale.clone(), partner: partner.to_owned(), base_minor: amount };
+        let own = own_code(number);
+        let code = if number.is_multiple_of(9) { &own } else { code };
         return vec![(sale.clone(), referral("prog_demo", code, &sale, amount), sent)];
     }
     if number % 3 == 1 {

@@ -12,6 +12,8 @@ pub const DEMO_KEY: &str = "sk_demo_tributary";
 /// A request, ready to be sent any number of times.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// `POST` or `PUT`.
+    pub method: &'static str,
     /// Path and query.
     pub path: String,
     /// Exact bytes.
@@ -25,6 +27,8 @@ pub struct Request {
 pub enum Auth {
     /// `x-api-key`.
     ApiKey(String),
+    /// `Authorization: Bearer`.
+    Bearer(String),
     /// `Paddle-Signature`, made anew at each delivery as the provider does.
     Paddle {
         /// The endpoint's secret.
@@ -44,6 +48,7 @@ impl Request {
     #[must_use]
     pub fn headers(&self) -> Vec<(String, String)> {
         match &self.auth {
+            Auth::Bearer(key) => vec![("authorization".to_owned(), format!("Bearer {key}"))],
             Auth::ApiKey(key) => vec![("x-api-key".to_owned(), key.clone())],
             Auth::Paddle { secret } => {
                 vec![("Paddle-Signature".to_owned(), paddle_signature(secret, now_seconds(), &self.body))]
@@ -93,6 +98,7 @@ fn hmac_hex(secret: &str, parts: &[&[u8]]) -> String {
 #[must_use]
 pub fn paddle(program: &str, body: &Value) -> Request {
     Request {
+        method: "POST",
         path: format!("/webhooks/paddle?program_id={program}"),
         body: body.to_string().into_bytes(),
         auth: Auth::Paddle { secret: DEMO_WEBHOOK_SECRET.to_owned() },
@@ -171,11 +177,23 @@ pub fn paddle_refund(
 #[must_use]
 pub fn referral(program: &str, code: &str, transaction: &str, amount_minor: i64) -> Request {
     Request {
+        method: "POST",
         path: "/api/referral".to_owned(),
         body: json!({"ref_code": code, "program_id": program, "spent_amount": amount_minor,
                      "transaction_id": transaction, "currency": "USD"})
         .to_string()
         .into_bytes(),
         auth: Auth::ApiKey(DEMO_KEY.to_owned()),
+    }
+}
+
+/// Configuration: the referral code earns for the partner.
+#[must_use]
+pub fn put_code(program: &str, code: &str, partner: &str) -> Request {
+    Request {
+        method: "PUT",
+        path: format!("/v1/programs/{program}/codes/{code}"),
+        body: json!({"partner_id": partner}).to_string().into_bytes(),
+        auth: Auth::Bearer(DEMO_KEY.to_owned()),
     }
 }

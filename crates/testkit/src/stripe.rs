@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 #[must_use]
 pub fn stripe(program: &str, body: &Value) -> Request {
     Request {
+        method: "POST",
         path: format!("/webhooks/stripe?program_id={program}"),
         body: body.to_string().into_bytes(),
         auth: Auth::Stripe { secret: DEMO_WEBHOOK_SECRET.to_owned() },
