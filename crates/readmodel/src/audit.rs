@@ -125,6 +125,35 @@ pub const REVERSALS: Table = Table {
     keys: 0,
 };
 
+/// One row per sale that named a code.
+pub const SALE_CODES: Table = Table {
+    name: "sale_code_rows",
+    kind: "sale_code",
+    columns: &[
+        plain("program_id"),
+        plain("source"),
+        plain("sale_external_id"),
+        plain("event_id"),
+        plain("code"),
+        plain("found_at"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// One row per sale that named its coupon by the provider's id.
+pub const COUPONS_OF_SALES: Table = Table {
+    name: "coupon_rows",
+    kind: "sale_coupon",
+    columns: &[
+        plain("program_id"),
+        plain("source"),
+        plain("sale_external_id"),
+        plain("reference"),
+    ],
+    keys: 0,
+};
+
 /// Current commissions.
 pub const COMMISSIONS: Table = Table {
     name: "commission_rows",
@@ -351,11 +380,33 @@ pub const KEYS: Table = Table {
     keys: 2,
 };
 
+/// Parked inputs, also settled ones.
+pub const PARKED: Table = Table {
+    name: "parked_rows",
+    kind: "parked",
+    columns: &[
+        plain("service"),
+        plain("position"),
+        plain("item"),
+        plain("seq"),
+        plain("program_id"),
+        plain("event_id"),
+        plain("detail"),
+        plain("attempts"),
+        moment("parked_at"),
+        moment("updated_at"),
+        moment("settled_at"),
+    ],
+    keys: 3,
+};
+
 /// Every table that `verify` compares.
-pub const TABLES: [&Table; 15] = [
+pub const TABLES: [&Table; 18] = [
     &VERDICTS,
     &COMMISSION_EVENTS,
     &REVERSALS,
+    &SALE_CODES,
+    &COUPONS_OF_SALES,
     &COMMISSIONS,
     &SALES,
     &BALANCES,
@@ -368,6 +419,7 @@ pub const TABLES: [&Table; 15] = [
     &RULES,
     &ENDPOINTS,
     &KEYS,
+    &PARKED,
 ];
 
 impl Column {
@@ -470,8 +522,7 @@ impl Snapshot {
         partition: Partition,
         mut each: impl FnMut(Cells),
     ) -> Result<(), sqlx::Error> {
-        let sql =
-            format!("SELECT {} FROM tributary.{} t WHERE t.partition = $1", table.cells(), table.name);
+        let sql = format!("SELECT {} FROM tributary.{} t WHERE t.partition = $1", table.cells(), table.name);
         let mut rows = sqlx::query_scalar::<_, Cells>(AssertSqlSafe(sql))
             .bind(crate::text::int(partition.0))
             .fetch(&mut *self.transaction);

@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use sqlx::PgPool;
 
 /// Each table with its rows in key order. Without the cursors: fences, void frames and idle ticks move them and no row.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("verdict_rows", "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal"),
     ("program_rows", "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\""),
     (
@@ -30,6 +30,7 @@ const TABLES: [(&str, &str); 17] = [
         "customer_rows",
         "SELECT t::text FROM tributary.customer_rows t ORDER BY program_id COLLATE \"C\", customer_id COLLATE \"C\"",
     ),
+    ("sale_code_rows", "SELECT t::text FROM tributary.sale_code_rows t ORDER BY partition, seq, ordinal"),
     ("account_rows", "SELECT t::text FROM tributary.account_rows t ORDER BY account_id COLLATE \"C\""),
     (
         "code_rows",

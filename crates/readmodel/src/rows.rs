@@ -8,7 +8,7 @@ use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Program,
     Rule,
 };
-use domain::facts::{CouponRef, Fact, FactBody, ReversalState};
+use domain::facts::{CouponRef, Fact, FactBody, Referral, ReversalState};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
 use serde::Serialize;
@@ -119,6 +119,15 @@ pub(crate) struct CouponRow<'batch> {
     pub(crate) reference: &'batch str,
 }
 
+/// A sale that named a code.
+#[derive(Debug)]
+pub(crate) struct SaleCodeRow<'batch> {
+    pub(crate) at: At,
+    pub(crate) fact: &'batch Fact,
+    pub(crate) sale: &'batch str,
+    pub(crate) referral: &'batch Referral,
+}
+
 /// Everything that a batch writes beside the cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Rows<'batch> {
@@ -139,6 +148,7 @@ pub(crate) struct Rows<'batch> {
     pub(crate) customers: BTreeMap<(&'batch str, String), CustomerChange>,
     pub(crate) parked: BTreeMap<ParkedKey, ParkedChange>,
     pub(crate) coupons: Vec<CouponRow<'batch>>,
+    pub(crate) sale_codes: Vec<SaleCodeRow<'batch>>,
 }
 
 impl<'batch> Rows<'batch> {
@@ -175,10 +185,12 @@ impl<'batch> Rows<'batch> {
     }
 
     fn fact(&mut self, at: At, fact: &'batch Fact) {
-        if let FactBody::Sale(sale) = &fact.body
-            && let Some(CouponRef::ProviderRef(reference)) = &sale.coupon
-        {
+        let FactBody::Sale(sale) = &fact.body else { return };
+        if let Some(CouponRef::ProviderRef(reference)) = &sale.coupon {
             self.coupons.push(CouponRow { at, fact, sale: &sale.external_id, reference });
+        }
+        if let Some(referral) = &sale.referral {
+            self.sale_codes.push(SaleCodeRow { at, fact, sale: &sale.external_id, referral });
         }
     }
 

@@ -6,11 +6,12 @@ use domain::normalization::{FactsEvent, VerdictKind};
 use sqlx::PgPool;
 use support::{Database, PARTITION, batch, commissions, event_id, facts};
 use tributary_readmodel::apply::apply;
+use tributary_readmodel::audit::TABLES;
 use tributary_readmodel::batch::{Advance, Followed, Frames};
 use tributary_readmodel::{GENERATION, cursors, queries};
 
 /// The first columns of each view, for ever: views only grow.
-const VIEWS: [(&str, &str); 11] = [
+const VIEWS: [(&str, &str); 19] = [
     ("balances", "program_id,partner_id,currency,pending,review,available,in_flight,paid_out,debt"),
     (
         "commissions",
@@ -28,6 +29,17 @@ const VIEWS: [(&str, &str); 11] = [
     ("verdicts", "program_id,event_id,source,delivery_key,verdict,reason,detail,retry,received_at"),
     ("quarantine", "program_id,event_id,source,delivery_key,reason,detail,received_at,quarantined_at"),
     ("freshness", "topic,partition,seq,as_of"),
+    (
+        "parked",
+        "program_id,kind,source,external_id,event_id,waits_for,waits_for_id,currency,gross_minor,parked_at",
+    ),
+    ("sale_codes", "program_id,source,sale_external_id,code,found_at"),
+    ("accounts", "account_id,name,created_at,updated_at"),
+    ("codes", "program_id,code,partner_id,active,created_at,updated_at"),
+    ("coupons", "program_id,coupon,partner_id,active,created_at,updated_at"),
+    ("rules", "program_id,rule_id,version,reward,rate_ppm,amount_minor,currency,on_refund,latest"),
+    ("endpoints", "program_id,endpoint_id,provider,secrets,tolerance_seconds"),
+    ("keys", "program_id,key_id,account_id,name,mode,publishable,program_bound,scopes,expires_at"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +72,81 @@ async fn views_keep_their_columns_and_each_says_what_it_means() {
     .await
     .unwrap();
     assert_eq!(floats, 0);
+    database.stop().await;
+}
+
+/// Where the part of the page begins that is made from the catalogue.
+const MADE: &str = "<!-- made from the database: do not edit below -->\n";
+
+/// Every view with its columns, types and comments, as the page shows them.
+async fn page(pool: &PgPool) -> String {
+    let columns: Vec<(String, String, String, String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, obj_description(c.oid, 'pg_class'), a.attname::text, format_type(a.atttypid, a.atttypmod),
+                col_description(c.oid, a.attnum)
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+         WHERE c.relkind = 'v' AND c.relnamespace = 'tributary'::regnamespace
+         ORDER BY c.relname::text COLLATE \"C\", a.attnum",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let mut page = String::new();
+    let mut last = String::new();
+    for (view, about, column, kind, means) in columns {
+        if view != last {
+            page.push_str(&format!(
+                "\n### `{view}`\n\n{about}\n\n| column | type | meaning |\n|---|---|---|\n"
+            ));
+            last = view;
+        }
+        page.push_str(&format!("| `{column}` | {kind} | {} |\n", means.replace('|', "\\|")));
+    }
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_lists_every_column_as_the_catalogue_has_it() {
+    let database = Database::new().await;
+    let made = page(&database.pool).await;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/views.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let (by_hand, found) = written.split_once(MADE).unwrap();
+    if std::env::var_os("TRIBUTARY_TEST_RENEW").is_some() {
+        std::fs::write(path, format!("{by_hand}{MADE}{made}")).unwrap();
+    } else {
+        assert_eq!(
+            found, made,
+            "renew it: TRIBUTARY_TEST_RENEW=1 cargo test -p tributary-readmodel --test views"
+        );
+    }
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_compares_every_column_of_every_table() {
+    let database = Database::new().await;
+    let tables: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, a.attname::text FROM pg_class c
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE c.relkind = 'r' AND c.relnamespace = 'tributary'::regnamespace AND c.relname LIKE '%\\_rows'
+           AND c.relname <> 'cursor_rows'",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    let missing: Vec<String> = tables
+        .into_iter()
+        .filter(|(table, column)| {
+            let place: &[&str] = if column == "partition" { &["partition"] } else { &["seq", "ordinal"] };
+            !TABLES.iter().any(|known| {
+                known.name == table
+                    && (known.columns.iter().any(|known| known.name == column)
+                        || (place.contains(&column.as_str()) && (known.keys == 0 || column == "partition")))
+            })
+        })
+        .map(|(table, column)| format!("{table}.{column}"))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
     database.stop().await;
 }
 

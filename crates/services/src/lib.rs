@@ -6,6 +6,7 @@
 //! [`projector`] and [`verify`] read what they wrote.
 pub mod attribution;
 pub mod commission;
+pub mod explain;
 mod kinds;
 pub mod normalizer;
 pub mod projector;

@@ -1,6 +1,6 @@
 //! Rows from `facts`.
 use super::{Places, column};
-use crate::rows::{Current, VerdictRow, micros, mode_name};
+use crate::rows::{Current, SaleCodeRow, VerdictRow, micros, mode_name};
 use crate::text::{bigint, clean, int};
 use domain::config::{Partner, Program};
 use sqlx::PgConnection;
@@ -109,6 +109,37 @@ pub(super) async fn partners(
         &at.partition,
         &column(rows.values(), |row| row.created),
         &at.clock,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn sale_codes(
+    connection: &mut PgConnection,
+    rows: &[SaleCodeRow<'_>],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let at = Places::of(rows.iter().map(|row| &row.at));
+    sqlx::query!(
+        "INSERT INTO tributary.sale_code_rows (partition, seq, ordinal, recorded_at, program_id, source, sale_external_id,
+            event_id, code, found_at)
+         SELECT partition, seq, ordinal, tributary.moment(clock), program_id, source, sale, event_id, code, found_at
+         FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[])
+            AS u (partition, seq, ordinal, clock, program_id, source, sale, event_id, code, found_at)",
+        &at.partition,
+        &at.seq,
+        &at.ordinal,
+        &at.clock,
+        &column(rows, |row| clean(row.fact.program.as_str())),
+        &column(rows, |row| clean(row.fact.source.as_str())),
+        &column(rows, |row| clean(row.sale)),
+        &column(rows, |row| clean(row.fact.event.as_str())),
+        &column(rows, |row| clean(&row.referral.code)),
+        &column(rows, |row| clean(&row.referral.found_at)),
     )
     .execute(connection)
     .await?;

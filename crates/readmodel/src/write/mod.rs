@@ -13,6 +13,7 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     facts::programs(connection, &rows.programs).await?;
     facts::partners(connection, &rows.partners).await?;
     config::rows(connection, rows).await?;
+    facts::sale_codes(connection, &rows.sale_codes).await?;
     money::sales(connection, &rows.sales).await?;
     money::customers(connection, &rows.customers).await?;
     money::reversals(connection, &rows.reversals).await?;

@@ -4,10 +4,11 @@ use domain::commission::{Account, CommissionEvent, ReversalRecorded, SaleRecorde
 use domain::config::{
     Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, Reward, Rule,
 };
-use domain::facts::ReversalState;
+use domain::facts::{CouponRef, Fact, FactBody, ReversalState};
 use domain::normalization::Verdict;
 use domain::time::Micros;
 use readmodel::audit::{Cells, as_stored, moment_as_stored};
+use stream::parked::Mark;
 
 /// When an object was first and last written, by the log's clock.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,34 @@ pub(super) struct Sold {
     pub(super) sale: SaleRecorded,
     pub(super) seq: u64,
     pub(super) written: Written,
+}
+
+/// An input that a service could not decide, with every attempt.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) last: Mark,
+    /// Of the last attempt that failed.
+    pub(super) detail: String,
+    pub(super) attempts: u64,
+    pub(super) seq: u64,
+    pub(super) written: Written,
+}
+
+/// `parked_rows`.
+pub(super) fn parked((service, position, item): &(String, u64, String), row: &Parked) -> Cells {
+    vec![
+        text(service),
+        number(position),
+        text(item),
+        number(row.seq),
+        text(&row.last.program),
+        text(&row.last.event),
+        text(&row.detail),
+        number(row.attempts),
+        moment(row.written.created),
+        moment(row.written.updated),
+        row.last.settled.then(|| moment_as_stored(row.written.updated).to_string()),
+    ]
 }
 
 fn text(value: &str) -> Option<String> {
@@ -144,6 +173,33 @@ pub(super) fn reversal(reversal: &ReversalRecorded, clock: Micros) -> Cells {
         text(reversal.result.name()),
         moment(clock),
     ]
+}
+
+/// `sale_code_rows`, where the sale names a code.
+pub(super) fn sale_code(fact: &Fact, clock: Micros) -> Option<Cells> {
+    let FactBody::Sale(sale) = &fact.body else { return None };
+    let referral = sale.referral.as_ref()?;
+    Some(vec![
+        text(fact.program.as_str()),
+        text(fact.source.as_str()),
+        text(&sale.external_id),
+        text(fact.event.as_str()),
+        text(&referral.code),
+        text(&referral.found_at),
+        moment(clock),
+    ])
+}
+
+/// `coupon_rows`, where the sale names its coupon by the provider's id.
+pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells> {
+    let FactBody::Sale(sale) = &fact.body else { return None };
+    let Some(CouponRef::ProviderRef(reference)) = &sale.coupon else { return None };
+    Some(vec![
+        text(fact.program.as_str()),
+        text(fact.source.as_str()),
+        text(&sale.external_id),
+        text(reference),
+    ])
 }
 
 /// `commission_rows`.

@@ -1,11 +1,11 @@
 //! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
 //! objects are kept as they are at the end.
-use super::expected::{self, Configured, Sold, Standing, Written};
+use super::expected::{self, Configured, Parked, Sold, Standing, Written};
 use super::history::{History, MissingRow};
 use super::{Findings, VerifyError};
 use domain::attribution::Decision;
 use domain::commission::balances::{Ledger, is_balanced};
-use domain::commission::{CommissionEvent, CommissionsEvent, SaleRecorded};
+use domain::commission::{CommissionEvent, CommissionsEvent, ParkedItem, SaleRecorded};
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
 };
@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
+use stream::parked::Mark;
 
 /// A customer as it is now.
 #[derive(Debug)]
@@ -66,10 +67,14 @@ pub(super) struct Fold {
     /// When each balance was last posted to.
     pub(super) posted: BTreeMap<(String, String, String), Micros>,
     pub(super) configuration: Configuration,
+    /// By service, position in its input, item of a tick.
+    pub(super) parked: BTreeMap<(String, u64, String), Parked>,
     pub(super) absent: Vec<Absent>,
     verdicts: History,
     events: History,
     reversals: History,
+    sale_codes: History,
+    sale_coupons: History,
 }
 
 impl Fold {
@@ -86,10 +91,13 @@ impl Fold {
             customers: BTreeMap::new(),
             posted: BTreeMap::new(),
             configuration: Configuration::default(),
+            parked: BTreeMap::new(),
             absent: Vec::new(),
             verdicts: History::new(&audit::VERDICTS, partition),
             events: History::new(&audit::COMMISSION_EVENTS, partition),
             reversals: History::new(&audit::REVERSALS, partition),
+            sale_codes: History::new(&audit::SALE_CODES, partition),
+            sale_coupons: History::new(&audit::COUPONS_OF_SALES, partition),
         }
     }
 
@@ -116,10 +124,18 @@ impl Fold {
                         .extend(self.verdicts.expect(snapshot, (frame.seq, ordinal), cells, findings).await?);
                 }
                 FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
-                FactsEvent::Fact(_)
-                | FactsEvent::Tick
-                | FactsEvent::ConfigOutcome(_)
-                | FactsEvent::DefectRetry(_) => {}
+                FactsEvent::Fact(fact) => {
+                    let at = (frame.seq, ordinal);
+                    if let Some(cells) = expected::sale_code(fact, frame.clock) {
+                        rows += 1;
+                        missing.extend(self.sale_codes.expect(snapshot, at, cells, findings).await?);
+                    }
+                    if let Some(cells) = expected::sale_coupon(fact) {
+                        rows += 1;
+                        missing.extend(self.sale_coupons.expect(snapshot, at, cells, findings).await?);
+                    }
+                }
+                FactsEvent::Tick | FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
             }
         }
         self.missed(place, rows, missing, Vec::new(), findings);
@@ -137,6 +153,9 @@ impl Fold {
         let place = self.frame(Followed::Commissions, frame);
         let covered = self.covered(Followed::Commissions, frame, findings);
         let (mut rows, mut missing, mut objects) = (0, Vec::new(), Vec::new());
+        if covered {
+            frame.marks.iter().for_each(|mark| self.mark(frame, mark.clone(), String::new()));
+        }
         for (ordinal, bytes) in frame.events.iter().enumerate() {
             let event = wire::commissions::decode(bytes)
                 .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
@@ -157,6 +176,7 @@ impl Fold {
                     let cells = expected::reversal(&reversal, frame.clock);
                     missing.extend(self.reversals.expect(snapshot, at, cells, findings).await?);
                 }
+                CommissionsEvent::Parked(item) if covered => self.item(frame, &item),
                 CommissionsEvent::Sale(sale) => {
                     decided(&sale, decisions, &place, findings);
                     if covered {
@@ -222,6 +242,39 @@ impl Fold {
         }
     }
 
+    fn mark(&mut self, frame: &Frame, mark: Mark, item: String) {
+        let written = Written { created: frame.clock, updated: frame.clock };
+        let key = (mark.service.clone(), mark.source, item);
+        let row = self.parked.entry(key).or_insert_with(|| Parked {
+            last: mark.clone(),
+            detail: String::new(),
+            attempts: 0,
+            seq: frame.seq,
+            written,
+        });
+        if !mark.settled {
+            row.attempts += 1;
+            row.detail.clone_from(&mark.detail);
+        }
+        // Program and event are those of the first mark.
+        row.last.settled = mark.settled;
+        row.seq = frame.seq;
+        row.written.updated = frame.clock;
+    }
+
+    /// A due item that a tick could not decide.
+    fn item(&mut self, frame: &Frame, item: &ParkedItem) {
+        let mark = Mark {
+            service: "commission".to_owned(),
+            source: item.source,
+            program: item.program.0.clone(),
+            event: String::new(),
+            detail: item.detail.clone(),
+            settled: item.settled,
+        };
+        self.mark(frame, mark, format!("{} {}", item.sale.source, item.sale.external_id));
+    }
+
     fn sale(&mut self, frame: &Frame, mut sale: SaleRecorded) {
         if let Some(customer) = &sale.customer {
             let key = (as_stored(sale.program.as_str()), expected::hex(&customer.0));
@@ -254,7 +307,13 @@ impl Fold {
         snapshot: &mut Snapshot,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
-        for history in [&mut self.verdicts, &mut self.events, &mut self.reversals] {
+        for history in [
+            &mut self.verdicts,
+            &mut self.events,
+            &mut self.reversals,
+            &mut self.sale_codes,
+            &mut self.sale_coupons,
+        ] {
             history.finish(snapshot, findings).await?;
         }
         for followed in Followed::ALL {

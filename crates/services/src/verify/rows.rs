@@ -24,6 +24,7 @@ pub(super) async fn compare(
     tables.compare(&audit::BALANCES, balances(&fold)).await?;
     tables.compare(&audit::CUSTOMERS, customers(&fold)).await?;
     tables.configuration(&fold.configuration).await?;
+    tables.compare(&audit::PARKED, fold.parked.iter().map(|(key, row)| expected::parked(key, row))).await?;
     for absent in fold.absent {
         let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
         if skipped {

@@ -1,0 +1,433 @@
+//! From frames to an explanation: the domain's own fold runs over what concerns the payment, and is asked for its numbers
+//! after each frame that changed them.
+use super::gather::{Decided, Gathered};
+use super::moment::rfc3339;
+use super::{
+    Arithmetic, Change, Decision, Event, Explanation, Fact, Flat, Leg, Place, Raw, Slice, Standing, Step,
+    Terms, Touch, Verdict,
+};
+use domain::attribution::{AttributedEvent, TouchClass};
+use domain::commission::workings::{RATE_DIVISOR, Workings, workings};
+use domain::commission::{Account, CommissionEvent, CommissionsEvent, evolve};
+use domain::facts::{CouponRef, Fact as DomainFact, FactBody, ReversalState};
+use domain::ids::Hash;
+use domain::normalization::FactsEvent;
+use domain::tables::MemoryTables;
+use std::collections::{BTreeMap, BTreeSet};
+use stream::judge::Frame;
+use wire::ingest::IngestRecord;
+
+/// Tells what was gathered.
+pub(super) fn tell(gathered: &Gathered, body: bool) -> Explanation {
+    let mut teller = Teller { gathered, body, tables: MemoryTables::default(), holds: Vec::new() };
+    let mut steps: Vec<(u64, Step)> = Vec::new();
+    let mut told: BTreeSet<u64> = BTreeSet::new();
+    for decided in &gathered.decided {
+        let facts = gathered.attributed.get(&decided.frame.source).map(|passed| passed.frame.source);
+        told.extend(facts);
+        steps.push((facts.unwrap_or(u64::MAX), teller.decided(decided)));
+    }
+    for (seq, facts) in &gathered.facts {
+        if !told.contains(seq) {
+            steps.push((*seq, teller.delivered(*seq, &facts.frame, &facts.events)));
+        }
+    }
+    // In the order in which inputs came; stable, so that the frames of one input keep theirs.
+    steps.sort_by_key(|(facts, _)| *facts);
+    let subject = &gathered.subject;
+    let name = subject.names.first();
+    Explanation {
+        program_id: subject.program.0.clone(),
+        source: name.map(|name| name.source.0.clone()).unwrap_or_default(),
+        external_ids: subject.names.iter().map(|name| name.external_id.clone()).collect(),
+        sale_id: events(gathered).find_map(|event| match event {
+            CommissionsEvent::Sale(sale) => Some(sale.id.0.clone()),
+            _ => None,
+        }),
+        commission: standing(gathered),
+        steps: steps.into_iter().map(|(_, step)| step).collect(),
+    }
+}
+
+fn events(gathered: &Gathered) -> impl Iterator<Item = &CommissionsEvent> {
+    gathered.decided.iter().flat_map(|decided| decided.events.iter().map(|(_, event)| event))
+}
+
+/// The last event of the commission, and the sum of all postings.
+fn standing(gathered: &Gathered) -> Option<Standing> {
+    let commissions = || {
+        events(gathered).filter_map(|event| match event {
+            CommissionsEvent::Commission(event) => Some(event),
+            _ => None,
+        })
+    };
+    let last = commissions().last()?;
+    let mut accounts: BTreeMap<(Account, &str), i64> = BTreeMap::new();
+    for posting in commissions().filter(|event| event.id == last.id).flat_map(|event| &event.postings) {
+        let sum = accounts.entry((posting.account, posting.currency.code())).or_default();
+        *sum = sum.saturating_add(posting.amount.0);
+    }
+    let accounts = accounts.into_iter().filter(|(_, amount)| *amount != 0);
+    Some(Standing {
+        commission_id: last.id.0.clone(),
+        partner_id: last.partner.0.clone(),
+        status: last.status.name().to_owned(),
+        currency: last.currency.code().to_owned(),
+        gross_minor: last.gross.0,
+        reversed_minor: last.reversed.0,
+        net_minor: last.gross.0.saturating_sub(last.reversed.0),
+        holds: last.holds.clone(),
+        accounts: accounts
+            .map(|((account, currency), amount)| Leg {
+                account: account_name(account),
+                currency: currency.to_owned(),
+                amount_minor: amount,
+            })
+            .collect(),
+    })
+}
+
+struct Teller<'a> {
+    gathered: &'a Gathered,
+    body: bool,
+    /// The fold of everything that concerns the payment so far.
+    tables: MemoryTables,
+    /// The commission's holds so far.
+    holds: Vec<String>,
+}
+
+impl Teller<'_> {
+    /// A frame of `commissions`, with everything upstream of it.
+    fn decided(&mut self, decided: &Decided) -> Step {
+        let passed = self.gathered.attributed.get(&decided.frame.source);
+        let facts = passed.and_then(|passed| self.gathered.facts.get(&passed.frame.source));
+        let mut step = match (passed, facts) {
+            (Some(passed), Some(facts)) => {
+                let mut step = self.delivered(passed.frame.source, &facts.frame, &facts.events);
+                step.decisions = self.decisions(&passed.events);
+                step
+            }
+            _ => empty(&decided.frame, self.gathered.subject.partition.0),
+        };
+        step.at = rfc3339(decided.frame.clock);
+        step.place.attributed = Some(decided.frame.source);
+        step.place.commissions = Some(decided.frame.seq);
+        let events: Vec<CommissionsEvent> = decided.events.iter().map(|(_, event)| event.clone()).collect();
+        for event in &events {
+            // One by one: each change is shown with the numbers that it led to.
+            evolve(&mut self.tables, decided.frame.clock, std::slice::from_ref(event));
+            step.events.extend(self.event(event));
+        }
+        step
+    }
+
+    /// A frame of `facts`: what came in, and what the normalizer said.
+    fn delivered(&self, seq: u64, frame: &Frame, events: &[FactsEvent]) -> Step {
+        let mut step = empty(frame, self.gathered.subject.partition.0);
+        step.at = rfc3339(frame.clock);
+        step.place.facts = Some(seq);
+        step.place.ingest = Some(frame.source);
+        if let Some(raw) = self.gathered.raw.get(&frame.source) {
+            step.cause = cause_of(&raw.record);
+            step.place.ingest = Some(raw.position);
+            step.raw = self.raw(&raw.record);
+        }
+        for event in events {
+            match event {
+                FactsEvent::Verdict(verdict) => {
+                    step.cause = if verdict.retry_of.is_some() { "retry" } else { "event" };
+                    step.verdict = Some(Verdict {
+                        event_id: verdict.event.0.clone(),
+                        delivery_key: verdict.delivery_key.clone(),
+                        verdict: verdict.kind.name().to_owned(),
+                        reason: verdict.reason.clone(),
+                        detail: verdict.detail.clone(),
+                    });
+                }
+                FactsEvent::Fact(fact) => step.facts.push(fact_of(fact)),
+                FactsEvent::Config(_) | FactsEvent::ConfigOutcome(_) => step.cause = "configuration",
+                FactsEvent::DefectRetry(_) => step.cause = "retry",
+                FactsEvent::Tick => step.cause = "clock",
+            }
+        }
+        step
+    }
+
+    fn raw(&self, record: &IngestRecord) -> Option<Raw> {
+        let (IngestRecord::Request(request) | IngestRecord::Retry { request, .. }) = record else {
+            return None;
+        };
+        Some(Raw {
+            source: request.source.0.clone(),
+            resource: request.resource.clone(),
+            received_at: rfc3339(request.received_at),
+            authenticated_by: request.authenticated_by.clone(),
+            bytes: request.body.len(),
+            sha256: hex(&Hash::of(&request.body).0),
+            body: self.body.then(|| String::from_utf8_lossy(&request.body).into_owned()),
+        })
+    }
+
+    /// The decisions about this payment.
+    fn decisions(&self, events: &[AttributedEvent]) -> Vec<Decision> {
+        let ours = events.iter().filter_map(|event| match event {
+            AttributedEvent::Passed { decision: Some(decision), .. } => Some((decision, false)),
+            AttributedEvent::Passed { decision: None, .. } => None,
+            AttributedEvent::Late { decision, .. } => Some((decision, true)),
+        });
+        let ours = ours.filter(|(decision, _)| {
+            decision.program == self.gathered.subject.program
+                && self.gathered.subject.names.contains(&decision.sale)
+        });
+        ours.map(|(decision, late)| {
+            let (partner, by, reason) = match &decision.outcome {
+                Ok((partner, class)) => (Some(partner.0.clone()), Some(class_name(*class)), String::new()),
+                Err(reason) => (None, None, reason.clone()),
+            };
+            let touches = decision.touches.iter().map(|touch| Touch {
+                class: class_name(touch.class),
+                reference: touch.reference.clone(),
+                partner_id: touch.partner.as_ref().map(|partner| partner.0.clone()),
+                won: touch.lost_because.is_empty(),
+                lost_because: touch.lost_because.clone(),
+            });
+            Decision {
+                partner_id: partner,
+                by,
+                reason,
+                customer_id: decision.customer.map(|customer| hex(&customer.0)),
+                binds: decision.binds,
+                late,
+                touches: touches.collect(),
+            }
+        })
+        .collect()
+    }
+
+    fn event(&mut self, event: &CommissionsEvent) -> Option<Event> {
+        match event {
+            CommissionsEvent::Sale(sale) => Some(Event::Sale {
+                partner_id: sale.partner.as_ref().map(|partner| partner.0.clone()),
+                reason: sale.reason.clone(),
+                currency: sale.currency.code().to_owned(),
+                gross_minor: sale.gross.0,
+                base_minor: sale.base.0,
+            }),
+            CommissionsEvent::Reversal(reversal) => Some(Event::Reversal {
+                family: reversal.family.name().to_owned(),
+                object_id: reversal.object_id.clone(),
+                state: state_name(reversal.state),
+                currency: reversal.currency.code().to_owned(),
+                gross_minor: reversal.gross.0,
+                net_minor: reversal.net.map(|net| net.0),
+                result: reversal.result.name().to_owned(),
+            }),
+            CommissionsEvent::Link(link) => Some(Event::Link { aliases: link.aliases.clone() }),
+            CommissionsEvent::Cancelled(over) => Some(Event::Cancelled {
+                subscription_id: over.subscription_id.clone(),
+                ended_at: rfc3339(over.ended_at),
+            }),
+            CommissionsEvent::Commission(event) => Some(Event::Commission(Box::new(self.change(event)))),
+            _ => None,
+        }
+    }
+
+    fn change(&mut self, event: &CommissionEvent) -> Change {
+        let before = std::mem::replace(&mut self.holds, event.holds.clone());
+        let missing = |from: &[String], of: &[String]| -> Vec<String> {
+            of.iter().filter(|hold| !from.contains(hold)).cloned().collect()
+        };
+        // Rejection and the like take N to where the set of reversals alone would not: then there is no sum to show.
+        let net = event.gross.0.saturating_sub(event.reversed.0);
+        let worked = workings(&self.tables, &event.program, &event.sale).ok().flatten();
+        let moved = event.delta.0 != 0;
+        Change {
+            kind: event.kind.name().to_owned(),
+            status: event.status.name().to_owned(),
+            currency: event.currency.code().to_owned(),
+            delta_minor: event.delta.0,
+            gross_minor: event.gross.0,
+            reversed_minor: event.reversed.0,
+            net_minor: net,
+            cause_event_id: event.cause.as_ref().map(|cause| cause.0.clone()),
+            reason: event.reason.clone(),
+            actor: event.actor.clone(),
+            terms: event.terms.as_ref().map(|terms| Terms {
+                rule_id: terms.rule.0.clone(),
+                rule_version: terms.rule_version,
+                rounding: terms.rounding.name(),
+                hold_until: rfc3339(terms.hold_until),
+                manual_approval: terms.manual_approval,
+            }),
+            arithmetic: worked
+                .filter(|worked| moved && (worked.net.0 == net || event.terms.is_some()))
+                .map(|worked| arithmetic(&worked, event)),
+            holds_added: missing(&before, &event.holds),
+            holds_released: missing(&event.holds, &before),
+            holds: event.holds.clone(),
+            postings: event
+                .postings
+                .iter()
+                .map(|leg| Leg {
+                    account: account_name(leg.account),
+                    currency: leg.currency.code().to_owned(),
+                    amount_minor: leg.amount.0,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The numbers behind N. At creation nothing is taken: what waited for the sale follows in an event of its own.
+fn arithmetic(worked: &Workings, event: &CommissionEvent) -> Arithmetic {
+    let mut worked = worked.clone();
+    if event.terms.is_some() {
+        for slice in &mut worked.slices {
+            slice.left = slice.base;
+        }
+        worked.flat = worked.flat.map(|(flat, _)| (flat, domain::money::Minor::ZERO));
+    }
+    let slices = worked.slices.iter().map(|slice| Slice {
+        line_id: slice.line_id.clone(),
+        base_minor: slice.base.0,
+        taken_minor: slice.base.0.saturating_sub(slice.left.0),
+        left_minor: slice.left.0,
+        rate_ppm: slice.rate.0,
+    });
+    Arithmetic {
+        base_currency: worked.sale.currency.code().to_owned(),
+        slices: slices.collect(),
+        sum: worked.sum().to_string(),
+        divisor: RATE_DIVISOR,
+        rounding: worked.rounding().name(),
+        rounded_minor: worked.rounded().map_or(0, |rounded| rounded.0),
+        flat: worked.flat.map(|(flat, taken)| Flat {
+            amount_minor: flat.amount.0,
+            currency: flat.currency.code().to_owned(),
+            on_refund: flat.on_refund.name(),
+            base_minor: worked.sale.base.0,
+            taken_minor: taken.0,
+        }),
+        gross_minor: event.gross.0,
+        net_minor: event.gross.0.saturating_sub(event.reversed.0),
+    }
+}
+
+fn empty(frame: &Frame, partition: u32) -> Step {
+    Step {
+        at: rfc3339(frame.clock),
+        place: Place { partition, ingest: None, facts: None, attributed: None, commissions: None },
+        raw: None,
+        cause: "event",
+        verdict: None,
+        facts: Vec::new(),
+        decisions: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+const fn cause_of(record: &IngestRecord) -> &'static str {
+    match record {
+        IngestRecord::Request(_) => "event",
+        IngestRecord::Retry { .. } | IngestRecord::DefectRetry { .. } => "retry",
+        IngestRecord::Config(_) | IngestRecord::ConfigWrite { .. } => "configuration",
+        IngestRecord::Tick | IngestRecord::Base { .. } => "clock",
+    }
+}
+
+/// What a fact says, in words that hold no personal data.
+fn fact_of(fact: &DomainFact) -> Fact {
+    let mut says: Vec<(String, String)> = Vec::new();
+    let mut say = |what: &str, value: String| says.push((what.to_owned(), value));
+    match &fact.body {
+        FactBody::Sale(sale) => {
+            say("currency", sale.currency.code().to_owned());
+            say("gross_minor", sale.gross.0.to_string());
+            if let Some(net) = sale.net {
+                say("net_minor", net.0.to_string());
+            }
+            if let Some(referral) = &sale.referral {
+                say("code", referral.code.clone());
+                say("code_found_at", referral.found_at.clone());
+            }
+            match &sale.coupon {
+                Some(CouponRef::Code(text)) => say("coupon", text.clone()),
+                Some(CouponRef::ProviderRef(reference)) => say("coupon_of_provider", reference.clone()),
+                None => {}
+            }
+            if !sale.subscription_id.is_empty() {
+                say("subscription", sale.subscription_id.clone());
+            }
+        }
+        FactBody::Reversal(reversal) => {
+            say("sale", reversal.sale_external_id.clone());
+            say("state", state_name(reversal.state).to_owned());
+            say("currency", reversal.currency.code().to_owned());
+            say("gross_minor", reversal.gross.0.to_string());
+            if let Some(net) = reversal.net {
+                say("net_minor", net.0.to_string());
+            }
+        }
+        FactBody::CouponDefinition { provider_ref, code } => {
+            say("provider_ref", provider_ref.clone());
+            say("coupon", code.clone());
+        }
+        FactBody::SubscriptionCancelled { subscription_id } => say("subscription", subscription_id.clone()),
+        FactBody::Command(command) => {
+            say("command", command.kind.name().to_owned());
+            say("actor", command.actor.clone());
+            say("reason", command.reason.clone());
+        }
+        FactBody::SaleLink { external_id, aliases } => {
+            say("sale", external_id.clone());
+            say("aliases", aliases.join(" "));
+        }
+        FactBody::CustomerLink => {}
+    }
+    for identifier in &fact.identifiers {
+        let subject = identifier.subject.map_or_else(|| "unknown".to_owned(), |subject| hex(&subject.0));
+        says.push((format!("customer by {}", identifier.namespace), subject));
+    }
+    Fact {
+        kind: fact.body.kind().to_owned(),
+        object_id: fact.object_id.clone(),
+        state: fact.state.clone(),
+        occurred_at: rfc3339(fact.occurred_at),
+        says,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const fn class_name(class: TouchClass) -> &'static str {
+    match class {
+        TouchClass::Code => "code",
+        TouchClass::Coupon => "coupon",
+        TouchClass::Click => "click",
+        TouchClass::Binding => "binding",
+    }
+}
+
+const fn state_name(state: ReversalState) -> &'static str {
+    match state {
+        ReversalState::Pending => "pending",
+        ReversalState::Live => "live",
+        ReversalState::Dead => "dead",
+    }
+}
+
+const fn account_name(account: Account) -> &'static str {
+    match account {
+        Account::Expense => "expense",
+        Account::Pending => "pending",
+        Account::Review => "review",
+        Account::Available => "available",
+        Account::InFlight => "in_flight",
+        Account::PaidOut => "paid_out",
+        Account::Debt => "debt",
+        Account::ProgramLoss => "program_loss",
+        Account::FxRounding => "fx_rounding",
+    }
+}

@@ -1,0 +1,239 @@
+//! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor.
+use super::{Arithmetic, Change, Decision, Event, Explanation, Fact, Leg, Step};
+use std::fmt::Write as _;
+
+/// One paragraph per step.
+pub(super) fn of(explanation: &Explanation) -> String {
+    let mut out = Text::default();
+    let Explanation { program_id, source, external_ids, sale_id, commission, steps } = explanation;
+    let names = external_ids.join(", ");
+    match commission {
+        Some(now) => {
+            out.line(0, &format!("commission {} for {} in {program_id}", now.commission_id, now.partner_id));
+            out.line(0, &format!("sale {} ({source} {names})", sale_id.as_deref().unwrap_or("not here yet")));
+            out.line(
+                0,
+                &format!(
+                    "now {}: gross {} - reversed {} = net {} {} (minor units); holds: {}",
+                    now.status,
+                    now.gross_minor,
+                    now.reversed_minor,
+                    now.net_minor,
+                    now.currency,
+                    list(&now.holds)
+                ),
+            );
+            out.line(0, &format!("accounts: {}", legs(&now.accounts)));
+        }
+        None => {
+            out.line(0, &format!("no commission in {program_id} for {source} {names}"));
+            out.line(0, &format!("sale {}", sale_id.as_deref().unwrap_or("not here yet")));
+        }
+    }
+    for (number, step) in steps.iter().enumerate() {
+        out.line(0, "");
+        self::step(&mut out, number + 1, step);
+    }
+    out.0
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, indent: usize, line: &str) {
+        let line: String =
+            line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{:indent$}{line}", "", indent = if line.is_empty() { 0 } else { indent });
+    }
+}
+
+fn step(out: &mut Text, number: usize, step: &Step) {
+    let place = [
+        ("ingest", step.place.ingest),
+        ("facts", step.place.facts),
+        ("attributed", step.place.attributed),
+        ("commissions", step.place.commissions),
+    ];
+    let place: Vec<String> =
+        place.iter().filter_map(|(topic, at)| Some(format!("{topic} {}", (*at)?))).collect();
+    let place = place.join(" -> ");
+    out.line(
+        0,
+        &format!("{number}. {} {} (partition {}: {place})", step.at, step.cause, step.place.partition),
+    );
+    if let Some(raw) = &step.raw {
+        let resource = if raw.resource.is_empty() { String::new() } else { format!(" {}", raw.resource) };
+        out.line(
+            3,
+            &format!(
+                "received {} from {}{resource}, authenticated by {}, {} bytes, sha256 {}",
+                raw.received_at, raw.source, raw.authenticated_by, raw.bytes, raw.sha256
+            ),
+        );
+        if let Some(body) = &raw.body {
+            out.line(3, &format!("body {body}"));
+        }
+    }
+    if let Some(verdict) = &step.verdict {
+        let mut line =
+            format!("{}: event {} (delivery {})", verdict.verdict, verdict.event_id, verdict.delivery_key);
+        for more in [&verdict.reason, &verdict.detail] {
+            if !more.is_empty() {
+                let _ = write!(line, ", {more}");
+            }
+        }
+        out.line(3, &line);
+    }
+    step.facts.iter().for_each(|fact| self::fact(out, fact));
+    step.decisions.iter().for_each(|decision| self::decision(out, decision));
+    step.events.iter().for_each(|event| self::event(out, event));
+}
+
+fn fact(out: &mut Text, fact: &Fact) {
+    let says: Vec<String> = fact.says.iter().map(|(what, value)| format!("{what} {value}")).collect();
+    out.line(
+        3,
+        &format!(
+            "fact {} {} ({}, {}): {}",
+            fact.kind,
+            fact.object_id,
+            fact.state,
+            fact.occurred_at,
+            says.join(", ")
+        ),
+    );
+}
+
+fn decision(out: &mut Text, decision: &Decision) {
+    let late = if decision.late { "late " } else { "" };
+    match (&decision.partner_id, decision.by) {
+        (Some(partner), Some(by)) => out.line(3, &format!("{late}attribution: {partner} earns, by {by}")),
+        _ => out.line(3, &format!("{late}attribution: nobody earns, {}", decision.reason)),
+    }
+    if let Some(customer) = &decision.customer_id {
+        let bound = if decision.binds { ", bound to the partner by this sale" } else { "" };
+        out.line(5, &format!("customer {customer}{bound}"));
+    }
+    for touch in &decision.touches {
+        let names = touch.partner_id.as_deref().unwrap_or("nobody");
+        let result = if touch.won { "won".to_owned() } else { format!("lost: {}", touch.lost_because) };
+        let reference =
+            if touch.reference.is_empty() { String::new() } else { format!(" {}", touch.reference) };
+        out.line(5, &format!("touch {}{reference} -> {names}: {result}", touch.class));
+    }
+}
+
+fn event(out: &mut Text, event: &Event) {
+    match event {
+        Event::Sale { partner_id, reason, currency, gross_minor, base_minor } => {
+            let earns =
+                partner_id.as_deref().map_or_else(|| format!("nobody earns: {reason}"), str::to_owned);
+            out.line(3, &format!("sale recorded: paid {gross_minor} {currency}, base {base_minor}, {earns}"));
+        }
+        Event::Reversal { family, object_id, state, currency, gross_minor, net_minor, result } => {
+            let net = net_minor.map_or_else(String::new, |net| format!(", net {net}"));
+            out.line(
+                3,
+                &format!("{family} {object_id} recorded: {state}, {gross_minor} {currency}{net}, {result}"),
+            );
+        }
+        Event::Link { aliases } => out.line(3, &format!("also known as {}", aliases.join(", "))),
+        Event::Cancelled { subscription_id, ended_at } => {
+            out.line(3, &format!("subscription {subscription_id} ended {ended_at}"));
+        }
+        Event::Commission(change) => self::change(out, change),
+    }
+}
+
+fn change(out: &mut Text, change: &Change) {
+    if let Some(terms) = &change.terms {
+        let approval = if terms.manual_approval { "by a person" } else { "automatic" };
+        out.line(
+            3,
+            &format!(
+                "terms frozen: rule {} version {}, rounding {}, hold until {}, approval {approval}",
+                terms.rule_id, terms.rule_version, terms.rounding, terms.hold_until
+            ),
+        );
+    }
+    if let Some(arithmetic) = &change.arithmetic {
+        self::arithmetic(out, arithmetic, &change.currency);
+    }
+    let cause = change.cause_event_id.as_deref().unwrap_or("the clock");
+    let reason =
+        if change.reason.is_empty() { String::new() } else { format!(", because {}", change.reason) };
+    out.line(
+        3,
+        &format!(
+            "commission {}: delta {:+} {} -> net {}, {}, by {} ({cause}){reason}",
+            change.kind, change.delta_minor, change.currency, change.net_minor, change.status, change.actor
+        ),
+    );
+    for (what, holds) in [("added", &change.holds_added), ("released", &change.holds_released)] {
+        if !holds.is_empty() {
+            out.line(5, &format!("holds {what}: {}", holds.join(", ")));
+        }
+    }
+    if !change.postings.is_empty() {
+        out.line(5, &format!("postings: {}", legs(&change.postings)));
+    }
+}
+
+fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
+    out.line(3, "arithmetic:");
+    if let Some(flat) = &numbers.flat {
+        out.line(
+            5,
+            &format!(
+                "flat reward {} {}; {} of base {} {} taken back, rule {} -> net {}",
+                flat.amount_minor,
+                flat.currency,
+                flat.taken_minor,
+                flat.base_minor,
+                numbers.base_currency,
+                flat.on_refund,
+                numbers.net_minor
+            ),
+        );
+        return;
+    }
+    for slice in &numbers.slices {
+        let name = if slice.line_id.is_empty() {
+            "whole sale".to_owned()
+        } else {
+            format!("line {}", slice.line_id)
+        };
+        out.line(
+            5,
+            &format!(
+                "{name}: base {} - taken {} = {} {} x {} ppm = {}",
+                slice.base_minor,
+                slice.taken_minor,
+                slice.left_minor,
+                numbers.base_currency,
+                slice.rate_ppm,
+                i128::from(slice.left_minor) * i128::from(slice.rate_ppm)
+            ),
+        );
+    }
+    out.line(
+        5,
+        &format!(
+            "sum {} / {} rounded {} = {}",
+            numbers.sum, numbers.divisor, numbers.rounding, numbers.rounded_minor
+        ),
+    );
+    out.line(5, &format!("at most gross {} -> net {} {currency}", numbers.gross_minor, numbers.net_minor));
+}
+
+fn legs(legs: &[Leg]) -> String {
+    let legs: Vec<String> =
+        legs.iter().map(|leg| format!("{} {:+} {}", leg.account, leg.amount_minor, leg.currency)).collect();
+    if legs.is_empty() { "none".to_owned() } else { legs.join(", ") }
+}
+
+fn list(holds: &[String]) -> String {
+    if holds.is_empty() { "none".to_owned() } else { holds.join(", ") }
+}
