@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tributary", &["domain", "wire", "sources", "stream", "readmodel", "gateway", "services", "kit"]),
     // Development only: nothing above depends on these outside its tests.
     ("testkit", &["domain", "wire", "stream", "kit"]),
+    // The test of the whole chain in simulated time.
+    ("simulation", &["domain", "wire", "stream", "services"]),
     ("bench", &["domain", "wire", "sources", "stream", "readmodel", "gateway", "services", "kit", "testkit"]),
 ];
 

@@ -47,6 +47,9 @@ pub(crate) fn run(plan: Plan) -> Outcome {
         let world = World::new(plan);
         let result = History::new(Arc::clone(&world)).live().await;
         let noted = world.notes.noted();
+        if world.plan.tell {
+            oracle::tell(&world);
+        }
         let lost_tails = world.plan.truncations && !noted.halts.is_empty();
         let problem = match noted.violations.first() {
             Some(violation) => Some(violation.clone()),
@@ -108,7 +111,7 @@ impl History {
                 disk: StateDb::in_memory(),
                 copy: StateDb::in_memory(),
                 // A host a year ahead: what its clock says must decide nothing.
-                skew_micros: if world.plan.wrong_clocks && number == 0 {
+                skew_micros: if number < world.plan.wrong_clocks {
                     365 * 86_400 * 1_000_000
                 } else {
                     chance.random_range(-1_000_000..=1_000_000)
@@ -120,12 +123,17 @@ impl History {
 
     async fn live(mut self) -> Result<(), String> {
         self.start_readers();
-        for slot in 0..self.slots.len() {
-            self.start(slot);
+        let together = self.world.plan.together;
+        if !together {
+            self.start_all();
         }
         self.set_up().await;
         self.world.log.set_faults(self.world.plan.faults.clone());
         let clients = self.start_clients();
+        if together {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            self.start_all();
+        }
         for blow in 0..self.world.plan.blows {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(0..900))).await;
             if self.world.plan.upgrade && blow == self.world.plan.blows / 2 {
@@ -158,8 +166,14 @@ impl History {
         }
     }
 
+    fn start_all(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.start(slot);
+        }
+    }
+
     fn start(&mut self, slot: usize) {
-        let version = self.version;
+        let version = if self.world.plan.together && slot % 2 == 1 { 2 } else { self.version };
         let slot = &mut self.slots[slot];
         slot.process = Some(Process::start(&self.world, version, &slot.disk, slot.skew_micros));
     }
@@ -171,7 +185,9 @@ impl History {
     /// Programs exist before the first request.
     async fn set_up(&mut self) {
         let mut records = Vec::new();
-        for program in &self.world.plan.programs {
+        let late = usize::from(self.world.plan.late_program);
+        let known = self.world.plan.programs.len() - late;
+        for program in &self.world.plan.programs[..known] {
             let at = self.at(program);
             records.extend(workload::setup(program).into_iter().map(|record| (at, record)));
         }
@@ -191,9 +207,14 @@ impl History {
         let mut clients = JoinSet::new();
         for program in self.world.plan.programs.clone() {
             let requests = workload::requests(&program, self.world.plan.requests, &mut self.chance);
-            let requests = requests.into_iter().map(|request| self.request(request)).collect();
-            clients.spawn(send(Arc::clone(&self.world), requests, self.chance.random()));
+            let mut requests: Vec<_> = requests.into_iter().map(|request| self.request(request)).collect();
             let at = self.at(&program);
+            if self.world.plan.late_program && self.world.plan.programs.last() == Some(&program) {
+                let setup = workload::setup(&program).into_iter().map(|record| (at, record));
+                let place = requests.len() / 3;
+                requests.splice(place..place, setup);
+            }
+            clients.spawn(send(Arc::clone(&self.world), requests, self.chance.random()));
             let changes = self.changes(&program).into_iter().map(|change| (at, change)).collect();
             clients.spawn(send(Arc::clone(&self.world), changes, self.chance.random()));
         }
@@ -272,7 +293,7 @@ impl History {
         chosen.into_iter().map(|request| self.request(request)).collect()
     }
 
-    /// Two people retry what a defect quarantined.
+    /// Two people retry what was quarantined by a defect, or before its program was there.
     fn retries(&mut self) -> Result<Vec<(Partition, IngestRecord)>, String> {
         let mut retries = Vec::new();
         for partition in (0..self.world.plan.partitions).map(Partition) {
@@ -280,7 +301,7 @@ impl History {
             for accepted in Truth::of(&self.world.log, Topic::Facts, partition)?.frames {
                 let of_position = accepted.frame.source;
                 let place = usize::try_from(of_position).unwrap_or(usize::MAX);
-                let quarantined = is_defect(accepted.frame.events.first());
+                let quarantined = may_be_retried(accepted.frame.events.first());
                 let Some(record) = ingest.get(place).filter(|_| quarantined) else { continue };
                 let Ok(IngestRecord::Request(request)) = wire::ingest::decode(&record.value) else {
                     continue;
@@ -307,7 +328,6 @@ impl History {
         while !self.world.log.is_quiet() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        // The one whose clock is off may wait for hours (rule 11); the last one is a sane one.
         let last = self.slots.len() - 1;
         self.start(last);
         self.reach_the_end().await?;
@@ -354,9 +374,10 @@ impl History {
     }
 }
 
-fn is_defect(event: Option<&Bytes>) -> bool {
+fn may_be_retried(event: Option<&Bytes>) -> bool {
     let Some(Ok(FactsEvent::Verdict(verdict))) = event.map(wire::facts::decode) else { return false };
-    verdict.kind == VerdictKind::Quarantined && verdict.reason == "defect" && verdict.retry_of.is_none()
+    let mended = ["defect", "unknown_program"].contains(&verdict.reason.as_str());
+    verdict.kind == VerdictKind::Quarantined && mended && verdict.retry_of.is_none()
 }
 
 /// What has not passed `position` of `ingest` yet.

@@ -5,6 +5,8 @@
 //! `TRIBUTARY_TEST_SEEDS` is how many histories run, `TRIBUTARY_TEST_SEED` runs one.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "weaknesses")]
+mod controls;
 mod history;
 mod oracle;
 mod process;
@@ -75,7 +77,9 @@ fn every_seeded_history_comes_to_what_the_reference_model_says() {
     let seeds =
         one.map_or(0..from_environment("TRIBUTARY_TEST_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
     let began = Instant::now();
-    let outcomes = on_all_cores(seeds.clone(), |seed| Some(history::run(Plan::of(seed))));
+    let outcomes = on_all_cores(seeds.clone(), |seed| {
+        Some(history::run(Plan { tell: one.is_some(), ..Plan::of(seed) }))
+    });
     let sum = |of: fn(&history::Outcome) -> u64| outcomes.iter().map(|(_, outcome)| of(outcome)).sum::<u64>();
     println!(
         "{} histories in {:.1} s: {} records of facts, {} faults, {} answers, {} diagnosed after lost tails",

@@ -200,7 +200,7 @@ fn asked(record: &IngestRecord, meanings: &BTreeMap<(String, Bytes), Request>) -
     Ok(match record {
         IngestRecord::Request(request) => Asked::Request(meant(request)?),
         IngestRecord::Retry { request, .. } => Asked::Retry(meant(request)?),
-        IngestRecord::Config(fact) => {
+        IngestRecord::ConfigWrite { fact, .. } => {
             let program = fact.program.as_str().to_owned();
             match &fact.object {
                 ConfigObject::Code(code) => {
@@ -210,6 +210,7 @@ fn asked(record: &IngestRecord, meanings: &BTreeMap<(String, Bytes), Request>) -
                     Reward::Percent(rate) => Asked::Rule { program, version: rule.version, rate_ppm: rate.0 },
                     Reward::Flat { .. } => Asked::Other,
                 },
+                ConfigObject::Program(_) => Asked::Program { program },
                 _ => Asked::Other,
             }
         }
@@ -291,6 +292,25 @@ fn configuration(chain: &Chain, config: &mut BTreeMap<String, (u64, bool)>) {
                 && fact.concerns_gateway()
             {
                 config.insert(fact.key(), (accepted.frame.seq, fact.removed));
+            }
+        }
+    }
+}
+
+/// Prints a history for whoever looks into one.
+pub(crate) fn tell(world: &World) {
+    println!("{:#?}", world.plan);
+    for partition in (0..world.plan.partitions).map(Partition) {
+        let Ok(chain) = Chain::read(world, partition) else { continue };
+        for (position, input) in chain.ingest.iter().enumerate() {
+            let frame = chain.facts.iter().find(|accepted| accepted.frame.source == position as u64);
+            let (Ok(record), Some(accepted)) = (wire::ingest::decode(&input.value), frame) else { continue };
+            if !matches!(record, IngestRecord::Tick) {
+                let events: Vec<_> = accepted.frame.events.iter().map(wire::facts::decode).collect();
+                println!(
+                    "{}/{position} by logic {}: {record:?}\n    -> {events:?}",
+                    partition.0, accepted.version
+                );
             }
         }
     }

@@ -162,6 +162,13 @@ pub(crate) async fn learn(world: Arc<World>, partition: Partition) {
                 let Ok(config) = wire::config::decode_gateway(&record.value) else { continue };
                 let mut directory = world.directory.lock().unwrap();
                 let known = directory.get(&config.key).map_or(0, |(version, _)| *version);
+                if config.version < known && world.plan.controls.latest_config {
+                    let key = &config.key;
+                    world.notes.violated(format!(
+                        "a gateway went back from version {known} of {key} to {}",
+                        config.version
+                    ));
+                }
                 if config.version >= known || world.plan.controls.latest_config {
                     directory.insert(config.key, (config.version, config.fact.removed));
                 }

@@ -11,6 +11,7 @@ pub(crate) enum Asked {
     Retry(Request),
     Code { program: String, code: String, active: bool },
     Rule { program: String, version: u32, rate_ppm: i64 },
+    Program { program: String },
     Other,
 }
 
@@ -27,6 +28,7 @@ pub(crate) type Name = (String, &'static str, String);
 
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
+    programs: BTreeSet<String>,
     codes: BTreeMap<(String, String), bool>,
     rules: BTreeMap<String, (u32, i64)>,
     said: BTreeMap<Name, (String, i64)>,
@@ -45,8 +47,13 @@ impl Reference {
                 None
             }
             Asked::Rule { program, version, rate_ppm } => {
+                // Late copies of earlier versions are refused.
                 let rule = self.rules.entry(program.clone()).or_default();
                 *rule = (*rule).max((*version, *rate_ppm));
+                None
+            }
+            Asked::Program { program } => {
+                self.programs.insert(program.clone());
                 None
             }
             Asked::Other => None,
@@ -55,10 +62,11 @@ impl Reference {
 
     fn request(&mut self, request: &Request, version: u32) -> &'static str {
         match &request.said {
+            Said::Defect { for_ever, .. } if *for_ever || version < 2 => "quarantined",
+            _ if !self.programs.contains(&request.program) => "quarantined",
             Said::Sale { id, code, base, referral } => {
                 self.sale(&request.program, id, code, *base, *referral)
             }
-            Said::Defect { for_ever, .. } if *for_ever || version < 2 => "quarantined",
             Said::Defect { id, code, base, .. } => self.sale(&request.program, id, code, *base, true),
             Said::Refund { id, sale, base } => {
                 if !self.refund_ids.insert((request.program.clone(), id.clone())) {

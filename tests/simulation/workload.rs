@@ -88,12 +88,12 @@ fn adjustment(id: &str, sale: &str, base: i64) -> String {
 }
 
 fn fact(program: &str, object: ConfigObject) -> IngestRecord {
-    IngestRecord::Config(ConfigFact {
-        program: program.into(),
-        actor: "simulation".into(),
-        object,
-        removed: false,
-    })
+    write(ConfigFact { program: program.into(), actor: "simulation".into(), object, removed: false })
+}
+
+/// As commands and gateways write configuration; nobody waits.
+fn write(fact: ConfigFact) -> IngestRecord {
+    IngestRecord::ConfigWrite { fact, reply_to: None, create_only: false, trace: None }
 }
 
 /// The program with its partners, codes, rule and key, in an order in which each object finds what it names.
@@ -148,7 +148,7 @@ pub(crate) fn key(program: &str, number: u8, removed: bool) -> IngestRecord {
         expires_at: None,
         scopes: Vec::new(),
     });
-    IngestRecord::Config(ConfigFact { program: program.into(), actor: "simulation".into(), object, removed })
+    write(ConfigFact { program: program.into(), actor: "simulation".into(), object, removed })
 }
 
 /// Requests of one program in the order in which a client has them, repeats and contradictions included.

@@ -35,11 +35,17 @@ pub(crate) struct Plan {
     pub(crate) upgrade: bool,
     /// Tails of chain topics are lost.
     pub(crate) truncations: bool,
-    /// Wall clocks of hosts that are far off.
-    pub(crate) wrong_clocks: bool,
+    /// So many hosts have a wall clock that is a year ahead.
+    pub(crate) wrong_clocks: usize,
+    /// The last program is created after its first requests have come.
+    pub(crate) late_program: bool,
+    /// Processes of both versions start together, when there is work already.
+    pub(crate) together: bool,
     pub(crate) faults: Faults,
     pub(crate) append_deadline: Duration,
     pub(crate) controls: Controls,
+    /// Prints every record of `ingest` with what became of it.
+    pub(crate) tell: bool,
 }
 
 impl Plan {
@@ -57,7 +63,9 @@ impl Plan {
             blows: chance.random_range(6..=16),
             upgrade: chance.random_range(0..4) > 0,
             truncations,
-            wrong_clocks: chance.random_range(0..4) == 0,
+            wrong_clocks: [0, 0, 0, 1, 3][chance.random_range(0..5)],
+            late_program: chance.random_range(0..3) == 0,
+            together: false,
             faults: Faults {
                 appends_per_mille: chance.random_range(0..=160),
                 reads_per_mille: chance.random_range(0..=10),
@@ -66,6 +74,7 @@ impl Plan {
             },
             append_deadline: Duration::from_millis(chance.random_range(200..=3_000)),
             controls: Controls::default(),
+            tell: false,
         }
     }
 }

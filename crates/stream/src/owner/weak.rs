@@ -7,7 +7,9 @@ use crate::log::{Offset, Partition, Record};
 use crate::service::{Decided, FrameMeta, Service};
 use crate::weakness::{self, Weakness};
 use bytes::Bytes;
+use domain::defect::panic_text;
 use domain::time::Micros;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 
 /// The pair with which an owner goes on although its appender failed.
@@ -53,8 +55,13 @@ async fn decide_again<S: Service>(
     loop {
         for located in input.next(shared, partition).await? {
             for step in 0.. {
-                let decided = shared.service.decide(view(&folded.overlay), &located.input, step);
-                let Decided::Frame { events, more } = decided else { break };
+                let overlay = view(&folded.overlay);
+                let decide = AssertUnwindSafe(|| shared.service.decide(overlay, &located.input, step));
+                let (events, more) = match catch_unwind(decide) {
+                    Ok(Decided::Nothing) => break,
+                    Ok(Decided::Frame { events, more }) => (events, more),
+                    Err(panic) => (shared.service.defect(&located.input, &panic_text(panic.as_ref())), false),
+                };
                 seq += 1;
                 let meta = FrameMeta {
                     seq,
