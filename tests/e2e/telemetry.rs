@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use testkit::load::{client, send};
 use testkit::requests::{Auth, Request, paddle, paddle_sale};
 
-const HOPS: [&str; 6] = [
+pub(crate) const HOPS: [&str; 6] = [
     "gateway request",
     "ingest append",
     "normalizer frame",
@@ -18,7 +18,7 @@ const HOPS: [&str; 6] = [
 /// The caller's own trace and span.
 const CALLER_SPAN: [u8; 8] = [0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7];
 
-fn traced(event: &str, trace: [u8; 16]) -> Request {
+pub(crate) fn traced(event: &str, trace: [u8; 16]) -> Request {
     let mut request =
         paddle("prog_demo", &paddle_sale(event, &format!("txn_{event}"), 1_000, 0, Some("john123"), "c_1"));
     let mut headers = request.headers();
@@ -31,7 +31,7 @@ fn traced(event: &str, trace: [u8; 16]) -> Request {
 }
 
 /// Each span's parent is the hop before; nothing is missing and nothing hangs in the air.
-fn check(spans: &BTreeMap<String, Vec<Span>>) -> Result<()> {
+pub(crate) fn check(spans: &BTreeMap<String, Vec<Span>>) -> Result<()> {
     let one = |name: &str| spans[name].first().with_context(|| name.to_owned());
     assert_eq!(one("gateway request")?.parent_span_id, CALLER_SPAN, "the caller's span is the parent");
     for pair in HOPS.windows(2) {

@@ -15,6 +15,7 @@ pub mod judge;
 pub mod kafka;
 pub mod keys;
 pub mod keys_file;
+pub mod lag;
 pub mod log;
 pub mod meters;
 pub mod owner;

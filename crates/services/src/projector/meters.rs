@@ -1,12 +1,14 @@
 //! The projector's metrics. `docs/reference/metrics.md` says what each means.
 use super::Progress;
+use domain::time::Micros;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use readmodel::batch::Followed;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use stream::log::{Log, Offset};
+use stream::lag::Lag;
+use stream::log::Log;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 const FRAMES: &str = "tributary_projector_frames_total";
 const BATCHES: &str = "tributary_projector_batches_total";
@@ -54,45 +56,27 @@ pub(super) fn committed(frames: usize, took: Duration) {
 
 /// Publishes how far the projector is behind, by topic, for ever.
 pub(super) async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progress>) {
+    let mut lag = Lag::default();
+    let mut pause = LAG_EVERY;
     loop {
-        tokio::time::sleep(LAG_EVERY).await;
+        tokio::time::sleep(pause).await;
+        let since = Instant::now();
         // Cloned into a name of its own: the guard must not live across a wait.
         let cursors = progress.borrow().cursors.clone();
-        let mut lag: BTreeMap<&'static str, (u64, Option<i64>)> =
-            Followed::ALL.map(|followed| (followed.name(), (0, None))).into();
-        for ((followed, partition), cursor) in cursors {
-            let topic = followed.topic();
-            let found = async {
-                let behind = log.bounds(topic, partition).await?.end.0.saturating_sub(cursor.offset);
-                let oldest = match behind {
-                    0 => None,
-                    _ => log.record_at(topic, partition, Offset(cursor.offset)).await?,
-                };
-                Ok::<_, stream::log::LogError>((behind, oldest))
-            };
-            match found.await {
-                Ok((behind, oldest)) => {
-                    let (records, since) = lag.entry(followed.name()).or_default();
-                    *records += behind;
-                    if let Some(oldest) = oldest {
-                        let appended = oldest.appended_at.0;
-                        *since = Some(since.map_or(appended, |since| since.min(appended)));
-                    }
-                }
-                // The readers will say so.
-                Err(error) => tracing::debug!(%error, "lag not known"),
-            }
-        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-        for (topic, (records, since)) in lag {
-            let age = since.map_or(0, |since| now.saturating_sub(since).max(0));
+        let now = Micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
+        let places = cursors.into_iter().map(|((followed, partition), cursor)| {
+            (followed.topic(), partition, cursor.offset, cursor.clock)
+        });
+        let behind = lag.measure(log.as_ref(), places, now).await;
+        for followed in Followed::ALL {
+            let (records, seconds) = behind.get(&followed.topic()).copied().unwrap_or_default();
             // Gauges are floats; a lag that one cannot hold exactly is an alarm all the same.
             #[allow(clippy::cast_precision_loss)]
-            {
-                gauge!(LAG_RECORDS, "topic" => topic).set(records as f64);
-                gauge!(LAG_SECONDS, "topic" => topic).set(age as f64 / 1e6);
-            }
+            gauge!(LAG_RECORDS, "topic" => followed.name()).set(records as f64);
+            gauge!(LAG_SECONDS, "topic" => followed.name()).set(seconds);
         }
+        // Brokers are asked for each partition: looking must stay a small part of what they do.
+        pause = LAG_EVERY.max(since.elapsed() * 20);
     }
 }

@@ -1,7 +1,7 @@
 //! What the loop tells the outside while it serves: counters, how far it is behind, spans. Nothing here decides anything.
 use super::decide::Pending;
 use super::{OwnerError, Shared};
-use crate::log::{Log, LogError, Offset, Partition, Topic};
+use crate::log::{Partition, Topic};
 use crate::meters;
 use crate::service::Service;
 use domain::time::Micros;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Takes the spans of accepted frames. It must not wait.
 pub trait FrameSpans: Send + Sync + Debug {
@@ -147,54 +148,22 @@ impl Reached {
 pub(super) async fn watch_lag<S: Service>(shared: Arc<Shared<S>>, every: Duration) {
     let [records, seconds, age] = [meters::LAG_RECORDS, meters::LAG_SECONDS, meters::WATERMARK_AGE]
         .map(|name| metrics::gauge!(name, "service" => S::NAME));
+    let mut lag = crate::lag::Lag::default();
+    let mut pause = every;
     loop {
-        tokio::time::sleep(every).await;
-        let mut lag = Lag::default();
+        tokio::time::sleep(pause).await;
+        let since = Instant::now();
         let now = shared.options.host.now();
-        for (partition, (next, clock)) in shared.reached.all() {
-            lag.oldest_clock = Some(lag.oldest_clock.map_or(clock, |oldest| oldest.min(clock)));
-            if let Err(error) = lag.add(shared.log.as_ref(), S::INPUT, partition, next).await {
-                // Whoever serves the partition says so aloud.
-                tracing::debug!(service = S::NAME, %error, "lag not known");
-            }
-        }
-        records.set(lag.records as f64);
-        seconds.set(age_seconds(lag.oldest, now));
-        age.set(age_seconds(lag.oldest_clock, now));
+        let reached = shared.reached.all();
+        let oldest_clock = reached.values().map(|(_, clock)| *clock).min();
+        let places = reached.into_iter().map(|(partition, (next, clock))| (S::INPUT, partition, next, clock));
+        let behind = lag.measure(shared.log.as_ref(), places, now).await;
+        records.set(behind.values().map(|(records, _)| *records).sum::<u64>() as f64);
+        seconds.set(behind.values().map(|(_, seconds)| *seconds).fold(0.0, f64::max));
+        age.set(oldest_clock.map_or(0.0, |clock| now.0.saturating_sub(clock.0).max(0) as f64 / 1e6));
+        // Brokers are asked for each partition: looking must stay a small part of what they do.
+        pause = every.max(since.elapsed() * 20);
     }
-}
-
-/// How far readers of several partitions are behind.
-#[derive(Debug, Default)]
-struct Lag {
-    records: u64,
-    oldest: Option<Micros>,
-    oldest_clock: Option<Micros>,
-}
-
-impl Lag {
-    async fn add(
-        &mut self,
-        log: &dyn Log,
-        topic: Topic,
-        partition: Partition,
-        next: u64,
-    ) -> Result<(), LogError> {
-        let bounds = log.bounds(topic, partition).await?;
-        let behind = bounds.end.0.saturating_sub(next);
-        self.records += behind;
-        if behind > 0
-            && let Some(record) = log.record_at(topic, partition, Offset(next.max(bounds.start.0))).await?
-        {
-            self.oldest =
-                Some(self.oldest.map_or(record.appended_at, |oldest| oldest.min(record.appended_at)));
-        }
-        Ok(())
-    }
-}
-
-fn age_seconds(since: Option<Micros>, now: Micros) -> f64 {
-    since.map_or(0.0, |since| now.0.saturating_sub(since.0).max(0) as f64 / 1e6)
 }
 
 /// The `reason` of a partition that is given up.
