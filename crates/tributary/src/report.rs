@@ -5,6 +5,7 @@ use crate::parts::{configure_quietly, open_log_read_only};
 use crate::up::print_line;
 use anyhow::Context as _;
 use kit::config::Config;
+use readmodel::analyst::{ANALYST, Role, STATEMENTS};
 use readmodel::queries::{self, BalanceRow, FoundEvent};
 use sqlx::PgPool;
 use std::process::ExitCode;
@@ -120,9 +121,15 @@ pub(crate) async fn migrate(args: &Read) -> anyhow::Result<()> {
     let database = Database::attach(&config).await?;
     let migrated = readmodel::migrate(database.pool()).await;
     let closed = database.close().await;
-    migrated.context("Postgres migration")?;
+    let role = migrated.context("Postgres migration")?;
     closed?;
-    print_line("the read models are up to date")
+    print_line("the read models are up to date")?;
+    match role {
+        Role::Ready => print_line(&format!("role {ANALYST} reads the views")),
+        Role::Missing(why) => print_line(&format!(
+            "role {ANALYST} is not ready ({why}); let an administrator run: {STATEMENTS} Then migrate again"
+        )),
+    }
 }
 
 /// `check-config`: what is in force, secrets masked.
