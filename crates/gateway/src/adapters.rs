@@ -60,3 +60,34 @@ pub(crate) fn verify(
 pub(crate) fn precheck(body: &[u8]) -> Result<(), Refusal> {
     json::precheck(body, json::MAX_DEPTH).map_err(|error| Refusal::Malformed(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+
+    const NOW: Micros = Micros(1_700_000_000_000_000);
+    const BODY: &[u8] = b"{}";
+
+    #[test]
+    fn each_provider_is_asked_for_its_own_header_and_no_other() {
+        let paddle = signature::sign_paddle(b"secret", 1_700_000_000, BODY);
+        let stripe = signature::sign_stripe(b"secret", 1_700_000_000, BODY);
+        let check = |provider, name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.extend(HeaderValue::from_str(value).map(|value| (HeaderName::from_static(name), value)));
+            verify(provider, &headers, BODY, &[b"secret"], 0, NOW)
+        };
+        for (provider, own, right, other, wrong) in [
+            (Provider::Paddle, PADDLE_SIGNATURE, &paddle, STRIPE_SIGNATURE, &stripe),
+            (Provider::Stripe, STRIPE_SIGNATURE, &stripe, PADDLE_SIGNATURE, &paddle),
+        ] {
+            assert_eq!(Provider::parse(provider.name()), Some(provider));
+            assert_eq!(check(provider, own, right), Ok(()));
+            assert_eq!(check(provider, own, wrong), Err(Refusal::SignatureMalformed));
+            assert_eq!(check(provider, other, right), Err(Refusal::SignatureMissing));
+            assert_eq!(check(provider, own, "\u{e9}"), Err(Refusal::SignatureMalformed));
+        }
+        assert_eq!(Provider::parse("Stripe"), None);
+    }
+}

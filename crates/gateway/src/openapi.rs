@@ -28,7 +28,7 @@ pub fn openapi() -> String {
         "paths": paths,
         "components": components(),
     });
-    format!("{document:#}")
+    format!("{document:#}\n")
 }
 
 fn components() -> Value {

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
+use domain::normalization::validate::code;
 use metrics::counter;
 use serde_json::json;
 use sources::native::schema::Refused;
@@ -11,6 +12,8 @@ use std::borrow::Cow;
 
 /// The page that explains what any request may be refused for.
 const DOC: &str = "docs/reference/gateway.md";
+/// The page that explains what the log refuses configuration for.
+const CONFIGURATION_DOC: &str = "docs/reference/configuration.md";
 /// The page that explains what only the native API says.
 const NATIVE_DOC: &str = "docs/reference/native-api.md";
 
@@ -170,8 +173,8 @@ impl Refusal {
             | Self::Conflict(_)
             | Self::Declined(_)
             | Self::LastSecret
-            | Self::TooManySecrets
-            | Self::Config { .. } => NATIVE_DOC,
+            | Self::TooManySecrets => NATIVE_DOC,
+            Self::Config { .. } => CONFIGURATION_DOC,
             _ => DOC,
         }
     }
@@ -239,7 +242,7 @@ impl Refusal {
 fn config_status(code: &str) -> StatusCode {
     match code {
         _ if code.starts_with("unknown_") => StatusCode::NOT_FOUND,
-        _ if code.starts_with("bad_") || code.starts_with("missing_") => StatusCode::BAD_REQUEST,
+        _ if code.starts_with("bad_") || code == code::OUT_OF_RANGE => StatusCode::BAD_REQUEST,
         _ => StatusCode::CONFLICT,
     }
 }

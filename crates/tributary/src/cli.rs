@@ -63,6 +63,10 @@ Examples:
     Migrate(Read),
     /// Check the configuration, print what is in force, change nothing
     CheckConfig(CheckConfig),
+    /// Print the contract of the HTTP API as an OpenAPI 3.1 document
+    #[command(after_help = "Example:
+  tributary openapi > tributary.openapi.json")]
+    Openapi,
     /// Print balances by program, partner and currency, in minor units
     #[command(after_help = "Works beside a running `up` on the same data directory, and without one.")]
     Balances(Printed),

@@ -19,6 +19,7 @@ mod settle;
 mod stage;
 mod up;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
 use nix::sys::stat::{Mode, umask};
@@ -36,8 +37,10 @@ async fn main() -> ExitCode {
     // Whatever we write is ours alone.
     umask(Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
-    let answers_by_status =
-        matches!(cli.command, Command::Verify(_) | Command::Quarantine(Quarantine::Retry(_)));
+    let answers_by_status = matches!(
+        cli.command,
+        Command::Verify(_) | Command::Explain(_) | Command::Quarantine(Quarantine::Retry(_))
+    );
     let could_not_run = if answers_by_status { COULD_NOT_RUN } else { 1 };
     match run(cli.command).await {
         Ok(code) => code,
@@ -64,6 +67,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Topics(args) => stage::topics(&args).await?,
         Command::Migrate(args) => report::migrate(&args).await?,
         Command::CheckConfig(args) => report::check_config(&args)?,
+        Command::Openapi => {
+            let written = std::io::Write::write_all(&mut std::io::stdout(), gateway::openapi().as_bytes());
+            written.context("standard output")?;
+        }
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Explain(args) => return explain::explain(&args).await,

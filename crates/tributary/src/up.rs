@@ -50,6 +50,10 @@ pub(crate) async fn up(args: &Up) -> anyhow::Result<()> {
         // Nobody but ourselves has called, and nobody comes any more.
         config.limits.drain = Duration::ZERO;
     }
+    if args.demo {
+        // Whoever tries things out must not meet a limit that a real installation would set for itself.
+        config.limits.requests_per_second = 0;
+    }
     let process = open_process(&config, "up").await?;
     config.data_dir = create_data_dir(&config.data_dir)?;
     // Keys before the log: a log without its keys must not be begun.

@@ -119,7 +119,7 @@ const RULE: [Field; 4] = [
     may("percent", Kind::Percent, "of the base; exactly one of `percent`, `rate_ppm` and `flat`"),
     may(
         "rate_ppm",
-        Kind::Number { least: 0, most: 1_000_000 },
+        Kind::Number { least: 1, most: 1_000_000 },
         "the same in parts per million: 12.5% is 125000",
     ),
     may("flat", Kind::Object(&FLAT), "the same amount for each sale"),
@@ -232,7 +232,7 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         Method::DELETE,
         "/v1/programs/{program}",
         &[],
-        "Closes a program: its keys and endpoints stop working, its money stays on record.",
+        "Removes a program that has recorded nothing and from which everything else was removed.",
     ),
     configure(
         "put_partner",
@@ -246,7 +246,7 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         Method::DELETE,
         "/v1/programs/{program}/partners/{partner}",
         &[],
-        "Removes a partner from new sales; what was earned stays.",
+        "Removes a partner that no code or coupon names any more; what was earned stays.",
     ),
     configure(
         "put_code",

@@ -181,8 +181,8 @@ async fn a_pair_of_programs_gets_a_key_each_and_both_work_at_once() {
         let created = gateway.native("POST", "/v1/programs", key, r#"{"name":"x","currency":"EUR"}"#).await;
         assert_eq!(code(&created), (403, "account_key_needed"));
     }
-    gateway.log.refuse_configuration(Some(("exists", "program_id")));
-    assert_eq!(code(&sk(&gateway, "POST", "/v1/programs", body).await), (409, "exists"));
+    gateway.log.refuse_configuration(Some(("already_exists", "program_id")));
+    assert_eq!(code(&sk(&gateway, "POST", "/v1/programs", body).await), (409, "already_exists"));
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn configuration_becomes_whole_objects_with_who_wrote_them() {
         let answer = sk(&gateway, "PUT", "/v1/programs/prog_demo/rules/r1", body).await;
         assert_eq!(code(&answer), (400, "contradictory"));
     }
-    for (refusal, status) in [("unknown_partner", 404), ("version", 409), ("bad_text", 400)] {
+    for (refusal, status) in [("unknown_partner", 404), ("version_conflict", 409), ("out_of_range", 400)] {
         gateway.log.refuse_configuration(Some((refusal, "partner_id")));
         let answer = sk(&gateway, "PUT", "/v1/programs/prog_demo/codes/c", r#"{"partner_id":"p"}"#).await;
         assert_eq!((code(&answer), &answer.1["error"]["field"]), ((status, refusal), &json!("partner_id")));
