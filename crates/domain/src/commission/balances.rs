@@ -169,6 +169,8 @@ pub struct Ledger {
     /// Sheets of all partners.
     pub balances: Balances,
     commissions: BTreeMap<CommissionId, CommissionLine>,
+    /// Events that break a rule by themselves.
+    broken: Vec<(&'static str, String)>,
 }
 
 impl Ledger {
@@ -179,6 +181,9 @@ impl Ledger {
     pub fn apply(&mut self, clock: Micros, event: &CommissionEvent) -> Result<(), AmountOutOfRange> {
         self.balances.apply(event)?;
         let net = event.gross.minus(event.reversed)?;
+        if event.status == CommissionStatus::Approved && !event.holds.is_empty() {
+            self.broken.push(("approved with a hold", event.id.to_string()));
+        }
         if event.kind == CommissionEventKind::Created {
             let line = CommissionLine {
                 commission_id: event.id.clone(),
@@ -217,7 +222,8 @@ impl Ledger {
         self.commissions.get(id)
     }
 
-    /// The rules of the ledger that the fold breaks: what is wrong, and where (`program/partner/currency`). Empty: none.
+    /// The rules of the ledger that the fold breaks: what is wrong, and where (`program/partner/currency`, or
+    /// the commission). Empty: none.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut nets: BTreeMap<(ProgramId, PartnerId, Currency), i128> = BTreeMap::new();
@@ -226,7 +232,7 @@ impl Ledger {
                 nets.entry((line.program_id.clone(), line.partner_id.clone(), line.currency)).or_default();
             *net = net.saturating_add(i128::from(line.net_minor.0));
         }
-        let mut problems = Vec::new();
+        let mut problems = self.broken.clone();
         for line in self.balances.lines() {
             let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
             problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));

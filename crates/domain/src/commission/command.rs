@@ -1,4 +1,4 @@
-//! A person decides about a commission. What cannot be done is an answer, not an error: nothing changes.
+//! A person decides about a commission, as a whole or not at all. What cannot be done is an answer, not an error: nothing changes.
 use super::decide::{After, Change, Desk};
 use super::holds::{TIME, without};
 use super::postings::Bucket;
@@ -26,10 +26,16 @@ impl Desk<'_> {
             self.command_answer = Some(command_answer(&fact.event, None, "unknown_commission"));
             return;
         };
+        let before = self.events.len();
         let declined = match command.kind {
             CommandKind::Approve => self.approve(fact, &key, command),
             CommandKind::Reject => self.reject(fact, &key, command),
         };
+        if declined.is_err() && self.events.len() > before {
+            // All of it or nothing.
+            self.events.truncate(before);
+            self.forget();
+        }
         let row = self.row(&fact.program, &key);
         let answer = command_answer(&fact.event, Some(row), declined.err().unwrap_or_default());
         self.command_answer = Some(answer);

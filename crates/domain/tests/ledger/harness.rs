@@ -207,6 +207,12 @@ impl World {
     }
 
     pub fn reversal(&mut self, spec: &ReversalSpec) -> Vec<CommissionsEvent> {
+        let events = self.reversal_events(spec);
+        self.frame(events)
+    }
+
+    /// The frame of a reversal, its verdict first.
+    pub fn reversal_events(&mut self, spec: &ReversalSpec) -> Vec<AttributedEvent> {
         let body = FactBody::Reversal(Reversal {
             sale_external_id: spec.sale.clone(),
             currency: currency(spec.currency),
@@ -221,13 +227,7 @@ impl World {
             state: spec.state,
             sale_aliases: spec.aliases.clone(),
         });
-        let fact = self.fact(&spec.id, &format!("{:?}", spec.state), body);
-        self.applied(fact, None)
-    }
-
-    fn applied(&mut self, fact: Fact, reply_to: Option<ReplyAddress>) -> Vec<CommissionsEvent> {
-        let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
-        self.frame(vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)])
+        applied(self.fact(&spec.id, &format!("{:?}", spec.state), body))
     }
 
     /// Other names of one payment.
@@ -237,14 +237,14 @@ impl World {
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
         };
         let fact = self.fact(id, "", body);
-        self.applied(fact, None)
+        self.frame(applied(fact))
     }
 
     /// A subscription ended at `at`.
     pub fn cancelled(&mut self, subscription: &str, at: Micros) -> Vec<CommissionsEvent> {
         let body = FactBody::SubscriptionCancelled { subscription_id: subscription.to_owned() };
         let fact = Fact { occurred_at: at, ..self.fact(subscription, "canceled", body) };
-        self.applied(fact, None)
+        self.frame(applied(fact))
     }
 
     /// A person decides about the commission of a sale, and nobody waits for the answer.
@@ -261,7 +261,7 @@ impl World {
             actor: "key_mary".to_owned(),
         });
         let fact = self.fact(id.as_str(), "key_1", body);
-        let events = self.applied(fact, None);
+        let events = self.frame(applied(fact));
         (answer(&events).answer, events)
     }
 
@@ -441,6 +441,12 @@ impl World {
 
 pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent {
     AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
+}
+
+/// The frame of a fact that nobody waits for, its verdict first.
+fn applied(fact: Fact) -> Vec<AttributedEvent> {
+    let verdict = verdict(VerdictKind::Applied, &fact.event, None);
+    vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)]
 }
 
 pub fn verdict(kind: VerdictKind, event: &EventId, reply_to: Option<ReplyAddress>) -> Verdict {

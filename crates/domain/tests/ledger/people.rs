@@ -1,10 +1,15 @@
 //! Holds and what people decide: the contract's worked examples.
 use super::harness::{ReversalSpec, SaleSpec, Setting, World, answer, kinds, passed, refund, sale, verdict};
 use super::vectors::{at, chargeback, warning};
-use tributary_domain::commission::{CommissionEvent, CommissionStatus, CommissionsEvent, HOLDS_PER_STEP};
+use tributary_domain::attribution::AttributedEvent;
+use tributary_domain::commission::{
+    Answer, CommissionEvent, CommissionInput, CommissionStatus, CommissionsEvent, HOLDS_PER_STEP, decide,
+    evolve,
+};
 use tributary_domain::facts::{CommandKind, ReversalFamily, ReversalState};
 use tributary_domain::money::Minor;
 use tributary_domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
+use tributary_domain::tables::MemoryTables;
 use tributary_domain::time::{DAY_MICROS, Micros};
 
 use CommandKind::{Approve, Reject};
@@ -170,7 +175,7 @@ fn a_command_is_answered_once_also_when_nobody_waits_and_its_twin_is_told_the_sa
     world.assert_rebuild_is_identical();
 }
 
-fn nobody_again(world: &mut World) -> tributary_domain::commission::Answer {
+fn nobody_again(world: &mut World) -> Answer {
     world.command_by_id(Reject, &"com_nobody".into()).0
 }
 
@@ -233,4 +238,34 @@ fn a_refunded_commission_comes_back_into_review_while_something_holds_it() {
     assert_eq!(kinds(&world.reversal(&failed)), [("reinstated", 300)]);
     assert_eq!(world.holds_of("txn"), ["cancelled_subscription:sub"]);
     assert_eq!(world.numbers("txn"), (0, 300, "review"));
+}
+
+#[test]
+fn frames_from_before_holds_were_a_set_fold_and_go_on() {
+    let mut world = at(300_000);
+    world.sale(&sale("txn", 1000));
+    let open = ReversalSpec { state: ReversalState::Pending, ..chargeback("txn", "dp", 1000) };
+    world.reversal(&open);
+    let won = world.reversal_events(&ReversalSpec { state: ReversalState::Dead, ..open });
+    let mut tables = MemoryTables::default();
+    for (clock, mut events) in std::mem::take(&mut world.log) {
+        for event in &mut events {
+            if let CommissionsEvent::Commission(event) = event {
+                event.holds.clear();
+            }
+        }
+        evolve(&mut tables, clock, &events);
+    }
+    let mut next = |frame: &[AttributedEvent]| {
+        let input = CommissionInput { source: 0, clock: world.clock, events: frame };
+        let events = decide(&tables, &input, 0).0;
+        evolve(&mut tables, input.clock, &events);
+        events
+    };
+    let tick = [passed(FactsEvent::Tick, None)];
+    assert_eq!(kinds(&next(&tick)), [], "in review");
+    let released = next(&won);
+    assert_eq!(kinds(&released), [("hold_released", 0)]);
+    assert_eq!(changes(&released)[0].status, CommissionStatus::Pending);
+    assert_eq!(kinds(&next(&tick)), [("approved", 0)]);
 }
