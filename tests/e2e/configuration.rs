@@ -123,8 +123,9 @@ async fn rotate_under_traffic(installation: &Installation, url: &str) -> Result<
 
 /// `tributary endpoint …` for the program, its secret in a variable.
 async fn endpoint(installation: &Installation, arguments: &[&str], secret: Option<&str>) -> Result<Value> {
-    let mut command = installation.setup.command(&["endpoint"]);
-    command.args(arguments).args(["--program", PROGRAM, "--json"]);
+    let (subcommand, flags) = arguments.split_first().context("a subcommand")?;
+    let mut command = installation.setup.command(&["endpoint", subcommand]);
+    command.args(flags).args(["--program", PROGRAM, "--json"]);
     if let Some(secret) = secret {
         command.args(["--secret-env", "WEBHOOK_SECRET"]).env("WEBHOOK_SECRET", secret);
     }

@@ -19,6 +19,10 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, partition: Partition
             Ok(()) => return,
             Err(error) => error,
         };
+        if matches!(error, OwnerError::Lost) && shared.shutdown.is_cancelled() {
+            // Told to stop while it was still reading what is there: nobody else took anything.
+            return;
+        }
         if error.is_halt() {
             tracing::error!(service = S::NAME, partition = partition.0, %error, "partition halted");
             metrics::gauge!(meters::HALTED, "service" => S::NAME).increment(1.0);
