@@ -8,7 +8,7 @@ use domain::time::Micros;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stream::log::{Log, NewRecord, Topic, partition_of};
+use stream::log::{NewRecord, Topic, partition_of};
 use testkit::load::{client, send};
 use testkit::requests::{paddle, paddle_sale};
 use tokio::time::Instant;

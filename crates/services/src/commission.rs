@@ -75,7 +75,8 @@ impl Service for Commission {
             .map_err(|error| UnknownEvent { service: Self::NAME, detail: error.to_string() })
     }
 
-    fn side_outputs(&self, _frame: &FrameMeta, events: &[CommissionsEvent]) -> Vec<SideOutput> {
+    fn side_outputs(&self, frame: &FrameMeta, events: &[CommissionsEvent]) -> Vec<SideOutput> {
+        quarantine::report_items(Self::NAME, frame, events);
         let answers = events.iter().filter_map(|event| match event {
             CommissionsEvent::Answer(recorded) => Some(recorded),
             _ => None,

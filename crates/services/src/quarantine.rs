@@ -1,7 +1,8 @@
 //! What the services of the chain share about inputs that a defect parked: who is asked to decide one again, and what people
 //! are told of it. The loop keeps and decides them (`stream::parked`).
+use domain::commission::CommissionsEvent;
 use domain::normalization::FactsEvent;
-use stream::service::Payload;
+use stream::service::{FrameMeta, Payload};
 
 /// The only event of a frame: a retry always travels alone, and most other frames are settled by this look.
 fn only(payload: &Payload) -> Option<&bytes::Bytes> {
@@ -52,4 +53,29 @@ pub(crate) fn names(events: impl Iterator<Item = FactsEvent>) -> (String, String
         }
     }
     (program, event)
+}
+
+/// Tells of items that a defect parked under a tick; the loop tells of whole inputs. Counts like one.
+pub(crate) fn report_items(service: &'static str, frame: &FrameMeta, events: &[CommissionsEvent]) {
+    for event in events {
+        let CommissionsEvent::Parked(item) = event else { continue };
+        if item.settled {
+            tracing::info!(
+                service,
+                program = item.program.as_str(),
+                source = item.source,
+                "parked item decided at last"
+            );
+            continue;
+        }
+        metrics::counter!(stream::meters::DEFECTS, "service" => service).increment(1);
+        tracing::error!(
+            service,
+            program = item.program.as_str(),
+            source = item.source,
+            seq = frame.seq,
+            message = %item.detail,
+            "defect while deciding a due item, item parked"
+        );
+    }
 }

@@ -40,6 +40,10 @@ impl Service for Counting {
     fn decide(&self, view: &dyn View, input: &Input, step: u32) -> Decided<Bytes> {
         let Payload::Ingest(body) = &input.payload else { unreachable!("its input is ingest") };
         assert!(body.as_ref() != b"poison", "poison");
+        if body.as_ref() == b"huge" {
+            // More than a record may have.
+            return Decided::Frame { events: vec![Bytes::from(vec![b'x'; 900 << 10])], more: false };
+        }
         let count: u64 = row(view, COUNT).unwrap_or(0);
         let event = format!("{}:{}", count + 1, String::from_utf8_lossy(body));
         // Every fifth input takes two steps.
@@ -294,6 +298,22 @@ async fn a_lost_store_is_rebuilt_from_the_own_output_and_poison_is_parked() {
     let (stop, task) = place.owner(&place.inner, "another-disk");
     ingest(&place.inner, ["three"].map(String::from)).await;
     assert_eq!(accepted(&place.inner, 3).await, ["1:one", "2:two", "3:three"]);
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_no_record_can_hold_is_parked_and_the_partition_goes_on() {
+    let place = Place::new();
+    let (stop, task) = place.owner(&place.inner, "a");
+    ingest(&place.inner, ["one", "huge", "two"].map(String::from)).await;
+    let seen = tokio::time::timeout(Duration::from_secs(60), accepted(&place.inner, 2)).await;
+    assert_eq!(seen.unwrap(), ["1:one", "2:two"]);
+    let mut follower = Follower::open(&place.inner, Topic::Facts, PARTITION, Cursor::START).await.unwrap();
+    let frames = follower.next(100, 4 << 20).await.unwrap();
+    let parked: Vec<_> = frames.iter().filter(|frame| !frame.defect.is_empty()).collect();
+    assert_eq!((parked.len(), parked[0].source, parked[0].defect_input.as_ref()), (1, 1, b"huge".as_ref()));
+    assert!(parked[0].marks[0].detail.contains("bytes"), "{:?}", parked[0].marks);
     stop.cancel();
     task.await.unwrap().unwrap();
 }
