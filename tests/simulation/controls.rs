@@ -2,7 +2,7 @@
 //! needs a schedule of its own.
 use crate::history::{self, Outcome};
 use crate::world::{Controls, Plan};
-use crate::{on_all_cores, quiet_panics};
+use crate::{from_environment, on_all_cores, quiet_panics};
 use stream::weakness::{self, Weakness};
 
 /// Histories per control.
@@ -25,6 +25,7 @@ const fn control(rule: &'static str, what: &'static str, removed: &'static [Weak
 /// Enough of everything for a rule to be needed.
 fn rough(plan: &mut Plan) {
     plan.truncations = false;
+    plan.retention = false;
     plan.upgrade = true;
     plan.processes = 3;
     plan.requests = 24;
@@ -95,15 +96,26 @@ fn run(control: &Control, seed: u64) -> Outcome {
     outcome
 }
 
+/// The seeds that fail: all of them when somebody wants to know, otherwise those about the first.
+fn try_seeds(control: &Control) -> Vec<(u64, String)> {
+    let mut failed = Vec::new();
+    for first in (0..SEEDS).step_by(20) {
+        if failed.is_empty() || from_environment("TRIBUTARY_TEST_SEEDS").is_some() {
+            failed.extend(on_all_cores(first..first + 20, |seed| run(control, seed).problem));
+        }
+    }
+    failed
+}
+
 #[test]
 fn each_rule_that_is_taken_away_is_missed() {
     quiet_panics();
     let mut unnoticed = Vec::new();
     println!(
-        "| rule | taken away | first seed | of {SEEDS} | what was noticed there |\n|---|---|---|---|---|"
+        "| rule | taken away | first seed | seeds that fail | what was noticed there |\n|---|---|---|---|---|"
     );
     for control in controls() {
-        let failed = on_all_cores(0..SEEDS, |seed| run(&control, seed).problem);
+        let failed = try_seeds(&control);
         let (first, problem) =
             failed.first().map_or(("none".to_owned(), String::new()), |(seed, problem)| {
                 (seed.to_string(), problem.chars().take(120).collect())

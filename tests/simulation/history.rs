@@ -146,6 +146,7 @@ impl History {
         self.world.log.move_clock(EIGHT_DAYS_MICROS);
         let retries = self.retries()?;
         let again = self.again();
+        self.forget()?;
         let mut late = JoinSet::new();
         late.spawn(send(Arc::clone(&self.world), again, self.chance.random()));
         late.spawn(send(Arc::clone(&self.world), retries, self.chance.random()));
@@ -284,6 +285,18 @@ impl History {
             let partition = Partition(self.chance.random_range(0..self.world.plan.partitions));
             self.world.log.truncate(topic, partition, self.chance.random_range(1..=3));
         }
+    }
+
+    /// Retention takes what was normalized: nobody needs it to rebuild (rule 5).
+    fn forget(&mut self) -> Result<(), String> {
+        if self.world.plan.retention {
+            for partition in (0..self.world.plan.partitions).map(Partition) {
+                let facts = Truth::of(&self.world.log, Topic::Facts, partition)?;
+                let normalized = facts.frames.last().map_or(0, |accepted| accepted.frame.source);
+                self.world.log.expire(Topic::Ingest, partition, Offset(normalized));
+            }
+        }
+        Ok(())
     }
 
     /// Some of what was sent, eight days later.

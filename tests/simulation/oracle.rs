@@ -3,7 +3,7 @@ use crate::history::{CHAIN, meanings};
 use crate::reference::{Asked, Name, Reference};
 use crate::replay;
 use crate::truth::{Accepted, Ingested, Truth, ingested};
-use crate::workload::{HOLD_DAYS, Request};
+use crate::workload::Request;
 use crate::world::World;
 use bytes::Bytes;
 use domain::commission::balances::Ledger;
@@ -13,10 +13,9 @@ use domain::ids::Hash;
 use domain::normalization::{FactsEvent, VerdictKind};
 use domain::time::Micros;
 use std::collections::BTreeMap;
+use stream::judge::Frame;
 use stream::log::Partition;
 use wire::ingest::IngestRecord;
-
-const DAY_MICROS: i64 = 86_400 * 1_000_000;
 
 /// A partition, read from its log.
 pub(crate) struct Chain {
@@ -36,6 +35,15 @@ impl Chain {
             commissions: commissions?.frames,
         })
     }
+
+    /// The log's time at the `ingest` record that a frame of `commissions` goes back to.
+    fn log_time(&self, commissions: &Frame) -> Option<Micros> {
+        let source = |frames: &[Accepted], seq: u64| {
+            Some(frames.get(usize::try_from(seq).ok()?.checked_sub(1)?)?.frame.source)
+        };
+        let position = source(&self.facts, source(&self.attributed, commissions.source)?)?;
+        Some(self.ingest.get(usize::try_from(position).ok()?)?.clock)
+    }
 }
 
 /// All oracles.
@@ -48,9 +56,9 @@ pub(crate) fn check(world: &World, sent: &[Request]) -> Result<(), String> {
     for partition in (0..world.plan.partitions).map(Partition) {
         let chain = Chain::read(world, partition)?;
         let place = |problem: String| format!("partition {}: {problem}", partition.0);
-        lineage(&chain).map_err(place)?;
         verdicts(&chain, &meanings(sent), &mut reference).map_err(place)?;
         money(&chain, &mut ledger, &mut versions).map_err(place)?;
+        lineage(&chain).map_err(place)?;
         configuration(&chain, &mut config);
         if !world.plan.controls.skip_replay {
             replay::check(world, &chain).map_err(place)?;
@@ -211,6 +219,9 @@ fn asked(record: &IngestRecord, meanings: &BTreeMap<(String, Bytes), Request>) -
                     Reward::Flat { .. } => Asked::Other,
                 },
                 ConfigObject::Program(_) => Asked::Program { program },
+                ConfigObject::Partner(object) => {
+                    Asked::Partner { program, partner: object.partner.as_str().to_owned() }
+                }
                 _ => Asked::Other,
             }
         }
@@ -236,16 +247,17 @@ fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>)
             if sum != 0 {
                 return Err(format!("the postings of {name:?} sum to {sum}"));
             }
-            let clock = accepted.frame.clock;
+            // Not the frame's own claim.
+            let clock = chain.log_time(&accepted.frame).unwrap_or(accepted.frame.clock);
             match event.kind {
                 CommissionEventKind::Created => {
-                    if created.insert(name.clone(), clock).is_some() {
+                    let due = event.terms.as_ref().map_or(clock, |terms| terms.hold_until);
+                    if created.insert(name.clone(), due).is_some() {
                         return Err(format!("sale {name:?} has two commissions"));
                     }
                 }
                 CommissionEventKind::Approved => {
-                    let since = created.get(&name).ok_or("approved and never created")?;
-                    if clock.0 < since.0 + i64::from(HOLD_DAYS) * DAY_MICROS {
+                    if clock < *created.get(&name).ok_or("approved and never created")? {
                         return Err(format!("{name:?} was released early"));
                     }
                 }

