@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 mod bad_input;
 mod configuration;
+mod explain;
 mod installation;
 mod kills;
 mod lifecycle;

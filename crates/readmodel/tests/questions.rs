@@ -353,7 +353,7 @@ async fn analysts_read_every_view_and_neither_tables_nor_secrets_and_write_nothi
     let mut refused: Vec<String> = tables.map(|table| format!("SELECT * FROM tributary.{table}")).collect();
     refused.extend(
         [
-            "INSERT INTO tributary.code_rows SELECT * FROM tributary.codes",
+            "INSERT INTO tributary.code_rows (code) VALUES ('mine')",
             "UPDATE tributary.balances SET available = 1",
             "DELETE FROM tributary.commissions",
             "CREATE TABLE tributary.mine (x int)",
