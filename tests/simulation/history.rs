@@ -225,15 +225,16 @@ impl History {
     fn changes(&mut self, program: &str) -> Vec<IngestRecord> {
         let mut changes = Vec::new();
         let mut rules = 1;
-        for _ in 0..self.chance.random_range(0..6) {
-            changes.push(match self.chance.random_range(0..4) {
+        for number in 1..self.chance.random_range(1..7) {
+            match self.chance.random_range(0..4) {
                 0 => {
                     rules += 1;
-                    workload::rule(program, rules, 100_000 * i64::from(rules))
+                    changes.push(workload::rule(program, rules, 100_000 * i64::from(rules)));
                 }
-                1 => workload::code(program, workload::PARTNERS[1], self.chance.random()),
-                _ => workload::key(program, 0, self.chance.random_range(0..3) > 0),
-            });
+                1 => changes.push(workload::code(program, workload::PARTNERS[1], self.chance.random())),
+                // Made and soon revoked: whoever learns it late must not think that it works.
+                _ => changes.extend([false, true].map(|removed| workload::key(program, number, removed))),
+            }
         }
         changes
     }

@@ -5,9 +5,8 @@ mod by_hand;
 #[path = "../../readmodel/tests/support/mod.rs"]
 mod support;
 
-use async_trait::async_trait;
+use by_hand::tampered::Tampered;
 use by_hand::{Chain, project};
-use bytes::Bytes;
 use domain::commission::{CommissionsEvent, ReversalRecorded, ReversalResult};
 use domain::config::{Code, ConfigFact, ConfigObject, Partner, Program};
 use domain::facts::{ReversalFamily, ReversalState};
@@ -15,88 +14,10 @@ use domain::money::Minor;
 use sqlx::PgPool;
 use std::sync::Arc;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions};
-use stream::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
+use stream::log::{Log, Offset, Topic};
 use support::Database;
-use tokio::sync::watch;
 use tributary_services::verify::{self, Report};
 use wire::v1::FrameContent;
-
-/// One record of a log is not what was written.
-#[derive(Debug)]
-struct Tampered {
-    log: Arc<dyn Log>,
-    at: (Topic, Partition, Offset),
-    value: Bytes,
-}
-
-#[derive(Debug)]
-struct TamperedReader {
-    reader: Box<dyn Reader>,
-    at: Offset,
-    value: Bytes,
-}
-
-#[async_trait]
-impl Reader for TamperedReader {
-    async fn next(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<Record>, LogError> {
-        let mut records = self.reader.next(max_records, max_bytes).await?;
-        for record in records.iter_mut().filter(|record| record.offset == self.at) {
-            record.value = self.value.clone();
-        }
-        Ok(records)
-    }
-}
-
-#[async_trait]
-impl Log for Tampered {
-    fn partition_count(&self) -> u32 {
-        self.log.partition_count()
-    }
-
-    async fn appender(&self) -> Result<Arc<dyn Appender>, LogError> {
-        self.log.appender().await
-    }
-
-    async fn reader(
-        &self,
-        topic: Topic,
-        partition: Partition,
-        from: Offset,
-    ) -> Result<Box<dyn Reader>, LogError> {
-        let reader = self.log.reader(topic, partition, from).await?;
-        if (topic, partition) != (self.at.0, self.at.1) {
-            return Ok(reader);
-        }
-        Ok(Box::new(TamperedReader { reader, at: self.at.2, value: self.value.clone() }))
-    }
-
-    async fn bounds(&self, topic: Topic, partition: Partition) -> Result<Bounds, LogError> {
-        self.log.bounds(topic, partition).await
-    }
-
-    async fn record_at(
-        &self,
-        topic: Topic,
-        partition: Partition,
-        offset: Offset,
-    ) -> Result<Option<Record>, LogError> {
-        let mut record = self.log.record_at(topic, partition, offset).await?;
-        if let Some(record) = &mut record
-            && (topic, partition, offset) == self.at
-        {
-            record.value = self.value.clone();
-        }
-        Ok(record)
-    }
-
-    async fn check(&self) -> Result<(), LogError> {
-        self.log.check().await
-    }
-
-    fn active(&self) -> watch::Receiver<Vec<Partition>> {
-        self.log.active()
-    }
-}
 
 /// Six sales, the fourth with a refund; configuration; everything projected.
 struct Projected {

@@ -104,8 +104,7 @@ impl Follower {
 
 /// Counts a void record; rubbish and holes are also logged, since nobody should write them.
 pub(crate) fn note_void(topic: Topic, partition: Partition, offset: Offset, void: Void) {
-    metrics::counter!(crate::meters::VOID, "topic" => topic.name(), "reason" => void.name())
-        .increment(1);
+    metrics::counter!(crate::meters::VOID, "topic" => topic.name(), "reason" => void.name()).increment(1);
     if matches!(void, Void::Undecodable | Void::Hole) {
         tracing::warn!(
             topic = topic.name(),

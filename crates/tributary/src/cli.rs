@@ -36,13 +36,15 @@ Prints one line on stdout when it is ready: `tributary ready: http://ADDRESS`. E
 Without --database-url a private Postgres is started from the installed server binaries; its URL is in DATA_DIR/postgres.url.")]
     Up(Up),
     /// Create an account, a live program with its test twin and a first rule, and print the operator keys, once
-    #[command(after_help = "Beside a running `up` it uses that; without one it runs the services itself for a moment. Running it again creates what
+    #[command(
+        after_help = "Beside a running `up` it uses that; without one it runs the services itself for a moment. Running it again creates what
 is missing and changes nothing else.
 
 Examples:
   tributary init --account Acme
   tributary init --account Acme --program 'Acme Partners' --currency EUR --rate 12.5 --hold-days 30
-  tributary init --account Acme --kafka-brokers kafka:9092 --json")]
+  tributary init --account Acme --kafka-brokers kafka:9092 --json"
+    )]
     Init(Init),
     /// Connect payment providers: where their webhooks go, and the secrets that they sign with
     #[command(subcommand)]
@@ -106,13 +108,15 @@ Examples:
   tributary quarantine show commission/7/123")]
     Show(QuarantineShow),
     /// Try entries again, once their cause is mended
-    #[command(after_help = "Exit status: 0 nothing of them is left in quarantine, 1 something is, 2 it could not run.
+    #[command(
+        after_help = "Exit status: 0 nothing of them is left in quarantine, 1 something is, 2 it could not run.
 Beside a running `up` it uses that; without one it runs the services itself until the answer is there.
 
 Examples:
   tributary quarantine retry evt_0a1b2c
   tributary quarantine retry commission/7/123
-  tributary quarantine retry --all --reason unknown_program")]
+  tributary quarantine retry --all --reason unknown_program"
+    )]
     Retry(QuarantineRetry),
 }
 
@@ -403,13 +407,15 @@ pub(crate) struct Init {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EndpointCommand {
     /// Create an endpoint; prints the URL to paste, the events to select and where the referral code goes
-    #[command(after_help = "Without a secret the endpoint waits for one: create the webhook at the provider with the printed URL, then give the secret
+    #[command(
+        after_help = "Without a secret the endpoint waits for one: create the webhook at the provider with the printed URL, then give the secret
 that it shows to `tributary endpoint rotate`.
 
 Examples:
   tributary endpoint add stripe --program prog_acme_test --public-url https://track.acme.example
   pass show stripe/whsec | tributary endpoint add stripe --program prog_acme --secret-stdin
-  tributary endpoint add paddle --program prog_acme --secret-env PADDLE_SECRET --json")]
+  tributary endpoint add paddle --program prog_acme --secret-env PADDLE_SECRET --json"
+    )]
     Add(EndpointAdd),
     /// List the endpoints of a program, with the fingerprints of their secrets
     List(EndpointList),

@@ -95,6 +95,21 @@ mod tests {
     fn each_provider_is_known_and_each_event_is_in_its_page() {
         let names = PROVIDERS.each_ref().map(|provider| provider.name);
         assert_eq!(names, domain::config::PROVIDERS);
+        for name in names {
+            let request = sources::SourceRequest {
+                program: &"prog".into(),
+                source: name,
+                body: b"{}",
+                headers: &[],
+                query: "",
+                clock: domain::time::Micros(0),
+                settings: &domain::config::SourceSettings::default(),
+                resource: "",
+                authenticated_by: "",
+            };
+            let reading = format!("{:?}", sources::normalize(&request).reading);
+            assert!(!reading.contains(sources::reason::UNKNOWN_SOURCE), "{name} has an adapter");
+        }
         let pages = [
             include_str!("../../../docs/providers/paddle.md"),
             include_str!("../../../docs/providers/stripe.md"),

@@ -65,7 +65,8 @@ pub fn expected(
     } else {
         pooled += unseen;
     }
-    if lost.iter().chain(&back).all(|(_, net)| net.is_some()) {
+    // An object of nothing is the same part of the base however it is told.
+    if lost.iter().chain(&back).all(|(gross, net)| net.is_some() || *gross == 0) {
         let nets = |set: &[(i128, Option<i128>)]| set.iter().filter_map(|(_, net)| *net).sum::<i128>();
         known += (nets(&lost) - nets(&back)).max(0);
     } else {

@@ -123,6 +123,12 @@ fn a_net_base_takes_refunds_by_their_own_net_part_and_only_without_one_pro_rata(
     world.reversal(&refund("txn", "half", 595));
     assert_eq!(world.numbers("txn"), (100, 100, "pending"));
 
+    let mut world = at(200_000);
+    world.sale(&paid);
+    world.reversal(&chargeback("txn", "of_nothing", 0));
+    world.reversal(&ReversalSpec { net: Some(400), ..chargeback("txn", "part", 595) });
+    assert_eq!(world.numbers("txn"), (80, 120, "pending"));
+
     let mut as_sent = World::new(Setting { profile: Profile::Revshare, rate: 200_000, ..Setting::default() });
     as_sent.sale(&paid);
     as_sent.reversal(&ReversalSpec { net: Some(500), ..refund("txn", "half", 595) });

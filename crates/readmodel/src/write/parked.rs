@@ -42,7 +42,10 @@ pub(super) async fn parked(
     Ok(())
 }
 
-pub(super) async fn coupons(connection: &mut PgConnection, rows: &[CouponRow<'_>]) -> Result<(), sqlx::Error> {
+pub(super) async fn coupons(
+    connection: &mut PgConnection,
+    rows: &[CouponRow<'_>],
+) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }

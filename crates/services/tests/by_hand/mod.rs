@@ -1,5 +1,7 @@
 //! A log written by hand, frame by frame, and the projector over it.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
+pub mod tampered;
+
 use super::support;
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};

@@ -214,8 +214,7 @@ impl<S: Service> Serving<S> {
     pub(super) fn report_parked(&self) {
         let parked = parked::count(&self.taken.folded.overlay) as f64;
         let partition = self.partition.0.to_string();
-        metrics::gauge!(meters::PARKED, "service" => S::NAME, "partition" => partition)
-            .set(parked);
+        metrics::gauge!(meters::PARKED, "service" => S::NAME, "partition" => partition).set(parked);
     }
 }
 

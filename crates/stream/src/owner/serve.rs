@@ -6,8 +6,8 @@ use super::side::Side;
 use super::take::{Taken, commit, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
-use crate::meters;
 use crate::log::{LogError, NewRecord, Offset, Partition, Topic};
+use crate::meters;
 use crate::seal;
 use crate::service::{Service, SideOutput};
 use crate::weakness::{self, Weakness};
@@ -47,8 +47,7 @@ impl<S: Service> Serving<S> {
         let meters = Meters::new(S::NAME, partition);
         let deadline = shared.options.append_deadline;
         let side = Side::new(S::NAME, Arc::clone(&shared.log), partition, deadline);
-        let serving =
-            Self { shared, partition, taken, side, input, last_commit: Instant::now(), meters };
+        let serving = Self { shared, partition, taken, side, input, last_commit: Instant::now(), meters };
         serving.report_parked();
         Ok(serving)
     }

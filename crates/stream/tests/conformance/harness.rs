@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, RemoteLog};
 use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::log::{Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic};
 pub(crate) use stream::simulated::Faults;
 use stream::simulated::SimulatedLog;
-use stream::log::{Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic};
 use testkit::kafka::KafkaBroker;
 use tokio::sync::watch;
 
