@@ -66,9 +66,9 @@ async fn explained(target: Target) -> Result<()> {
 
 /// N from the printed numbers: of the last change that shows its arithmetic.
 fn recomputed(explanation: &Value) -> i64 {
-    let events =
+    let mut events =
         explanation["steps"].as_array().unwrap().iter().flat_map(|step| step["events"].as_array().unwrap());
-    let last = events.filter(|event| event["arithmetic"].is_object()).last().unwrap();
+    let last = events.rfind(|event| event["arithmetic"].is_object()).unwrap();
     let arithmetic = &last["arithmetic"];
     let number = |value: &Value| i128::from(value.as_i64().unwrap());
     let slices = arithmetic["slices"].as_array().unwrap().iter();

@@ -45,8 +45,8 @@ async fn quarantine(target: Target) -> Result<()> {
     assert_eq!(unknown[0]["program_id"], LATER);
     let event = |number: usize| {
         let key = format!("later_{number}");
-        let entries = unknown.as_array().into_iter().flatten();
-        let found = entries.filter(|entry| entry["delivery_key"] == key.as_str()).next();
+        let mut entries = unknown.as_array().into_iter().flatten();
+        let found = entries.find(|entry| entry["delivery_key"] == key.as_str());
         found.and_then(|entry| entry["event_id"].as_str()).context(key).map(str::to_owned)
     };
     let bad = listed.as_array().into_iter().flatten().find(|entry| entry["program_id"] == "prog_demo");

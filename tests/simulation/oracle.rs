@@ -256,10 +256,10 @@ fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>)
                         return Err(format!("sale {name:?} has two commissions"));
                     }
                 }
-                CommissionEventKind::Approved => {
-                    if clock < *created.get(&name).ok_or("approved and never created")? {
-                        return Err(format!("{name:?} was released early"));
-                    }
+                CommissionEventKind::Approved
+                    if clock < *created.get(&name).ok_or("approved and never created")? =>
+                {
+                    return Err(format!("{name:?} was released early"));
                 }
                 _ => {}
             }

@@ -96,13 +96,18 @@ pub(crate) async fn take_answers(world: Arc<World>) {
     }
 }
 
+/// Gateway and number of a waiting request.
+type Address = (String, u64);
+/// Verdict, reason, amount.
+type Told = (String, String, i64);
+
 /// Every answer that an accepted frame gives.
 struct Known {
     truths: Vec<Truth>,
-    answers: BTreeMap<(String, u64), Vec<(String, String, i64)>>,
+    answers: BTreeMap<Address, Vec<Told>>,
 }
 
-fn address(reply: &ReplyAddress) -> (String, u64) {
+fn address(reply: &ReplyAddress) -> Address {
     (reply.gateway_instance.clone(), reply.correlation_id)
 }
 
@@ -135,7 +140,7 @@ impl Known {
 }
 
 /// The answer that an event of this topic gives.
-fn answer_in(topic: Topic, bytes: &Bytes) -> Option<((String, u64), (String, String, i64))> {
+fn answer_in(topic: Topic, bytes: &Bytes) -> Option<(Address, Told)> {
     if topic == Topic::Commissions {
         let Ok(CommissionsEvent::Answer(recorded)) = wire::commissions::decode(bytes) else { return None };
         let verdict = if recorded.duplicate { "duplicate" } else { "applied" };

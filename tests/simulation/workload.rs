@@ -131,7 +131,7 @@ pub(crate) fn code(program: &str, name: &str, active: bool) -> IngestRecord {
 
 /// The rule in another version.
 pub(crate) fn rule(program: &str, version: u32, rate_ppm: i64) -> IngestRecord {
-    let reward = Reward::Percent(RatePpm(rate_ppm.try_into().unwrap_or_default()));
+    let reward = Reward::Percent(RatePpm(rate_ppm));
     fact(program, ConfigObject::Rule(Rule { rule: "rule".into(), version, reward }))
 }
 

@@ -128,6 +128,9 @@ pub(crate) struct SaleCodeRow<'batch> {
     pub(crate) referral: &'batch Referral,
 }
 
+/// Rules by program, rule and version, each with whether it was removed.
+pub(crate) type RuleRows<'batch> = BTreeMap<(&'batch str, &'batch str, u32), Current<(&'batch Rule, bool)>>;
+
 /// Everything that a batch writes beside the cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Rows<'batch> {
@@ -137,7 +140,7 @@ pub(crate) struct Rows<'batch> {
     pub(crate) accounts: BTreeMap<&'batch str, Current<(&'batch Merchant, bool)>>,
     pub(crate) codes: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Code, bool)>>,
     pub(crate) partner_coupons: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Coupon, bool)>>,
-    pub(crate) rules: BTreeMap<(&'batch str, &'batch str, u32), Current<(&'batch Rule, bool)>>,
+    pub(crate) rules: RuleRows<'batch>,
     pub(crate) endpoints: BTreeMap<(&'batch str, &'batch str), Current<(&'batch Endpoint, bool)>>,
     pub(crate) keys: BTreeMap<(&'batch str, &'batch str), Current<(&'batch ApiKey, bool)>>,
     pub(crate) sales: BTreeMap<&'batch str, Current<(&'batch SaleRecorded, &'batch str)>>,

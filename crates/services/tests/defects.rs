@@ -142,6 +142,9 @@ impl<S: Service> Service for Poisoned<S> {
     }
 }
 
+/// What stops the services, and their ends.
+type Running = (CancellationToken, Vec<JoinHandle<Result<(), OwnerError>>>);
+
 /// The log with its services, and everything that was appended to `ingest`.
 struct Installation {
     directory: tempfile::TempDir,
@@ -150,7 +153,7 @@ struct Installation {
     partition: Partition,
     armed: Arc<AtomicU8>,
     appended: usize,
-    running: Option<(CancellationToken, Vec<JoinHandle<Result<(), OwnerError>>>)>,
+    running: Option<Running>,
 }
 
 impl Installation {

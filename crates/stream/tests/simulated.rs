@@ -26,11 +26,13 @@ fn held(log: &SimulatedLog, topic: Topic) -> Vec<String> {
     records.iter().map(|record| String::from_utf8_lossy(&record.value).into_owned()).collect()
 }
 
+/// Fault, what is there when it is answered, and later; whether it was acknowledged, with offsets or without.
+type Case = (Fault, &'static [&'static str], &'static [&'static str], Option<bool>);
+
 #[tokio::test(start_paused = true)]
 async fn each_fault_does_what_its_name_says() {
     let two = &["a", "b"][..];
-    let cases: [(Fault, &[&str], &[&str], Option<bool>); 9] = [
-        // Fault, what is there when it is answered, and later; whether it was acknowledged, with offsets or without.
+    let cases: [Case; 9] = [
         (Fault::Lost, &[], &[], None),
         (Fault::LandedButFailed, two, two, None),
         (Fault::UnknownOffset, two, two, Some(false)),

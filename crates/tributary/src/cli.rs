@@ -456,7 +456,7 @@ pub(crate) struct EndpointAdd {
     /// The endpoint's id [default: ep_, the program and the provider]
     #[arg(long, value_name = "ID")]
     pub(crate) endpoint: Option<String>,
-    /// Where the gateway is reached from outside: https://track.example.com
+    /// Where the gateway is reached from outside, as in `https://track.example.com`
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
     /// How old a signature may be, in seconds [default: the provider's, 300]

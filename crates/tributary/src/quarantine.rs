@@ -105,7 +105,7 @@ pub(crate) async fn show(args: &QuarantineShow) -> anyhow::Result<()> {
     let request = match ingest {
         None => Err("this input did not come from a request".to_owned()),
         Some(place) => match raw_record(&log, place).await? {
-            Raw::Request(request) => Ok(readable(request)),
+            Raw::Request(request) => Ok(readable(*request)),
             Raw::Other => Err(UNREADABLE.to_owned()),
             Raw::Gone => Err(EXPIRED.to_owned()),
         },
@@ -297,7 +297,7 @@ async fn again(admin: &Admin, entry: &Entry, actor: &str) -> anyhow::Result<Retr
     let reply_to = admin.reply_address();
     let program = request.program.clone();
     // The first caller has left; this one waits.
-    let request = RawRequest { reply_to: Some(reply_to.clone()), trace: None, ..request };
+    let request = RawRequest { reply_to: Some(reply_to.clone()), trace: None, ..*request };
     let of_position = entry.position.cast_unsigned();
     let retry = IngestRecord::Retry { of_position, request, actor: actor.to_owned() };
     let outcome = admin.submit(&program, &retry, &reply_to).await?;
@@ -367,7 +367,7 @@ fn said(frame: &Frame, service: &str, source: u64) -> anyhow::Result<Option<Opti
 
 /// What `ingest` holds at a place.
 enum Raw {
-    Request(RawRequest),
+    Request(Box<RawRequest>),
     /// A record that is no request, or that nobody can read.
     Other,
     /// Retention has removed it.
@@ -378,7 +378,9 @@ async fn raw_record(log: &Arc<dyn Log>, (partition, position): (i32, i64)) -> an
     let (partition, offset) = (Partition(u32::try_from(partition)?), Offset(position.cast_unsigned()));
     match log.record_at(Topic::Ingest, partition, offset).await {
         Ok(Some(record)) => Ok(match wire::ingest::decode(&record.value) {
-            Ok(IngestRecord::Request(request) | IngestRecord::Retry { request, .. }) => Raw::Request(request),
+            Ok(IngestRecord::Request(request) | IngestRecord::Retry { request, .. }) => {
+                Raw::Request(Box::new(request))
+            }
             _ => Raw::Other,
         }),
         Ok(None) | Err(LogError::OutOfRange { .. }) => Ok(Raw::Gone),

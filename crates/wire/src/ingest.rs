@@ -171,14 +171,17 @@ fn write_request(w: &mut Writer, request: &RawRequest) {
 }
 
 /// Under `tag` and the one after it.
-fn write_trace(w: &mut Writer, tag: u32, trace: Option<&([u8; 16], [u8; 8])>) {
+fn write_trace(w: &mut Writer, tag: u32, trace: Option<&TraceContext>) {
     if let Some((trace_id, span_id)) = trace {
         w.bytes(tag, trace_id);
         w.bytes(tag + 1, span_id);
     }
 }
 
-fn read_trace(trace_id: &Bytes, span_id: &Bytes) -> Result<Option<([u8; 16], [u8; 8])>, Unknown> {
+/// Trace id and span id, as W3C Trace Context sizes them.
+type TraceContext = ([u8; 16], [u8; 8]);
+
+fn read_trace(trace_id: &Bytes, span_id: &Bytes) -> Result<Option<TraceContext>, Unknown> {
     if trace_id.is_empty() {
         return Ok(None);
     }

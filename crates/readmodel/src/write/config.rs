@@ -1,8 +1,8 @@
 //! Rows of configuration: what analysts ask for, never a secret or the hash of a key.
 use super::{Places, column};
-use crate::rows::{Current, Rows, joined, micros, mode_name};
+use crate::rows::{Current, Rows, RuleRows, joined, micros, mode_name};
 use crate::text::{clean, int};
-use domain::config::{Account, ApiKey, Code, Coupon, Endpoint, Reward, Rule};
+use domain::config::{Account, ApiKey, Code, Coupon, Endpoint, Reward};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -99,10 +99,7 @@ async fn coupons(connection: &mut PgConnection, rows: &Named<'_, Coupon>) -> Res
     Ok(())
 }
 
-async fn rules(
-    connection: &mut PgConnection,
-    rows: &BTreeMap<(&str, &str, u32), Current<(&Rule, bool)>>,
-) -> Result<(), sqlx::Error> {
+async fn rules(connection: &mut PgConnection, rows: &RuleRows<'_>) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }

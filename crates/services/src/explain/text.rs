@@ -1,6 +1,5 @@
 //! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor.
 use super::{Arithmetic, Change, Decision, Event, Explanation, Fact, Leg, Step};
-use std::fmt::Write as _;
 
 /// One paragraph per step.
 pub(super) fn of(explanation: &Explanation) -> String {
@@ -44,8 +43,11 @@ impl Text {
     fn line(&mut self, indent: usize, line: &str) {
         let line: String =
             line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{:indent$}{line}", "", indent = if line.is_empty() { 0 } else { indent });
+        if !line.is_empty() {
+            self.0.extend(std::iter::repeat_n(' ', indent));
+        }
+        self.0.push_str(&line);
+        self.0.push('\n');
     }
 }
 
@@ -81,7 +83,8 @@ fn step(out: &mut Text, number: usize, step: &Step) {
             format!("{}: event {} (delivery {})", verdict.verdict, verdict.event_id, verdict.delivery_key);
         for more in [&verdict.reason, &verdict.detail] {
             if !more.is_empty() {
-                let _ = write!(line, ", {more}");
+                line.push_str(", ");
+                line.push_str(more);
             }
         }
         out.line(3, &line);
