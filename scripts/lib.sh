@@ -37,11 +37,13 @@ need_rust() {
     || die "Rust $wanted or newer is needed, found $found. Update it: rustup update stable"
 }
 
-# librdkafka and zlib are compiled from source by their crates.
+# librdkafka and zlib are compiled from source by their crates; librdkafka links the system's OpenSSL (TLS, SCRAM).
 need_c_toolchain() {
   need_command cc build-essential "a C compiler (librdkafka is built from source)"
   need_command c++ build-essential "a C++ compiler (librdkafka is built from source)"
   need_command make build-essential "make (librdkafka is built from source)"
+  need_command pkg-config pkg-config "pkg-config (finds OpenSSL for librdkafka)"
+  pkg-config --exists openssl || install_package libssl-dev "the headers of OpenSSL (TLS to Kafka)"
 }
 
 postgres_bindir() {
