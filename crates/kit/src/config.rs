@@ -388,6 +388,30 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_may_name_a_file_that_holds_its_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("url");
+        std::fs::write(&file, "postgres://u:secret@h/d\n").unwrap();
+        let path = file.display().to_string();
+        for name in ["DATABASE_URL_FILE", "TRIBUTARY_DATABASE_URL_FILE"] {
+            let layers = Layers { environment: flags(&[(name, &path)]), ..Layers::default() };
+            let config = Config::load(&layers).unwrap();
+            assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:secret@h/d");
+            assert!(Config::dump(&layers).unwrap().contains(&format!("# environment {name}")));
+        }
+        let missing = Layers {
+            environment: flags(&[
+                ("TRIBUTARY_LISTEN_FILE", "/nowhere/listen"),
+                ("TRIBUTARY_NOTHING_FILE", "x"),
+            ]),
+            ..Layers::default()
+        };
+        let problems = Config::load(&missing).unwrap_err().0;
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        assert_eq!(keys, ["listen", "TRIBUTARY_NOTHING_FILE"]);
+    }
+
+    #[test]
     fn every_problem_is_reported_with_its_key_its_place_and_a_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("t.toml");

@@ -1,5 +1,5 @@
 //! The effective configuration for people: a TOML file with the place of each value beside it, and without secrets.
-use crate::settings::{MASTER_KEY, Settings};
+use crate::settings::{MASTER_KEY, MASTER_KEY_FILE, Settings};
 use std::fmt::Write as _;
 use toml::Value;
 
@@ -13,9 +13,11 @@ pub(crate) fn render(settings: &Settings, environment: &[(String, String)]) -> S
     keys.sort_unstable();
     let mut out =
         String::from("# The configuration in force, each value with the place that it was taken from.\n");
-    let given = environment.iter().any(|(name, _)| name == MASTER_KEY);
+    let given = [MASTER_KEY, MASTER_KEY_FILE]
+        .into_iter()
+        .find(|wanted| environment.iter().any(|(name, _)| name == wanted));
     let place =
-        if given { format!("environment {MASTER_KEY}") } else { "file master.key in data_dir".to_owned() };
+        given.map_or_else(|| "file master.key in data_dir".to_owned(), |name| format!("environment {name}"));
     let mut table = "";
     // Writing to a string cannot fail.
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").unwrap_or_default();

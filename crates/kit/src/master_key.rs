@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 /// The environment variable that holds the key: 128 hex digits.
 pub const VARIABLE: &str = "TRIBUTARY_MASTER_KEY";
+/// The environment variable that names a file with the key. Who may read that file is the business of whoever put it there:
+/// secrets are mounted into containers with modes that nobody can choose.
+pub const FILE_VARIABLE: &str = "TRIBUTARY_MASTER_KEY_FILE";
 /// The key's file in the data directory: 128 hex digits, mode 0600.
 pub const FILE_NAME: &str = "master.key";
 const KEY_BYTES: usize = 64;
@@ -63,13 +66,19 @@ impl MasterKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The key from `TRIBUTARY_MASTER_KEY`, else from `data_dir/master.key`, which is created when missing.
+    /// The key from `TRIBUTARY_MASTER_KEY`, else from the file that `TRIBUTARY_MASTER_KEY_FILE` names, else from
+    /// `data_dir/master.key`, which is created when missing.
     ///
     /// # Errors
     /// [`MasterKeyError`].
     pub fn load_or_create(data_dir: &Path) -> Result<Self, MasterKeyError> {
         if let Ok(text) = std::env::var(VARIABLE) {
             return Self::parse(&Zeroizing::new(text), VARIABLE);
+        }
+        if let Some(path) = std::env::var_os(FILE_VARIABLE).map(PathBuf::from) {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|source| MasterKeyError::Io { path: path.clone(), source })?;
+            return Self::parse(&Zeroizing::new(text), &path.display().to_string());
         }
         let path = data_dir.join(FILE_NAME);
         let io = |source| MasterKeyError::Io { path: path.clone(), source };

@@ -8,10 +8,15 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 /// The variable that holds the master key.
 pub(crate) const MASTER_KEY: &str = "TRIBUTARY_MASTER_KEY";
+/// The variable that names a file with the master key.
+pub(crate) const MASTER_KEY_FILE: &str = "TRIBUTARY_MASTER_KEY_FILE";
 const ENV_PREFIX: &str = "TRIBUTARY_";
+/// A variable's name with this behind it names a file that holds its value: how containers are given secrets.
+const FILE_SUFFIX: &str = "_FILE";
+const DATABASE_URL: &str = "DATABASE_URL";
 
 /// Names with our prefix that are no settings: read elsewhere, or by tests.
-const NOT_SETTINGS: [&str; 3] = [MASTER_KEY, "TRIBUTARY_CONFIG", "TRIBUTARY_FIXTURES"];
+const NOT_SETTINGS: [&str; 4] = [MASTER_KEY, MASTER_KEY_FILE, "TRIBUTARY_CONFIG", "TRIBUTARY_FIXTURES"];
 const NOT_SETTINGS_PREFIXES: [&str; 3] = ["TRIBUTARY_FAILPOINT", "TRIBUTARY_TEST_", "TRIBUTARY_BENCH_"];
 
 /// A value and where it was written.
@@ -91,21 +96,39 @@ impl Settings {
         }
     }
 
-    /// Merges the variables that carry our prefix, and `DATABASE_URL`.
+    /// Merges the variables that carry our prefix, and `DATABASE_URL`; of each the value itself, or a file that holds it.
     pub(crate) fn merge_environment(&mut self, variables: &[(String, String)]) {
         let keys: BTreeMap<String, String> =
             self.by_key.keys().map(|key| (variable_of(key), key.clone())).collect();
-        if let Some((name, value)) = variables.iter().find(|(name, _)| name == "DATABASE_URL") {
-            self.merge_text("database_url", value, &format!("environment {name}"));
+        for foreign in [DATABASE_URL.to_owned(), format!("{DATABASE_URL}{FILE_SUFFIX}")] {
+            if let Some((name, value)) = variables.iter().find(|(name, _)| *name == foreign) {
+                self.merge_variable("database_url", name, value, name != DATABASE_URL);
+            }
         }
         for (name, value) in variables {
             if !name.starts_with(ENV_PREFIX) || is_not_a_setting(name) {
                 continue;
             }
-            let origin = format!("environment {name}");
-            match keys.get(name) {
-                Some(key) => self.merge_text(key, value, &origin),
-                None => self.unknown(name, &origin),
+            let of_file = || keys.get(name.strip_suffix(FILE_SUFFIX)?);
+            match (keys.get(name), of_file()) {
+                (Some(key), _) => self.merge_variable(key, name, value, false),
+                (None, Some(key)) => self.merge_variable(key, name, value, true),
+                (None, None) => self.unknown(name, &format!("environment {name}")),
+            }
+        }
+    }
+
+    /// `in_file`: the value is the name of a file, whose content is what is meant, less the line break at its end.
+    fn merge_variable(&mut self, key: &str, name: &str, value: &str, in_file: bool) {
+        let origin = format!("environment {name}");
+        if !in_file {
+            return self.merge_text(key, value, &origin);
+        }
+        match std::fs::read_to_string(value) {
+            Ok(text) => self.merge_text(key, text.trim_end_matches(['\r', '\n']), &origin),
+            Err(error) => {
+                let what = format!("its file {value} is not readable: {error}");
+                self.problem(key, &origin, what, "name a readable file");
             }
         }
     }

@@ -65,6 +65,20 @@ Examples:
     Migrate(Read),
     /// Check the configuration, print what is in force, change nothing
     CheckConfig(CheckConfig),
+    /// Ask a running process on this machine whether it is ready
+    #[command(after_help = "Asks /readyz at the process's metrics address. Exit status: 0 ready, 1 not ready or no answer.
+Meant for health checks where there is no shell and no curl.
+
+Example:
+  tributary health --metrics-listen 127.0.0.1:9090")]
+    Health(Health),
+    /// Create the public demo programs on Kafka and play the sample traffic through a running gateway
+    #[command(after_help = "What `up --demo` does at its start, for services in processes of their own: they must run. Repeating it changes nothing.
+The master key must be the gateway's. Never on an installation that others can reach: keys and secrets of the demo are public.
+
+Example:
+  tributary demo --kafka-brokers kafka:9092 --gateway http://127.0.0.1:8080")]
+    Demo(Demo),
     /// Print the contract of the HTTP API as an OpenAPI 3.1 document
     #[command(after_help = "Example:
   tributary openapi > tributary.openapi.json")]
@@ -283,6 +297,35 @@ impl Gateway {
     pub(crate) fn layers(&self) -> Layers {
         self.place.layers(&[("listen", &self.listen), ("metrics_listen", &self.metrics_listen)])
     }
+}
+
+/// `health`.
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Ask /livez instead: whether the process answers at all
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Where the process serves its metrics [default: as configured]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+impl Health {
+    pub(crate) fn layers(&self) -> Layers {
+        self.place.layers(&[("metrics_listen", &self.metrics_listen)])
+    }
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Base URL of a running gateway
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) gateway: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// One service of the chain in a process of its own.

@@ -20,6 +20,8 @@ pub(crate) const SECRET_KEY: &str = "sk_demo_tributary";
 const PUBLISHABLE_KEY: &str = "pk_demo_tributary";
 /// Every webhook secret of the demo.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_demo_tributary";
+/// The demo's programs.
+pub(crate) const PROGRAM_IDS: [&str; 2] = ["prog_demo", "prog_demo_eighth"];
 const ACCOUNT: &str = "acct_demo";
 /// The providers whose signed webhooks each demo program takes. What a later version adds goes last: the last endpoint tells
 /// whether an older installation has everything.
@@ -43,7 +45,7 @@ struct DemoProgram {
 
 const PROGRAMS: [DemoProgram; 2] = [
     DemoProgram {
-        program: "prog_demo",
+        program: PROGRAM_IDS[0],
         name: "Demo, 20 percent",
         rate: RatePpm(200_000),
         john_code: "john123",
@@ -52,7 +54,7 @@ const PROGRAMS: [DemoProgram; 2] = [
         holds_keys: true,
     },
     DemoProgram {
-        program: "prog_demo_eighth",
+        program: PROGRAM_IDS[1],
         name: "Demo, 12.5 percent",
         rate: RatePpm(125_000),
         john_code: "john8",

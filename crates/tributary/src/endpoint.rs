@@ -244,9 +244,10 @@ fn read_secret(from: &SecretFrom) -> anyhow::Result<Option<Zeroizing<String>>> {
 fn seal(config: &Config, program: &str, endpoint_id: &str, secret: &str) -> anyhow::Result<Vec<u8>> {
     if config.kafka.brokers.is_some() && !has_master_key(&config.data_dir) {
         bail!(
-            "the secret must be sealed under the master key of the gateways: set {}, or name the data directory that holds \
-             it with --data-dir",
-            master_key::VARIABLE
+            "the secret must be sealed under the master key of the gateways: set {} or {}, or name the data directory \
+             that holds it with --data-dir",
+            master_key::VARIABLE,
+            master_key::FILE_VARIABLE
         );
     }
     let key = MasterKey::load_or_create(&config.data_dir)?;
@@ -254,7 +255,9 @@ fn seal(config: &Config, program: &str, endpoint_id: &str, secret: &str) -> anyh
 }
 
 fn has_master_key(data_dir: &Path) -> bool {
-    std::env::var_os(master_key::VARIABLE).is_some() || data_dir.join(master_key::FILE_NAME).exists()
+    let given = [master_key::VARIABLE, master_key::FILE_VARIABLE];
+    given.into_iter().any(|name| std::env::var_os(name).is_some())
+        || data_dir.join(master_key::FILE_NAME).exists()
 }
 
 /// Names a sealed secret, as the native API does. Of the sealed bytes: of the secret it would let others try secrets out.

@@ -8,6 +8,7 @@ mod database;
 mod demo;
 mod endpoint;
 mod explain;
+mod health;
 mod init;
 mod parts;
 mod provider_facts;
@@ -67,6 +68,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Topics(args) => stage::topics(&args).await?,
         Command::Migrate(args) => report::migrate(&args).await?,
         Command::CheckConfig(args) => report::check_config(&args)?,
+        Command::Health(args) => return health::health(&args).await,
+        Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => {
             let written = std::io::Write::write_all(&mut std::io::stdout(), gateway::openapi().as_bytes());
             written.context("standard output")?;

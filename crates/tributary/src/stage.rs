@@ -1,11 +1,12 @@
 //! One service in a process of its own, on Kafka.
-use crate::cli::{Gateway, Read, Stage};
+use crate::cli::{Demo, Gateway, Read, Stage};
 use crate::database::Database;
 use crate::parts::{
     NoKeys, Process, configure, configure_quietly, create_data_dir, open_kafka, open_keys, open_process,
 };
 use crate::services_task::Chain;
 use crate::up::{print_line, start_gateway, stop_together};
+use crate::{demo, sample};
 use kit::config::{Config, Layers};
 use kit::lifecycle::{CancellationToken, Supervisor};
 use kit::master_key::MasterKey;
@@ -126,4 +127,17 @@ pub(crate) async fn topics(args: &Read) -> anyhow::Result<()> {
         "topics with the prefix {} are there, with {} partitions and the settings that are needed",
         config.kafka.topic_prefix, config.log.partitions
     ))
+}
+
+/// Creates the demo's programs and plays the sample traffic, beside services that run.
+pub(crate) async fn demo(args: &Demo) -> anyhow::Result<()> {
+    let mut config = configure_quietly(&args.place.layers(&[]))?;
+    let kafka = open_kafka(&config).await?;
+    config.data_dir = create_data_dir(&config.data_dir)?;
+    let master_key = MasterKey::load_or_create(&config.data_dir)?;
+    let url = args.gateway.trim_end_matches('/');
+    demo::provision(&(kafka as Arc<dyn Log>), &master_key).await?;
+    sample::wait_until_known(url, demo::SECRET_KEY, &demo::PROGRAM_IDS).await?;
+    let played = sample::play(url, demo::WEBHOOK_SECRET).await?;
+    print_line(&format!("{played} sample requests answered by {url}"))
 }

@@ -153,7 +153,7 @@ async fn foreground(
         );
         ready_but_for_the_demo(&running.health).await?;
         demo::provision(&running.log, master_key).await?;
-        sample::wait_until_known(&url, demo::SECRET_KEY, &["prog_demo", "prog_demo_eighth"]).await?;
+        sample::wait_until_known(&url, demo::SECRET_KEY, &demo::PROGRAM_IDS).await?;
         let played = sample::play(&url, demo::WEBHOOK_SECRET).await?;
         tracing::info!(requests = played, "sample traffic played");
         flag.retire();
