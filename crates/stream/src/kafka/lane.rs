@@ -44,7 +44,8 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn start(name: &str, config: &ClientConfig) -> Result<Arc<Self>, LogError> {
         let failed = |error| unavailable("no kafka client", &error);
-        let consumer = Arc::new(BaseConsumer::from_config_and_context(config, Context).map_err(failed)?);
+        let consumer =
+            Arc::new(BaseConsumer::from_config_and_context(config, Context::default()).map_err(failed)?);
         let (commands, receiver) = channel();
         let served = Arc::clone(&consumer);
         std::thread::Builder::new()

@@ -6,17 +6,22 @@
 //! Settings and their reasons: `options.rs` and `docs/reference/kafka.md`.
 mod batch;
 mod context;
+mod import;
 mod lane;
 mod options;
 mod producer;
 mod reader;
+mod security;
 mod topics;
 
+pub use import::Importer;
 pub use options::{Compression, KafkaOptions, MAX_RECORD_BYTES};
+pub use security::{Password, Protocol, Sasl, Security};
+pub use topics::TopicProblem;
 
 use crate::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
 use async_trait::async_trait;
-use context::{Context, unavailable};
+use context::Context;
 use lane::{Lane, Lanes, Purpose};
 use producer::{KafkaAppender, Producers};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -26,6 +31,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// How long one question at the start may take, so that a refusal ends it early; doubled each time.
+const FIRST_QUESTION: Duration = Duration::from_millis(500);
 /// Between questions to a leader that is being elected.
 const ELECTION_PAUSE: Duration = Duration::from_millis(20);
 
@@ -45,9 +52,10 @@ impl KafkaLog {
     /// ([`Log::check`]).
     ///
     /// # Errors
-    /// [`LogError::Misconfigured`] for settings that the client does not know, [`LogError::Unavailable`] when no broker
-    /// answers within the request timeout.
+    /// [`LogError::Misconfigured`] for settings that the client does not know and when a broker refuses who we are,
+    /// [`LogError::Unavailable`] when no broker answers within the request timeout.
     pub async fn connect(options: KafkaOptions) -> Result<Arc<Self>, LogError> {
+        options.security.validate()?;
         for config in [options.control(), options.tail(), options.producer(Topic::Facts)] {
             let checked = config.create_native_config();
             checked.map_err(|error| LogError::Misconfigured(format!("kafka client setting: {error}")))?;
@@ -64,13 +72,36 @@ impl KafkaLog {
             control,
             options,
         });
-        let brokers = log.options.brokers.clone();
-        let reached = log.blocking("brokers not reached", |consumer, timeout| {
-            consumer.fetch_metadata(None, timeout).map(|metadata| metadata.brokers().len())
-        });
-        let count = reached.await.map_err(|error| LogError::Unavailable(format!("{brokers}: {error}")))?;
-        tracing::info!(brokers, count, "connected to kafka");
+        let brokers = log.reach().await?;
+        tracing::info!(brokers = log.options.brokers, count = brokers, "connected to kafka");
         Ok(log)
+    }
+
+    /// The number of brokers, as soon as one answers, and an error as soon as one says who may not: the client itself would
+    /// go on asking.
+    async fn reach(&self) -> Result<usize, LogError> {
+        let options = self.options.clone();
+        let answer = self.blocking("brokers not reached", move |consumer, timeout| {
+            let deadline = Instant::now() + timeout;
+            let mut patience = FIRST_QUESTION;
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let answer = consumer.fetch_metadata(None, patience.min(left));
+                let refused = || consumer.context().trouble().refusal(&options);
+                match answer.map(|metadata| metadata.brokers().len()) {
+                    Err(_) if left > patience && refused().is_none() => patience *= 2,
+                    answer => return Ok(answer.map_err(|error| (error, refused()))),
+                }
+            }
+        });
+        match answer.await? {
+            Ok(count) => Ok(count),
+            Err((_, Some(refusal))) => Err(LogError::Misconfigured(format!("kafka refuses us: {refusal}"))),
+            Err((error, None)) => {
+                let because = self.control.consumer().context().trouble().because(&self.options);
+                Err(LogError::Unavailable(format!("{}: {error}{because}", self.options.brokers)))
+            }
+        }
     }
 
     /// What it was connected with.
@@ -96,7 +127,11 @@ impl KafkaLog {
             ) => {
                 LogError::Misconfigured(format!("{what}: {error}; create the topics with `tributary topics`"))
             }
-            _ => unavailable(what, &error),
+            Some(code) if security::is_forbidden(code) => LogError::Misconfigured(format!("{what}: {error}")),
+            _ => {
+                let because = self.control.consumer().context().trouble().because(&self.options);
+                LogError::Unavailable(format!("{what}: {error}{because}"))
+            }
         })
     }
 

@@ -1,4 +1,5 @@
 //! What the Kafka log is told, and the client settings that follow from it.
+use super::security::Security;
 use crate::log::Topic;
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
@@ -46,7 +47,9 @@ pub struct KafkaOptions {
     pub request_timeout: Duration,
     /// Longest time from an append to its acknowledgement; then the producer is discarded (rule 7).
     pub append_deadline: Duration,
-    /// librdkafka settings on top (`security.protocol`, `sasl.username`, …). They may hold secrets and are never printed.
+    /// How the connection is protected, and who we are.
+    pub security: Security,
+    /// librdkafka settings on top. They may hold secrets and are never printed.
     pub client: BTreeMap<String, String>,
 }
 
@@ -65,6 +68,7 @@ impl KafkaOptions {
             compression: Compression::None,
             request_timeout: Duration::from_secs(10),
             append_deadline: Duration::from_secs(30),
+            security: Security::default(),
             client: BTreeMap::new(),
         }
     }
@@ -86,6 +90,7 @@ impl KafkaOptions {
             .set("reconnect.backoff.ms", "20")
             .set("reconnect.backoff.max.ms", "1000")
             .set("log.connection.close", "false");
+        self.security.apply(&mut config);
         config
     }
 
@@ -199,6 +204,7 @@ impl std::fmt::Debug for KafkaOptions {
             .field("brokers", &self.brokers)
             .field("topic_prefix", &self.topic_prefix)
             .field("partitions", &self.partitions)
+            .field("security", &self.security)
             .field("client", &self.client.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

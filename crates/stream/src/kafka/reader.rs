@@ -2,6 +2,7 @@
 use super::KafkaLog;
 use super::context::Context;
 use super::lane::{Assigned, Slot};
+use super::security::{is_forbidden, not_allowed};
 use crate::log::{LogError, Offset, Partition, Reader, Record, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,9 +78,14 @@ impl KafkaReader {
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::TopicAuthorizationFailed,
+                | RDKafkaErrorCode::UnknownPartition,
             ) => LogError::Misconfigured(format!("{topic} partition {partition} cannot be read: {error}")),
+            Some(code) if is_forbidden(code) => {
+                let options = self.log.options();
+                let resource = format!("--topic {}", options.topic_name(self.topic));
+                let remedy = not_allowed(options, "Read", &resource);
+                LogError::Misconfigured(format!("{topic} cannot be read: {error}; {remedy}"))
+            }
             _ => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
         }
     }
@@ -148,5 +154,6 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
         appended_at: Micros(message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000)),
         key: key_bytes,
         value,
+        imported_at: message.headers().and_then(super::import::time_in),
     }
 }

@@ -1,10 +1,12 @@
 //! The topics: how they are made, and the checks of what promises rest on (rule 10).
 use super::context::{Context, unavailable};
 use super::options::{CREATED_BATCH_BYTES, KafkaOptions, REQUIRED_BATCH_BYTES};
+use super::security::{cluster, is_forbidden, not_allowed};
 use super::{KafkaLog, watermarks};
 use crate::log::{LogError, Topic};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
@@ -32,19 +34,21 @@ fn rules(options: &KafkaOptions, topic: Topic) -> Vec<(&'static str, Rule)> {
         ("unclean.leader.election.enable", is("false")),
         ("max.message.bytes", Rule::AtLeast(REQUIRED_BATCH_BYTES)),
     ];
+    if let Some(copies) = options.min_insync {
+        rules.push(("min.insync.replicas", Rule::AtLeast(copies.into())));
+    }
+    if !matches!(topic, Topic::Outcomes | Topic::GatewayConfig) {
+        // The clock of a partition is the broker's, never a writer's claim (rule 11), and what is reported of the others
+        // is on the same clock.
+        rules.extend([("cleanup.policy", is("delete")), ("message.timestamp.type", is("LogAppendTime"))]);
+    }
     match topic {
-        Topic::Ingest => rules.extend([
-            ("cleanup.policy", is("delete")),
-            ("retention.ms", millis(options.ingest_retention)),
-            ("retention.bytes", is("-1")),
-            // The clock of a partition is the broker's, never a writer's claim (rule 11).
-            ("message.timestamp.type", is("LogAppendTime")),
-        ]),
-        Topic::Facts | Topic::Attributed | Topic::Commissions => rules.extend([
-            ("cleanup.policy", is("delete")),
-            ("retention.ms", is("-1")),
-            ("retention.bytes", is("-1")),
-        ]),
+        Topic::Ingest => {
+            rules.extend([("retention.ms", millis(options.ingest_retention)), ("retention.bytes", is("-1"))]);
+        }
+        Topic::Facts | Topic::Attributed | Topic::Commissions => {
+            rules.extend([("retention.ms", is("-1")), ("retention.bytes", is("-1"))]);
+        }
         Topic::Outcomes => rules.push(("cleanup.policy", is("delete"))),
         Topic::GatewayConfig => rules.extend([
             ("cleanup.policy", is("compact")),
@@ -64,7 +68,7 @@ fn settings(options: &KafkaOptions, topic: Topic) -> Vec<(&'static str, String)>
             Rule::AtLeast(least) => (name, least.to_string()),
         })
         .collect();
-    if topic != Topic::Ingest {
+    if matches!(topic, Topic::Outcomes | Topic::GatewayConfig) {
         settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
     }
     if topic == Topic::Outcomes {
@@ -73,19 +77,53 @@ fn settings(options: &KafkaOptions, topic: Topic) -> Vec<(&'static str, String)>
         // Only closed segments expire.
         settings.push(("segment.ms", retention));
     }
-    if let Some(copies) = options.min_insync {
-        settings.push(("min.insync.replicas", copies.to_string()));
-    }
     settings
+}
+
+/// What is wrong with a topic, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicProblem {
+    /// Its full name.
+    pub topic: String,
+    /// What is wrong: a setting of the topic, or `partitions`, `replicas`, `exists`, `access`.
+    pub setting: String,
+    /// As it is.
+    pub found: String,
+    /// As it must be.
+    pub wanted: String,
+    /// The same as a sentence without its subject.
+    pub what: String,
+    /// The command or setting that mends it.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for TopicProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "topic {} {}: {}", self.topic, self.what, self.remedy)
+    }
+}
+
+/// What is wrong with a topic whose name is still to be written.
+fn problem(
+    setting: &str,
+    found: impl ToString,
+    wanted: impl ToString,
+    what: String,
+    remedy: String,
+) -> TopicProblem {
+    let (found, wanted) = (found.to_string(), wanted.to_string());
+    TopicProblem { topic: String::new(), setting: setting.to_owned(), found, wanted, what, remedy }
 }
 
 impl KafkaLog {
     /// Creates the topics that are missing and waits until the brokers serve them. Those that exist are left as they are:
     /// [`Log::check`](crate::log::Log::check) tells what is wrong with them.
     ///
+    /// Returns the names of those that it created.
+    ///
     /// # Errors
     /// [`LogError::Unavailable`] when the brokers do not answer, [`LogError::Misconfigured`] when they refuse.
-    pub async fn ensure_topics(&self) -> Result<(), LogError> {
+    pub async fn ensure_topics(&self) -> Result<Vec<String>, LogError> {
         let known = self.topics().await?;
         let missing: Vec<_> = Topic::ALL
             .into_iter()
@@ -93,7 +131,7 @@ impl KafkaLog {
             .map(|topic| (topic, self.options().topic_name(topic), settings(self.options(), topic)))
             .collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let copies = self.options().replication.and_then(|copies| i32::try_from(copies).ok()).unwrap_or(-1);
         let count = i32::try_from(self.options().partitions).unwrap_or(i32::MAX);
@@ -107,18 +145,38 @@ impl KafkaLog {
         let admin = self.admin()?;
         let results = admin.create_topics(&topics, &self.admin_options()).await;
         dispose(admin);
+        let mut created = Vec::new();
         for result in results.map_err(|error| unavailable("topics not created", &error))? {
             match result {
-                Ok(name) => tracing::info!(topic = name, partitions = count, "topic created"),
+                Ok(name) => {
+                    tracing::info!(topic = name, partitions = count, "topic created");
+                    created.push(name);
+                }
                 // Another process was faster.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => {
-                    return Err(LogError::Misconfigured(format!("topic {name} not created: {code}")));
-                }
+                Err((name, code)) => return Err(self.not_created(&name, code)),
             }
         }
         self.until_known().await?;
-        self.until_served(missing.into_iter().map(|(_, name, _)| name).collect()).await
+        self.until_served(missing.into_iter().map(|(_, name, _)| name).collect()).await?;
+        Ok(created)
+    }
+
+    fn not_created(&self, name: &str, code: RDKafkaErrorCode) -> LogError {
+        let remedy = match code {
+            code if is_forbidden(code) => {
+                let allowing = not_allowed(self.options(), "Create", &format!("--topic {name}"));
+                format!("run `tributary topics` as somebody who may create topics; {allowing}")
+            }
+            RDKafkaErrorCode::InvalidReplicationFactor => format!(
+                "there are fewer brokers than copies are wanted; set kafka.replication (now {})",
+                self.options()
+                    .replication
+                    .map_or_else(|| "the brokers' default".to_owned(), |count| count.to_string())
+            ),
+            _ => "see the brokers' log".to_owned(),
+        };
+        LogError::Misconfigured(format!("topic {name} does not exist and was not created: {code}; {remedy}"))
     }
 
     /// A partition is announced seconds before its leader knows of it: the first reads would meet that.
@@ -164,61 +222,94 @@ impl KafkaLog {
         .await
     }
 
-    /// All that is wrong with the topics, each with what mends it.
-    pub(super) async fn check_topics(&self) -> Result<(), LogError> {
+    /// All that is wrong with the topics, each with what mends it. What the brokers' choice of copies cannot survive is
+    /// logged, not refused.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] when the brokers do not answer.
+    pub async fn topic_problems(&self) -> Result<Vec<TopicProblem>, LogError> {
         let known = self.topics().await?;
         let mut problems = Vec::new();
-        for topic in Topic::ALL {
+        for (topic, resource) in Topic::ALL.into_iter().zip(self.settings().await?) {
             let name = self.options().topic_name(topic);
-            match known.get(&topic) {
-                None => problems.push(format!("topic {name} does not exist: create it with `tributary topics`")),
-                Some(found) if found.partitions != self.options().partitions => problems.push(format!(
-                    "topic {name} has {} partitions instead of {}: a program's partition must never change, so make a \
-                     new set of topics under another --topic-prefix",
-                    found.partitions,
-                    self.options().partitions
-                )),
-                Some(_) => {}
-            }
+            let found = match (known.get(&topic), resource) {
+                (Some(found), Ok(resource)) => self.wrong_in(topic, &name, found, &resource),
+                (_, Err(code)) if is_forbidden(code) => vec![self.unseen(&name, code)],
+                (Some(_), Err(code)) => return Err(unavailable(&name, &KafkaError::AdminOp(code))),
+                // Whoever may ask for its settings but not see it is told that there is none.
+                (None, Ok(_)) => vec![self.unseen(&name, RDKafkaErrorCode::TopicAuthorizationFailed)],
+                (None, Err(_)) => vec![problem(
+                    "exists",
+                    false,
+                    true,
+                    "does not exist".to_owned(),
+                    "create it with `tributary topics`".to_owned(),
+                )],
+            };
+            problems.extend(found.into_iter().map(|problem| TopicProblem { topic: name.clone(), ..problem }));
         }
-        for (topic, resource) in self.settings_of(&known).await? {
-            self.check_settings(topic, &known[&topic], &resource, &mut problems);
-        }
-        if problems.is_empty() { Ok(()) } else { Err(LogError::Misconfigured(problems.join("\n"))) }
+        Ok(problems)
     }
 
-    async fn settings_of(
-        &self,
-        known: &HashMap<Topic, Found>,
-    ) -> Result<Vec<(Topic, ConfigResource)>, LogError> {
-        if known.is_empty() {
-            return Ok(Vec::new());
+    /// [`KafkaLog::topic_problems`] as an error.
+    pub(super) async fn check_topics(&self) -> Result<(), LogError> {
+        let problems = self.topic_problems().await?;
+        if problems.is_empty() {
+            return Ok(());
         }
-        let asked: Vec<_> = known.keys().map(|topic| (*topic, self.options().topic_name(*topic))).collect();
-        let specifiers: Vec<_> = asked.iter().map(|(_, name)| ResourceSpecifier::Topic(name)).collect();
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Err(LogError::Misconfigured(lines.join("\n")))
+    }
+
+    fn unseen(&self, name: &str, code: RDKafkaErrorCode) -> TopicProblem {
+        let remedy =
+            not_allowed(self.options(), "Describe --operation DescribeConfigs", &format!("--topic {name}"));
+        let what = format!("is not there, or we may not see its settings ({code})");
+        problem("access", "none", "Describe and DescribeConfigs", what, remedy)
+    }
+
+    /// The settings of every topic, in the order of [`Topic::ALL`].
+    async fn settings(&self) -> Result<Vec<Result<ConfigResource, RDKafkaErrorCode>>, LogError> {
+        let names: Vec<_> = Topic::ALL.iter().map(|topic| self.options().topic_name(*topic)).collect();
+        let specifiers: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let admin = self.admin()?;
         let answers = admin.describe_configs(&specifiers, &self.admin_options()).await;
         dispose(admin);
-        let failed = |error| unavailable("topic settings not read", &error);
-        let mut found = Vec::with_capacity(asked.len());
-        for answer in answers.map_err(failed)? {
-            let resource = answer.map_err(|code| failed(KafkaError::AdminOp(code)))?;
-            let asked = asked.iter().find(|(_, name)| {
-                resource.specifier == rdkafka::admin::OwnedResourceSpecifier::Topic(name.clone())
-            });
-            found.extend(asked.map(|(topic, _)| (*topic, resource)));
+        let answers = answers.map_err(|error| unavailable("topic settings not read", &error))?;
+        // Answers come in the order of the questions; an error does not say which topic it is about.
+        let in_order = names.iter().zip(&answers).all(|(name, answer)| {
+            answer
+                .as_ref()
+                .map_or(true, |found| found.specifier == OwnedResourceSpecifier::Topic(name.clone()))
+        });
+        if answers.len() != names.len() || !in_order {
+            return Err(LogError::Unavailable("topic settings came in another order than asked".to_owned()));
         }
-        Ok(found)
+        Ok(answers)
     }
 
-    fn check_settings(
+    fn wrong_in(
         &self,
         topic: Topic,
+        name: &str,
         found: &Found,
         resource: &ConfigResource,
-        problems: &mut Vec<String>,
-    ) {
-        let name = self.options().topic_name(topic);
+    ) -> Vec<TopicProblem> {
+        let mut problems = Vec::new();
+        let partitions = self.options().partitions;
+        if found.partitions != partitions {
+            problems.push(problem(
+                "partitions",
+                found.partitions,
+                partitions,
+                format!("has {} partitions instead of {partitions}", found.partitions),
+                format!(
+                    "a program's partition must never change: set log.partitions to {} if that is what it was made with, else \
+                     make a new set of topics under another kafka.topic_prefix",
+                    found.partitions
+                ),
+            ));
+        }
         let value =
             |setting: &str| resource.get(setting).and_then(|entry| entry.value.as_deref()).unwrap_or("");
         for (setting, rule) in rules(self.options(), topic) {
@@ -231,21 +322,29 @@ impl KafkaLog {
                 }
             };
             if !holds {
-                problems.push(format!(
-                    "topic {name} has {setting}={actual} {relation} {wanted}: kafka-configs.sh --bootstrap-server {} \
-                     --alter --entity-type topics --entity-name {name} --add-config {setting}={wanted}",
-                    self.options().brokers
-                ));
+                let what = format!("has {setting}={actual} {relation} {wanted}");
+                problems.push(problem(setting, actual, &wanted, what, self.alter(name, setting, &wanted)));
             }
         }
-        let in_sync = value("min.insync.replicas").parse().unwrap_or(1);
-        if in_sync > found.replicas {
-            problems.push(format!(
-                "topic {name} has min.insync.replicas={in_sync} but {} replicas: no append can succeed",
-                found.replicas
-            ));
-        }
+        problems.extend(self.too_few_copies(name, found, value("min.insync.replicas").parse().unwrap_or(1)));
+        problems
+    }
+
+    fn too_few_copies(&self, name: &str, found: &Found, in_sync: usize) -> Option<TopicProblem> {
         let replicas = found.replicas;
+        let wanted = self.options().replication.map_or(0, |count| count as usize).max(in_sync);
+        if replicas < wanted {
+            let what = if replicas < in_sync {
+                format!("has min.insync.replicas={in_sync} but {replicas} replicas: no append can succeed")
+            } else {
+                format!("has {replicas} replicas instead of {wanted}")
+            };
+            let remedy = format!(
+                "add copies with kafka-reassign-partitions.sh {}, or lower kafka.replication and min.insync.replicas",
+                cluster(self.options())
+            );
+            return Some(problem("replicas", replicas, wanted, what, remedy));
+        }
         if replicas < 3 || in_sync < 2 {
             tracing::warn!(
                 topic = name,
@@ -256,10 +355,19 @@ impl KafkaLog {
         } else {
             tracing::info!(topic = name, replicas, in_sync, "topic checked");
         }
+        None
+    }
+
+    /// The command that gives a topic a setting.
+    fn alter(&self, name: &str, setting: &str, wanted: &str) -> String {
+        format!(
+            "kafka-configs.sh {} --alter --entity-type topics --entity-name {name} --add-config {setting}={wanted}",
+            cluster(self.options())
+        )
     }
 
     fn admin(&self) -> Result<AdminClient<Context>, LogError> {
-        AdminClient::from_config_and_context(&self.options().admin(), Context)
+        AdminClient::from_config_and_context(&self.options().admin(), Context::default())
             .map_err(|error| unavailable("no kafka client", &error))
     }
 
