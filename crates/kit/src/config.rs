@@ -3,6 +3,7 @@
 //! The commented default file is embedded in the binary and is the reference ([`default_toml`]). All problems are
 //! reported at once, each with its key, where it was written, and what to write instead.
 use crate::dump;
+pub use crate::kafka::{Kafka, KafkaSasl, KafkaSecurity};
 use crate::settings::{self, Settings};
 use std::fmt;
 use std::net::SocketAddr;
@@ -113,15 +114,6 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
-/// The broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kafka {
-    /// `host:port,…`; `None`: the embedded log.
-    pub brokers: Option<String>,
-    /// Before every topic's name.
-    pub topic_prefix: String,
-}
-
 /// What is refused, and after how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -215,10 +207,6 @@ fn build(s: &mut Settings) -> Config {
     {
         refuse(s, "database_url", "is no postgres:// URL", "write postgres://user:password@host/database");
     }
-    let brokers = text(s, "kafka.brokers");
-    if brokers.split(',').any(|broker| !brokers.is_empty() && !broker.contains(':')) {
-        refuse(s, "kafka.brokers", "names a broker without a port", "write host:port,host:port");
-    }
     let filter = text(s, "logging.filter");
     if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
         refuse(s, "logging.filter", "is no filter", "write a level (info) or directives (info,stream=debug)");
@@ -232,10 +220,7 @@ fn build(s: &mut Settings) -> Config {
             .unwrap_or(nowhere),
         data_dir: PathBuf::from(text(s, "data_dir")),
         database_url: (!database_url.is_empty()).then_some(Secret(database_url)),
-        kafka: Kafka {
-            brokers: (!brokers.is_empty()).then_some(brokers),
-            topic_prefix: text(s, "kafka.topic_prefix"),
-        },
+        kafka: crate::kafka::build(s),
         limits: limits(s),
         log: LogShape {
             partitions: number(s, "log.partitions", 1, 4096) as u32,
@@ -289,12 +274,12 @@ fn telemetry(s: &mut Settings) -> Telemetry {
     Telemetry { otlp_endpoint: (!endpoint.is_empty()).then_some(Secret(endpoint)), sample_ratio }
 }
 
-fn refuse(s: &mut Settings, key: &str, what: &str, remedy: &str) {
+pub(crate) fn refuse(s: &mut Settings, key: &str, what: &str, remedy: &str) {
     let origin = s.by_key.get(key).map(|setting| setting.origin.clone()).unwrap_or_default();
     s.problem(key, &origin, what.to_owned(), remedy);
 }
 
-fn text(s: &mut Settings, key: &str) -> String {
+pub(crate) fn text(s: &mut Settings, key: &str) -> String {
     if let Some(Value::String(text)) = s.by_key.get(key).map(|setting| &setting.value) {
         return text.clone();
     }
@@ -310,7 +295,7 @@ fn flag(s: &mut Settings, key: &str) -> bool {
     false
 }
 
-fn number(s: &mut Settings, key: &str, least: u64, most: u64) -> u64 {
+pub(crate) fn number(s: &mut Settings, key: &str, least: u64, most: u64) -> u64 {
     let Some(Value::Integer(number)) = s.by_key.get(key).map(|setting| &setting.value) else {
         missing(s, key);
         return least;

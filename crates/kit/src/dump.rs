@@ -6,6 +6,9 @@ use toml::Value;
 /// Keys whose values are URLs that may carry credentials.
 const URLS: [&str; 2] = ["database_url", "telemetry.otlp_endpoint"];
 
+/// Keys whose values are never shown.
+const SECRETS: [&str; 2] = ["kafka.sasl_password", "kafka.ssl_key_password"];
+
 /// Every key, those without a table first, as TOML needs it.
 pub(crate) fn render(settings: &Settings, environment: &[(String, String)]) -> String {
     let mut keys: Vec<(&str, &str)> =
@@ -31,6 +34,9 @@ pub(crate) fn render(settings: &Settings, environment: &[(String, String)]) -> S
         let Some(setting) = settings.by_key.get(&key) else { continue };
         let value = match &setting.value {
             Value::String(url) if URLS.contains(&key.as_str()) => Value::String(masked(url)),
+            Value::String(secret) if SECRETS.contains(&key.as_str()) && !secret.is_empty() => {
+                Value::String("…".to_owned())
+            }
             value => value.clone(),
         };
         line(format_args!("{name} = {value} # {}", setting.origin));

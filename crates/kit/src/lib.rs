@@ -4,6 +4,7 @@
 //! Read next: [`config`], then [`lifecycle`].
 pub mod config;
 pub mod health;
+mod kafka;
 pub mod lifecycle;
 pub mod master_key;
 pub mod spans;
