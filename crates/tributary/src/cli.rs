@@ -59,25 +59,35 @@ Examples:
     Commission(Stage),
     /// Run the projector alone, on Kafka: commission events become rows in Postgres
     Projector(Stage),
-    /// Create the topics in Kafka where they are missing, and check the settings that promises rest on
-    Topics(Read),
+    /// Create the topics in Kafka where they are missing, and say what is wrong with those that are there
+    #[command(after_help = "Examples:
+  tributary topics --kafka-brokers kafka:9092 --replication 3 --min-insync 2
+  tributary topics --check --json
+
+Every wrong setting is printed with the command that mends it; nothing that exists is changed. Services check the same at their start.
+Exit status: 0 all is well, 1 a problem was found, 2 it could not run.")]
+    Topics(Topics),
     /// Create or update the tables and views in Postgres
     Migrate(Read),
     /// Check the configuration, print what is in force, change nothing
     CheckConfig(CheckConfig),
     /// Ask a running process on this machine whether it is ready
-    #[command(after_help = "Asks /readyz at the process's metrics address. Exit status: 0 ready, 1 not ready or no answer.
+    #[command(
+        after_help = "Asks /readyz at the process's metrics address. Exit status: 0 ready, 1 not ready or no answer.
 Meant for health checks where there is no shell and no curl.
 
 Example:
-  tributary health --metrics-listen 127.0.0.1:9090")]
+  tributary health --metrics-listen 127.0.0.1:9090"
+    )]
     Health(Health),
     /// Create the public demo programs on Kafka and play the sample traffic through a running gateway
-    #[command(after_help = "What `up --demo` does at its start, for services in processes of their own: they must run. Repeating it changes nothing.
+    #[command(
+        after_help = "What `up --demo` does at its start, for services in processes of their own: they must run. Repeating it changes nothing.
 The master key must be the gateway's. Never on an installation that others can reach: keys and secrets of the demo are public.
 
 Example:
-  tributary demo --kafka-brokers kafka:9092 --gateway http://127.0.0.1:8080")]
+  tributary demo --kafka-brokers kafka:9092 --gateway http://127.0.0.1:8080"
+    )]
     Demo(Demo),
     /// Print the contract of the HTTP API as an OpenAPI 3.1 document
     #[command(after_help = "Example:
@@ -350,6 +360,37 @@ impl Stage {
 pub(crate) struct Read {
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Topics {
+    /// Create nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Partitions of every topic, for the life of the installation [default: 64]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) partitions: Option<String>,
+    /// Copies of each partition [default: the brokers']
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) replication: Option<String>,
+    /// Copies that must have a record before it is acknowledged [default: the brokers']
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) min_insync: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+impl Topics {
+    pub(crate) fn layers(&self) -> Layers {
+        self.place.layers(&[
+            ("log.partitions", &self.partitions),
+            ("kafka.replication", &self.replication),
+            ("kafka.min_insync", &self.min_insync),
+        ])
+    }
 }
 
 #[derive(Debug, Args)]

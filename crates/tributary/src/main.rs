@@ -3,6 +3,7 @@
 //! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
 //! answers `balances`, `verify` and `events find`. What they start is in the crates below.
 mod admin;
+mod brokers;
 mod cli;
 mod database;
 mod demo;
@@ -40,7 +41,10 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let answers_by_status = matches!(
         cli.command,
-        Command::Verify(_) | Command::Explain(_) | Command::Quarantine(Quarantine::Retry(_))
+        Command::Verify(_)
+            | Command::Explain(_)
+            | Command::Topics(_)
+            | Command::Quarantine(Quarantine::Retry(_))
     );
     let could_not_run = if answers_by_status { COULD_NOT_RUN } else { 1 };
     match run(cli.command).await {
@@ -65,7 +69,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Attribution(args) => stage::attribution(&args).await?,
         Command::Commission(args) => stage::commission(&args).await?,
         Command::Projector(args) => stage::projector(&args).await?,
-        Command::Topics(args) => stage::topics(&args).await?,
+        Command::Topics(args) => return brokers::topics(&args).await,
         Command::Migrate(args) => report::migrate(&args).await?,
         Command::CheckConfig(args) => report::check_config(&args)?,
         Command::Health(args) => return health::health(&args).await,

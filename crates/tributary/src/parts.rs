@@ -1,4 +1,5 @@
 //! The parts that commands put together: configuration, data directory, log, keys.
+use crate::brokers::kafka_options;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use domain::ids::SubjectId;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, open_read_only};
-use stream::kafka::{KafkaLog, KafkaOptions};
-use stream::keys::{KeyState, KeyStore, KeyStoreError};
+use stream::kafka::KafkaLog;
+use stream::keys::{KeyStore, KeyStoreError, Keys};
 use stream::keys_file::FileKeyStore;
 use stream::log::Log;
 
@@ -102,6 +103,7 @@ impl OwnLog {
         if config.kafka.brokers.is_some() {
             let log = open_kafka(config).await?;
             log.ensure_topics().await?;
+            log.check().await?;
             return Ok(Self { log, embedded: None });
         }
         let mut options = EmbeddedOptions::new(config.data_dir.join(LOG_DIR));
@@ -158,11 +160,7 @@ pub(crate) async fn open_kafka(config: &Config) -> anyhow::Result<Arc<KafkaLog>>
              all services in one process on an embedded log)"
         );
     };
-    let mut options = KafkaOptions::new(brokers);
-    options.topic_prefix.clone_from(&config.kafka.topic_prefix);
-    options.partitions = config.log.partitions;
-    options.ingest_retention = DAY * config.log.ingest_retention_days;
-    let log = KafkaLog::connect(options).await;
+    let log = KafkaLog::connect(kafka_options(config, brokers)?).await;
     log.with_context(|| format!("Kafka at {brokers}; is it running, and is --kafka-brokers right?"))
 }
 
@@ -177,12 +175,12 @@ pub(crate) struct NoKeys;
 
 #[async_trait]
 impl KeyStore for NoKeys {
-    fn get(&self, _subject: SubjectId) -> Result<KeyState, KeyStoreError> {
-        Err(no_keys())
+    async fn load(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        if subjects.is_empty() { Ok(Keys::default()) } else { Err(no_keys()) }
     }
 
-    async fn ensure(&self, subjects: &[SubjectId]) -> Result<(), KeyStoreError> {
-        if subjects.is_empty() { Ok(()) } else { Err(no_keys()) }
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        self.load(subjects).await
     }
 
     async fn destroy(&self, _subject: SubjectId) -> Result<(), KeyStoreError> {

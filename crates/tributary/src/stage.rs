@@ -39,6 +39,8 @@ async fn base_of(layers: &Layers, name: &'static str) -> anyhow::Result<Base> {
     // Before anything is bound or created: without brokers there is nothing to do.
     let kafka = open_kafka(&config).await?;
     kafka.ensure_topics().await?;
+    // Before anything is bound: what is wrong with them is said once, and by every service.
+    kafka.check().await?;
     let process = open_process(&config, name).await?;
     config.data_dir = create_data_dir(&config.data_dir)?;
     Ok(Base { config, process, log: kafka })
@@ -115,18 +117,6 @@ pub(crate) async fn projector(args: &Stage) -> anyhow::Result<()> {
     let ended = supervisor.run(DRAIN).await;
     base.process.close().await;
     ended.and(database.close().await)
-}
-
-/// Creates the topics and checks them.
-pub(crate) async fn topics(args: &Read) -> anyhow::Result<()> {
-    let config = configure_quietly(&args.place.layers(&[]))?;
-    let kafka = open_kafka(&config).await?;
-    kafka.ensure_topics().await?;
-    kafka.check().await?;
-    print_line(&format!(
-        "topics with the prefix {} are there, with {} partitions and the settings that are needed",
-        config.kafka.topic_prefix, config.log.partitions
-    ))
 }
 
 /// Creates the demo's programs and plays the sample traffic, beside services that run.

@@ -2,10 +2,12 @@
 //!
 //! Appends go through one idempotent producer per topic (`producer.rs`: why an error makes every partition take again),
 //! reads through a few shared consumers without consumer groups (`lane.rs`: why a few). Partitions are read by hand from
-//! exact offsets; nothing here commits offsets, and nothing starts where it was not told to.
+//! exact offsets; nothing here commits offsets, and nothing starts where it was not told to. Which partitions a process should
+//! serve is said by a group that does nothing else (`group.rs`).
 //! Settings and their reasons: `options.rs` and `docs/reference/kafka.md`.
 mod batch;
 mod context;
+mod group;
 mod import;
 mod lane;
 mod options;
@@ -19,6 +21,7 @@ pub use options::{Compression, KafkaOptions, MAX_RECORD_BYTES};
 pub use security::{Password, Protocol, Sasl, Security};
 pub use topics::TopicProblem;
 
+use crate::assignment::Assignment;
 use crate::log::{Appender, Bounds, Log, LogError, Offset, Partition, Reader, Record, Topic};
 use async_trait::async_trait;
 use context::Context;
@@ -27,6 +30,7 @@ use producer::{KafkaAppender, Producers};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use reader::KafkaReader;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -45,6 +49,8 @@ pub struct KafkaLog {
     lanes: Lanes,
     producers: Arc<Producers>,
     active: watch::Sender<Vec<Partition>>,
+    /// That topics have few copies is said once.
+    said_thin: AtomicBool,
 }
 
 impl KafkaLog {
@@ -71,6 +77,7 @@ impl KafkaLog {
             active: watch::Sender::new((0..options.partitions).map(Partition).collect()),
             control,
             options,
+            said_thin: AtomicBool::new(false),
         });
         let brokers = log.reach().await?;
         tracing::info!(brokers = log.options.brokers, count = brokers, "connected to kafka");
@@ -282,5 +289,9 @@ impl Log for KafkaLog {
 
     fn active(&self) -> watch::Receiver<Vec<Partition>> {
         self.active.subscribe()
+    }
+
+    fn join(&self, service: &'static str, input: Topic) -> Result<Assignment, LogError> {
+        group::join(&self.options, service, input)
     }
 }

@@ -13,6 +13,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A new gateway must see both a key and its revocation, however long it took to start (rule 9).
@@ -230,10 +231,11 @@ impl KafkaLog {
     pub async fn topic_problems(&self) -> Result<Vec<TopicProblem>, LogError> {
         let known = self.topics().await?;
         let mut problems = Vec::new();
+        let mut thin = Vec::new();
         for (topic, resource) in Topic::ALL.into_iter().zip(self.settings().await?) {
             let name = self.options().topic_name(topic);
             let found = match (known.get(&topic), resource) {
-                (Some(found), Ok(resource)) => self.wrong_in(topic, &name, found, &resource),
+                (Some(found), Ok(resource)) => self.wrong_in(topic, &name, found, &resource, &mut thin),
                 (_, Err(code)) if is_forbidden(code) => vec![self.unseen(&name, code)],
                 (Some(_), Err(code)) => return Err(unavailable(&name, &KafkaError::AdminOp(code))),
                 // Whoever may ask for its settings but not see it is told that there is none.
@@ -247,6 +249,13 @@ impl KafkaLog {
                 )],
             };
             problems.extend(found.into_iter().map(|problem| TopicProblem { topic: name.clone(), ..problem }));
+        }
+        if !thin.is_empty() && !self.said_thin.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                topics = thin.join(", "),
+                "acknowledged records survive a broker's crash but not the loss of its machine: use 3 replicas and \
+                 min.insync.replicas 2"
+            );
         }
         Ok(problems)
     }
@@ -294,6 +303,7 @@ impl KafkaLog {
         name: &str,
         found: &Found,
         resource: &ConfigResource,
+        thin: &mut Vec<String>,
     ) -> Vec<TopicProblem> {
         let mut problems = Vec::new();
         let partitions = self.options().partitions;
@@ -326,11 +336,15 @@ impl KafkaLog {
                 problems.push(problem(setting, actual, &wanted, what, self.alter(name, setting, &wanted)));
             }
         }
-        problems.extend(self.too_few_copies(name, found, value("min.insync.replicas").parse().unwrap_or(1)));
+        let in_sync = value("min.insync.replicas").parse().unwrap_or(1);
+        problems.extend(self.too_few_copies(found, in_sync));
+        if found.replicas < 3 || in_sync < 2 {
+            thin.push(format!("{name} ({} replicas, {in_sync} in sync)", found.replicas));
+        }
         problems
     }
 
-    fn too_few_copies(&self, name: &str, found: &Found, in_sync: usize) -> Option<TopicProblem> {
+    fn too_few_copies(&self, found: &Found, in_sync: usize) -> Option<TopicProblem> {
         let replicas = found.replicas;
         let wanted = self.options().replication.map_or(0, |count| count as usize).max(in_sync);
         if replicas < wanted {
@@ -344,16 +358,6 @@ impl KafkaLog {
                 cluster(self.options())
             );
             return Some(problem("replicas", replicas, wanted, what, remedy));
-        }
-        if replicas < 3 || in_sync < 2 {
-            tracing::warn!(
-                topic = name,
-                replicas,
-                in_sync,
-                "acknowledged records survive a broker's crash but not the loss of its machine"
-            );
-        } else {
-            tracing::info!(topic = name, replicas, in_sync, "topic checked");
         }
         None
     }
