@@ -6,6 +6,8 @@
 //!
 //! Read next: [`judge`] (which records count: rule 2), [`owner`] (how a partition is taken and served: rules 1, 4, 5, 7),
 //! [`follow`] (how everybody else reads), then [`embedded`] and [`kafka`].
+pub mod base;
+pub mod assignment;
 pub mod cursor;
 pub mod embedded;
 pub mod failpoint;
@@ -18,10 +20,12 @@ pub mod keys_file;
 pub mod lag;
 pub mod log;
 pub mod meters;
+pub mod moving;
 pub mod owner;
 pub mod parked;
 pub mod seal;
 pub mod service;
 pub mod simulated;
+pub mod snapshot;
 pub mod store;
 pub mod weakness;

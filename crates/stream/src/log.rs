@@ -1,4 +1,5 @@
 //! The `Log` trait: partitioned, append-only, acknowledged. Three implementations (one of them for simulations), one conformance suite.
+use crate::assignment::Assignment;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::time::Micros;
@@ -70,6 +71,9 @@ pub struct Record {
     pub key: Bytes,
     /// Its value.
     pub value: Bytes,
+    /// When another log had appended it, as the import that brought it here says. Nobody may believe it without asking the
+    /// partition's base record ([`crate::base`]).
+    pub imported_at: Option<Micros>,
 }
 
 /// A record to be appended.
@@ -163,8 +167,17 @@ pub trait Log: Send + Sync + Debug + 'static {
     /// Checks what the promises rest on (partition counts, retention, compaction, timestamps): rule 10.
     async fn check(&self) -> Result<(), LogError>;
 
-    /// Partitions worth a task now, growing: embedded, those whose `ingest` holds a record; Kafka, all assigned.
+    /// Partitions worth a task now, growing: embedded, those whose `ingest` holds a record; Kafka, all.
     fn active(&self) -> watch::Receiver<Vec<Partition>>;
+
+    /// Joins those who serve `service`, whose input is `input`. Only Kafka has others to share with.
+    ///
+    /// # Errors
+    /// When no client can be started.
+    fn join(&self, service: &'static str, input: Topic) -> Result<Assignment, LogError> {
+        tracing::trace!(service, input = input.name(), "every partition is ours");
+        Ok(Assignment::everything(self.active()))
+    }
 }
 
 /// Appends records. Dropping it discards what it still holds; such records may or may not land.

@@ -22,7 +22,8 @@ impl Story {
     }
 
     fn read(&mut self, value: Bytes) -> Result<Judged, Halt> {
-        let record = Record { offset: Offset(self.offset), appended_at: Micros(0), key: Bytes::new(), value };
+        let (offset, appended_at, key) = (Offset(self.offset), Micros(0), Bytes::new());
+        let record = Record { offset, appended_at, key, value, imported_at: None };
         self.offset += 1;
         self.judge.judge(&record)
     }

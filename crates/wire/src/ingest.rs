@@ -49,10 +49,12 @@ pub enum IngestRecord {
         /// Which service, which input, who asked.
         retry: DefectRetry,
     },
-    /// First record of an imported log: the position of the record that follows it.
+    /// First record of an imported log.
     Base {
-        /// That position.
+        /// The position of the record that follows it.
         first_position: u64,
+        /// The position after the last imported record: only below it is believed what records say of their append time.
+        end_position: u64,
     },
 }
 
@@ -93,7 +95,10 @@ pub fn encode(record: &IngestRecord) -> Bytes {
             w.message(2, |w| write_request(w, request));
             w.text(3, actor);
         }),
-        IngestRecord::Base { first_position } => w.message(5, |w| w.uint(1, *first_position)),
+        IngestRecord::Base { first_position, end_position } => w.message(5, |w| {
+            w.uint(1, *first_position);
+            w.uint(2, *end_position);
+        }),
         IngestRecord::ConfigWrite { fact, reply_to, create_only, trace } => w.message(6, |w| {
             w.message(1, |w| crate::config::write(w, fact));
             write_reply(w, 2, reply_to.as_ref());
@@ -125,7 +130,9 @@ pub fn decode(bytes: &Bytes) -> Result<IngestRecord, Unknown> {
             request: self::request(retry.request.ok_or(Unknown::field(MESSAGE, "request"))?)?,
             actor: retry.actor,
         },
-        Kind::Base(base) => IngestRecord::Base { first_position: base.first_position },
+        Kind::Base(base) => {
+            IngestRecord::Base { first_position: base.first_position, end_position: base.end_position }
+        }
         Kind::ConfigWrite(write) => IngestRecord::ConfigWrite {
             fact: crate::config::from_message(write.fact.ok_or(Unknown::field(MESSAGE, "fact"))?)?,
             reply_to: write.reply_to.map(reply),

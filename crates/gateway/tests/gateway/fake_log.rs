@@ -153,6 +153,7 @@ impl FakeLog {
             appended_at: Micros(0),
             key: Bytes::copy_from_slice(key.as_bytes()),
             value,
+            imported_at: None,
         });
         drop(records);
         self.changed.send_modify(|version| *version += 1);

@@ -146,6 +146,8 @@ impl Iterator for Chunk {
             appended_at: self.appended_at,
             key: if key == 0 { Bytes::new() } else { self.bytes.slice(self.at..middle) },
             value: self.bytes.slice(middle..end),
+            // A log that is restored here keeps its records' own times.
+            imported_at: None,
         };
         self.at = end;
         self.next += 1;

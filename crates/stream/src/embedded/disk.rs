@@ -221,6 +221,11 @@ impl Disk {
         Ok((kept, more))
     }
 
+    /// Where a partition begins that has lost its beginning elsewhere.
+    pub(super) fn set_start(&self, topic: Topic, partition: Partition, start: u64) -> Result<(), LogError> {
+        self.meta.insert(start_key(topic, partition), start.to_be_bytes()).map_err(corrupt)
+    }
+
     /// Empties `topic`, durably.
     pub(super) fn clear(&self, topic: Topic, partitions: u32) -> Result<(), LogError> {
         self.topics[topic as usize].clear().map_err(corrupt)?;

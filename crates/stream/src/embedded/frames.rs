@@ -268,7 +268,8 @@ fn get_record(bytes: &mut Bytes) -> Result<Record, Unintelligible> {
     if bytes.len() < key.saturating_add(value) {
         return Err(Unintelligible);
     }
-    Ok(Record { offset, appended_at, key: bytes.split_to(key), value: bytes.split_to(value) })
+    let (key, value) = (bytes.split_to(key), bytes.split_to(value));
+    Ok(Record { offset, appended_at, key, value, imported_at: None })
 }
 
 /// The socket of the log in `dir`, by a path that is short enough, and what keeps that path valid.

@@ -14,11 +14,13 @@ mod frames;
 mod journal;
 mod reader;
 mod remote;
+mod restore;
 mod shared;
 mod socket;
 mod space;
 mod writer;
 
+pub(crate) use restore::Restore;
 pub(crate) use space::free_bytes;
 
 pub use remote::{RemoteLog, open_read_only};

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 /// Bytes of one group, about: more would make those at its front wait.
 const GROUP_BYTES: usize = 8 << 20;
 /// Bytes of one chunk, about: what a reader of one record must load.
-const CHUNK_BYTES: usize = 128 << 10;
-const CHUNK_RECORDS: usize = 4_000;
+pub(super) const CHUNK_BYTES: usize = 128 << 10;
+pub(super) const CHUNK_RECORDS: usize = 4_000;
 /// Retention is looked at this often.
 const TRIM_EVERY: Duration = Duration::from_secs(20);
 /// When much has expired, appends come in between.

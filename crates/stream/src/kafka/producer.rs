@@ -5,9 +5,12 @@
 //! deadline, poisons the generation: everything it holds and everything that its appenders append afterwards fails as
 //! indefinite, so that every partition which it served takes again (rule 7). A new appender then meets a new generation.
 use super::batch::{Batch, Ledger, Slot};
-use super::context::{log_error, log_line};
+use super::context::{Trouble, log_error, log_line};
+use super::import::header_of;
 use super::options::{KafkaOptions, MAX_RECORD_BYTES};
+use super::security::{is_forbidden, not_allowed};
 use crate::log::{AppendError, Appender, NewRecord, Offset, Partition, Topic};
+use domain::time::Micros;
 use futures::future::BoxFuture;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -61,7 +64,12 @@ struct Generation {
 impl Generation {
     fn start(options: &KafkaOptions, topic: Topic) -> Result<Self, KafkaError> {
         let ledger = Arc::new(Ledger::default());
-        let context = Deliveries { ledger: Arc::clone(&ledger) };
+        let context = Deliveries {
+            ledger: Arc::clone(&ledger),
+            options: options.clone(),
+            topic,
+            trouble: Trouble::default(),
+        };
         let producer = Arc::new(BaseProducer::from_config_and_context(&options.producer(topic), context)?);
         let unwanted = Arc::new(AtomicBool::new(false));
         let thread = Housekeeper {
@@ -78,17 +86,22 @@ impl Generation {
         Ok(Self { topic: options.topic_name(topic), ledger, unwanted, producer: Some(producer) })
     }
 
-    fn append(&self, partition: Partition, records: &[NewRecord]) -> Result<Arc<Batch>, AppendError> {
+    fn append<R: Sendable>(&self, partition: Partition, records: &[R]) -> Result<Arc<Batch>, AppendError> {
         let Some(producer) = &self.producer else {
             return Err(AppendError::Indefinite("the producer was discarded".to_owned()));
         };
-        let bytes = records.iter().map(size).sum();
+        let bytes = records.iter().map(|record| size(record.record())).sum();
         let batch = self.ledger.open(records.len(), bytes)?;
-        for (index, record) in records.iter().enumerate() {
+        for (index, sendable) in records.iter().enumerate() {
+            let record = sendable.record();
             let message = BaseRecord::with_opaque_to(&self.topic, Box::new(Slot::new(&batch, index)))
                 .partition(i32::try_from(partition.0).unwrap_or(i32::MAX))
                 .key(record.key.as_ref())
                 .payload(record.value.as_ref());
+            let message = match sendable.time() {
+                Some(time) => message.headers(header_of(time)),
+                None => message,
+            };
             let Err((error, message)) = producer.send(message) else { continue };
             drop(message);
             if index == 0 && is_definite(&error) {
@@ -100,6 +113,32 @@ impl Generation {
             return Err(AppendError::Indefinite(reason));
         }
         Ok(batch)
+    }
+}
+
+/// What can be sent: a record, or one with the time of its first append.
+trait Sendable {
+    fn record(&self) -> &NewRecord;
+    fn time(&self) -> Option<Micros>;
+}
+
+impl Sendable for NewRecord {
+    fn record(&self) -> &NewRecord {
+        self
+    }
+
+    fn time(&self) -> Option<Micros> {
+        None
+    }
+}
+
+impl Sendable for (NewRecord, Option<Micros>) {
+    fn record(&self) -> &NewRecord {
+        &self.0
+    }
+
+    fn time(&self) -> Option<Micros> {
+        self.1
     }
 }
 
@@ -148,7 +187,9 @@ impl Housekeeper {
         while !self.unwanted.load(Ordering::Acquire) {
             self.producer.poll(HOUSEKEEPING);
             if self.ledger.oldest_age().is_some_and(|age| age > self.deadline) {
-                self.ledger.poison(&format!("no acknowledgement within {} s", self.deadline.as_secs()));
+                let because = self.producer.context().because();
+                self.ledger
+                    .poison(&format!("no acknowledgement within {} s{because}", self.deadline.as_secs()));
             }
             if !purged && let Some(reason) = self.ledger.poisoned() {
                 purged = true;
@@ -165,6 +206,21 @@ impl Housekeeper {
 /// Takes delivery reports.
 struct Deliveries {
     ledger: Arc<Ledger>,
+    options: KafkaOptions,
+    topic: Topic,
+    trouble: Trouble,
+}
+
+impl Deliveries {
+    fn because(&self) -> String {
+        self.trouble.because(&self.options)
+    }
+
+    /// With what allows it.
+    fn forbidden(&self, error: impl std::fmt::Display) -> String {
+        let resource = format!("--topic {}", self.options.topic_name(self.topic));
+        format!("{error}; {}", not_allowed(&self.options, "Write", &resource))
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -175,8 +231,12 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         // Once an idempotent producer has lost its sequence it can never append again.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.ledger.poison(&format!("fatal producer error: {reason}"));
+            let reason = format!("fatal producer error: {reason}");
+            // Who may write to no topic at all is refused before the first record.
+            let forbidden = reason.contains("authorization failed");
+            self.ledger.poison(&if forbidden { self.forbidden(&reason) } else { reason });
         }
+        self.trouble.note(&error, reason);
         log_error(&error, reason);
     }
 }
@@ -192,7 +252,10 @@ impl ProducerContext for Deliveries {
                     self.ledger.close(slot.batch());
                 }
             }
-            Err((error, _)) => self.ledger.poison(&error.to_string()),
+            Err((error, _)) => self.ledger.poison(&match error.rdkafka_error_code() {
+                Some(code) if is_forbidden(code) => self.forbidden(error),
+                _ => error.to_string(),
+            }),
         }
     }
 }
@@ -218,14 +281,40 @@ impl KafkaAppender {
         Ok(Arc::clone(slot.insert(self.producers.generation(topic)?)))
     }
 
-    fn start(
+    /// As [`Appender::append`], with the times of records that another log appended first.
+    pub(super) fn append_with_times(
         &self,
         topic: Topic,
         partition: Partition,
-        records: &[NewRecord],
+        records: &[(NewRecord, Option<Micros>)],
+    ) -> BoxFuture<'static, Result<Vec<Option<Offset>>, AppendError>> {
+        self.begin(topic, partition, records)
+    }
+
+    fn begin<R: Sendable>(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        records: &[R],
+    ) -> BoxFuture<'static, Result<Vec<Option<Offset>>, AppendError>> {
+        if records.is_empty() {
+            return Box::pin(std::future::ready(Ok(Vec::new())));
+        }
+        match self.start(topic, partition, records) {
+            Ok(batch) => Box::pin(Batch::done(batch)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn start<R: Sendable>(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        records: &[R],
     ) -> Result<Arc<Batch>, AppendError> {
-        if let Some(record) = records.iter().find(|record| size(record) > MAX_RECORD_BYTES) {
-            let size = size(record);
+        if let Some(size) =
+            records.iter().map(|record| size(record.record())).find(|size| *size > MAX_RECORD_BYTES)
+        {
             return Err(AppendError::Refused(format!(
                 "a record of {size} bytes; the limit is {MAX_RECORD_BYTES}"
             )));
@@ -243,12 +332,6 @@ impl Appender for KafkaAppender {
         partition: Partition,
         records: Vec<NewRecord>,
     ) -> BoxFuture<'static, Result<Vec<Option<Offset>>, AppendError>> {
-        if records.is_empty() {
-            return Box::pin(std::future::ready(Ok(Vec::new())));
-        }
-        match self.start(topic, partition, &records) {
-            Ok(batch) => Box::pin(Batch::done(batch)),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        self.begin(topic, partition, &records)
     }
 }

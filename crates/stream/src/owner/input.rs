@@ -2,6 +2,7 @@
 //! place where the last accepted frame stopped, checked to be the same history (rule 10).
 use super::take::InputPosition;
 use super::{OwnerError, Shared};
+use crate::base::Base;
 use crate::cursor::{Cursor, WriterId};
 use crate::follow::Follower;
 use crate::log::{LogError, Offset, Partition, Reader, Topic};
@@ -28,8 +29,17 @@ pub(super) struct Located {
 /// Reads inputs.
 #[derive(Debug)]
 pub(super) enum InputReader {
-    Ingest { reader: Box<dyn Reader>, expected: u64, clock: Micros },
-    Chain { follower: Follower, skip_steps: Option<(u64, u32)> },
+    /// `expected`: the next offset.
+    Ingest {
+        reader: Box<dyn Reader>,
+        base: Base,
+        expected: u64,
+        clock: Micros,
+    },
+    Chain {
+        follower: Follower,
+        skip_steps: Option<(u64, u32)>,
+    },
 }
 
 impl InputReader {
@@ -62,17 +72,18 @@ impl InputReader {
     ) -> Result<Vec<Located>, OwnerError> {
         let (records, bytes) = (shared.options.batch_records, shared.options.batch_bytes);
         match self {
-            Self::Ingest { reader, expected, clock } => {
+            Self::Ingest { reader, base, expected, clock } => {
                 // Out of range: retention has passed an owner that slept and lost the partition long ago, or records are
                 // lost. The next take knows where the input really stands, and halts if it must.
                 let records = reader.next(records, bytes).await?;
                 let mut inputs = Vec::with_capacity(records.len());
                 for record in records {
-                    if record.offset.0 != *expected {
+                    let position = base.position(record.offset).filter(|_| record.offset.0 == *expected);
+                    let Some(source) = position else {
                         return Err(shared.halted(partition, gap(*expected, record.offset.0)));
-                    }
+                    };
                     *expected += 1;
-                    *clock = (*clock).max(time_of(&record));
+                    *clock = (*clock).max(time_of(base, &record));
                     inputs.push(Located {
                         offset: record.offset.0,
                         epoch: 0,
@@ -80,7 +91,7 @@ impl InputReader {
                         first_step: 0,
                         marks: Vec::new(),
                         input: Input {
-                            source: record.offset.0,
+                            source,
                             head: Hash::of(&record.value),
                             clock: *clock,
                             trace: wire::ingest::trace(&record.value),
@@ -121,8 +132,8 @@ impl InputReader {
 
 /// The log's time, never a sender's (rule 11).
 #[cfg(not(feature = "weaknesses"))]
-const fn time_of(record: &crate::log::Record) -> Micros {
-    record.appended_at
+fn time_of(base: &Base, record: &crate::log::Record) -> Micros {
+    base.time_of(record)
 }
 
 #[cfg(feature = "weaknesses")]
@@ -130,37 +141,40 @@ use super::weak::claimed_time as time_of;
 
 fn gap(expected: u64, found: u64) -> String {
     format!(
-        "ingest position {expected} is missing (the next is {found}): accepted events expired or were deleted before they were normalized; restore them, do not skip them"
+        "ingest offset {expected} is missing (the next is {found}): accepted events expired or were deleted before they were normalized; restore them, do not skip them"
     )
 }
 
+/// Facts name their input by its position: an imported log has it at another offset than the frame's envelope says.
 async fn open_ingest<S: Service>(
     shared: &Shared<S>,
     partition: Partition,
     position: Option<InputPosition>,
 ) -> Result<InputReader, OwnerError> {
+    let base = Base::of(shared.log.as_ref(), partition).await?;
     let bounds = shared.log.bounds(Topic::Ingest, partition).await?;
-    let (expected, clock) = match position {
-        None => (0, Micros(0)),
-        Some(position) => (position.offset + 1, position.clock),
+    let next = position.map_or(0, |position| position.source + 1);
+    let clock = position.map_or(Micros(0), |position| position.clock);
+    let first = bounds.start.max(base.first());
+    let Some(expected) = base.offset(next).filter(|expected| *expected >= first) else {
+        let found = base.position(first).unwrap_or_default();
+        return Err(shared.halted(partition, expired(next, found)));
     };
-    if bounds.start.0 > expected {
-        return Err(shared.halted(partition, gap(expected, bounds.start.0)));
-    }
-    if bounds.end.0 < expected && weakness::on(Weakness::NoAnchors) {
+    if bounds.end < expected && weakness::on(Weakness::NoAnchors) {
         return Err(LogError::Unavailable("waiting for the input to reach its old end".to_owned()).into());
     }
-    if bounds.end.0 < expected {
+    if bounds.end < expected {
+        let end = base.position(bounds.end).unwrap_or_default();
         return Err(shared.halted(
             partition,
             format!(
-                "ingest ends at {} but {expected} records were normalized: its tail was lost or the topic was replaced; restore it",
-                bounds.end.0
+                "ingest ends at position {end} but {next} were normalized: its tail was lost or the topic was replaced; restore it"
             ),
         ));
     }
     if let Some(position) = position
-        && let Some(record) = shared.log.record_at(Topic::Ingest, partition, Offset(position.offset)).await?
+        && let Some(last) = base.offset(position.source)
+        && let Some(record) = shared.log.record_at(Topic::Ingest, partition, last).await?
         && Hash::of(&record.value) != position.head
         && !weakness::on(Weakness::NoAnchors)
     {
@@ -168,12 +182,18 @@ async fn open_ingest<S: Service>(
             partition,
             format!(
                 "ingest position {} is not the record that was normalized: the topic was truncated and written again, or replaced; restore it",
-                position.offset
+                position.source
             ),
         ));
     }
-    let reader = shared.log.reader(Topic::Ingest, partition, Offset(expected)).await?;
-    Ok(InputReader::Ingest { reader, expected, clock })
+    let reader = shared.log.reader(Topic::Ingest, partition, expected).await?;
+    Ok(InputReader::Ingest { reader, base, expected: expected.0, clock })
+}
+
+fn expired(expected: u64, found: u64) -> String {
+    format!(
+        "ingest position {expected} is missing (the next is {found}): accepted events expired or were deleted before they were normalized; restore them, do not skip them"
+    )
 }
 
 async fn open_chain<S: Service>(

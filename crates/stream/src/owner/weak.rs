@@ -2,6 +2,7 @@
 use super::input::InputReader;
 use super::take::{Folded, fold_to_fence_only, tables, view};
 use super::{OwnerError, Shared};
+use crate::base::Base;
 use crate::cursor::WriterId;
 use crate::log::{Offset, Partition, Record};
 use crate::service::{Decided, FrameMeta, Service};
@@ -89,11 +90,8 @@ pub(super) fn tick_key(now: Micros) -> Bytes {
 }
 
 /// The time of a record: the later of the log's and the one that its key claims.
-pub(super) fn claimed_time(record: &Record) -> Micros {
+pub(super) fn claimed_time(base: &Base, record: &Record) -> Micros {
     let claimed = record.key.as_ref().try_into().map_or(0, i64::from_be_bytes);
-    if weakness::on(Weakness::TickTime) {
-        record.appended_at.max(Micros(claimed))
-    } else {
-        record.appended_at
-    }
+    let time = base.time_of(record);
+    if weakness::on(Weakness::TickTime) { time.max(Micros(claimed)) } else { time }
 }

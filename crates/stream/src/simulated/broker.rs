@@ -299,7 +299,8 @@ impl State {
                     let offset = Offset(part.end());
                     call.offsets[index].get_or_insert(offset);
                     let NewRecord { key, value } = record;
-                    part.records.push_back(Record { offset, appended_at: stamp, key, value });
+                    let imported_at = None;
+                    part.records.push_back(Record { offset, appended_at: stamp, key, value, imported_at });
                     part.changed.notify_waiters();
                 }
             }

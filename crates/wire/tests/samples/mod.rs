@@ -395,6 +395,6 @@ pub(crate) fn ingest() -> Vec<(&'static str, IngestRecord)> {
         ("config", IngestRecord::Config(configs().remove(0).1)),
         ("tick", IngestRecord::Tick),
         ("retry", IngestRecord::Retry { of_position: 12, request: untraced, actor: "ann".into() }),
-        ("base", IngestRecord::Base { first_position: 1_000_000 }),
+        ("base", IngestRecord::Base { first_position: 1_000_000, end_position: 0 }),
     ]
 }
