@@ -56,7 +56,7 @@ const fn refusal(standing: Standing) -> &'static str {
             "the row is behind: a gap, or a replica that lost commits; restore the primary, or drop the schema and project again"
         }
         Standing::Ahead => {
-            "the row is ahead: another projector writes here, or the batch overlaps; run one projector"
+            "the row is ahead: another projector has the partition, or the batch overlaps; the rows are read again"
         }
         Standing::Elsewhere => "the row is in another history of the log; drop the schema and project again",
     }

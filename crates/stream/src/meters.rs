@@ -20,6 +20,12 @@ pub const WATERMARK_AGE: &str = "tributary_watermark_age_seconds";
 pub const CLOCK: &str = "tributary_partition_clock_seconds";
 /// Partitions given up and taken again, by service and reason.
 pub const RETAKES: &str = "tributary_retakes_total";
+/// Partitions that this process serves now, by service; of the projector, those that it follows.
+pub const OWNED: &str = "tributary_partitions_owned";
+/// Partitions taken, by service.
+pub const TAKES: &str = "tributary_takes_total";
+/// From being named for a partition, or from losing it, to serving it, in seconds, by service.
+pub const TAKEOVER_SECONDS: &str = "tributary_takeover_seconds";
 /// Partitions that stand still until a person has looked, by service.
 pub const HALTED: &str = "tributary_partitions_halted";
 /// Decisions that failed by a defect, by service; each leaves a parked input.
@@ -40,6 +46,19 @@ pub const POISONED: &str = "tributary_log_poisoned_total";
 pub const NO_SPACE: &str = "tributary_log_refused_for_space_total";
 /// Free bytes on the embedded log's file system, as last looked at.
 pub const FREE_BYTES: &str = "tributary_log_free_bytes";
+
+/// Snapshots written, by service.
+pub const SNAPSHOTS: &str = "tributary_snapshots_written_total";
+/// Snapshots that could not be written, by service.
+pub const SNAPSHOTS_FAILED: &str = "tributary_snapshots_failed_total";
+/// Snapshots passed over at a recovery because they are damaged or of another history, by service.
+pub const SNAPSHOTS_SKIPPED: &str = "tributary_snapshots_skipped_total";
+/// From the start of a snapshot to its file, in seconds, by service.
+pub const SNAPSHOT_SECONDS: &str = "tributary_snapshot_seconds";
+/// For how long a snapshot stopped the loop, in seconds, by service.
+pub const SNAPSHOT_PAUSE_SECONDS: &str = "tributary_snapshot_pause_seconds";
+/// Partitions whose state came from a snapshot, by service.
+pub const RESTORES: &str = "tributary_snapshot_restores_total";
 
 /// Why a partition is given up: the `reason` of [`RETAKES`].
 pub(crate) const REASONS: [&str; 8] =
@@ -65,6 +84,13 @@ pub fn register() {
     );
     describe_gauge!(CLOCK, Unit::Seconds, "clock of each partition since 1970, by service and partition");
     describe_counter!(RETAKES, "partitions given up and taken again, by service and reason");
+    describe_gauge!(OWNED, "partitions that this process serves now, by service");
+    describe_counter!(TAKES, "partitions taken, by service");
+    describe_histogram!(
+        TAKEOVER_SECONDS,
+        Unit::Seconds,
+        "from being named for a partition to serving it, by service"
+    );
     describe_gauge!(HALTED, "partitions that stand still until somebody looks, by service");
     describe_counter!(DEFECTS, "decisions that failed by a defect, by service");
     describe_gauge!(PARKED, "inputs that are parked now, by service and partition");
@@ -75,6 +101,16 @@ pub fn register() {
     describe_counter!(POISONED, "1 once the embedded log cannot be trusted any more");
     describe_counter!(NO_SPACE, "groups refused for want of space");
     describe_gauge!(FREE_BYTES, Unit::Bytes, "free bytes on the log's file system");
+    describe_counter!(SNAPSHOTS, "snapshots written, by service");
+    describe_counter!(SNAPSHOTS_FAILED, "snapshots that could not be written, by service");
+    describe_counter!(SNAPSHOTS_SKIPPED, "snapshots passed over at a recovery, by service");
+    describe_histogram!(SNAPSHOT_SECONDS, Unit::Seconds, "from a snapshot's start to its file, by service");
+    describe_histogram!(
+        SNAPSHOT_PAUSE_SECONDS,
+        Unit::Seconds,
+        "for how long a snapshot stopped the loop, by service"
+    );
+    describe_counter!(RESTORES, "partitions whose state came from a snapshot, by service");
     for name in [SIDE_OUTPUTS_FAILED, POISONED, NO_SPACE] {
         counter!(name).absolute(0);
     }
@@ -90,14 +126,19 @@ pub fn register() {
 
 /// What one service shows from its start on.
 pub(crate) fn register_service(service: &'static str) {
-    for name in [INPUTS, FRAMES, DEFECTS, CLOCK_AHEAD] {
+    for name in [INPUTS, FRAMES, TAKES, DEFECTS, CLOCK_AHEAD] {
+        counter!(name, "service" => service).absolute(0);
+    }
+    for name in [SNAPSHOTS, SNAPSHOTS_FAILED, SNAPSHOTS_SKIPPED, RESTORES] {
         counter!(name, "service" => service).absolute(0);
     }
     for reason in REASONS {
         counter!(RETAKES, "service" => service, "reason" => reason).absolute(0);
     }
-    for name in [LAG_RECORDS, LAG_SECONDS, WATERMARK_AGE, HALTED] {
+    for name in [LAG_RECORDS, LAG_SECONDS, WATERMARK_AGE, OWNED, HALTED] {
         gauge!(name, "service" => service).increment(0.0);
     }
-    let _ready = histogram!(APPEND_SECONDS, "service" => service);
+    for name in [APPEND_SECONDS, TAKEOVER_SECONDS, SNAPSHOT_SECONDS, SNAPSHOT_PAUSE_SECONDS] {
+        let _ready = histogram!(name, "service" => service);
+    }
 }

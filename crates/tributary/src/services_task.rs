@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use stream::keys::KeyStore;
 use stream::log::{Log, Partition};
-use stream::owner::{FrameSpan, FrameSpans, HaltHook, OwnerError, OwnerOptions, run_service};
+use stream::owner::{AssignedHook, FrameSpan, FrameSpans, HaltHook, OwnerError, OwnerOptions, run_service};
 use stream::service::Service;
 use stream::store::StateDb;
 use tokio::sync::watch;
@@ -116,11 +116,12 @@ impl Chain {
     }
 
     fn spawn<S: Service>(&self, supervisor: &mut Supervisor, service: S, tick_every: Option<Duration>) {
-        let flag = self.health.flag(S::NAME);
-        let first = self.log.active().borrow().iter().copied().collect();
+        let readiness = Arc::new(Readiness { flag: self.health.flag(S::NAME), state: Mutex::default() });
+        let assigned = Arc::clone(&readiness);
         let options = OwnerOptions {
             tick_every,
-            on_halt: Some(readiness_hook(flag, first)),
+            on_assigned: Some(AssignedHook(Arc::new(move |named| assigned.assigned(named)))),
+            on_halt: Some(HaltHook(Arc::new(move |partition, error| readiness.told(partition, error)))),
             spans: self.spans.is_on().then(|| Arc::new(FrameHook(self.spans.clone())) as Arc<dyn FrameSpans>),
             lag_every: Some(LAG_EVERY),
             ..OwnerOptions::default()
@@ -134,26 +135,49 @@ impl Chain {
     }
 }
 
-/// A service is ready when it has taken the partitions that were active at the start (`first`), and while none is halted:
-/// the reason names one that is. Partitions that become active later, or are taken again, do not make it unready.
-fn readiness_hook(flag: Flag, first: BTreeSet<Partition>) -> HaltHook {
-    if first.is_empty() {
-        flag.ready();
+/// A service is ready when it has taken the partitions that it was first assigned, and while none is halted: the reason names
+/// one that is. Partitions that are assigned later, or are taken again, do not make it unready.
+struct Readiness {
+    flag: Flag,
+    state: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Of the first assignment, those that are not taken yet; `None`: nothing is assigned yet.
+    awaited: Option<BTreeSet<Partition>>,
+    halted: BTreeMap<Partition, String>,
+}
+
+impl Readiness {
+    fn assigned(&self, named: &BTreeSet<Partition>) {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut state.awaited {
+            None => state.awaited = Some(named.clone()),
+            // What went to another before it was taken is not waited for.
+            Some(awaited) => awaited.retain(|partition| named.contains(partition)),
+        }
+        self.show(state);
     }
-    let state = Mutex::new((first, BTreeMap::<Partition, String>::new()));
-    HaltHook(Arc::new(move |partition: Partition, error: Option<&OwnerError>| {
-        let (awaited, halted) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+
+    fn told(&self, partition: Partition, error: Option<&OwnerError>) {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
-            Some(error) => halted.insert(partition, error.to_string()),
+            Some(error) => state.halted.insert(partition, error.to_string()),
             None => {
-                awaited.remove(&partition);
-                halted.remove(&partition)
+                state.awaited.as_mut().map(|awaited| awaited.remove(&partition));
+                state.halted.remove(&partition)
             }
         };
-        match (halted.first_key_value(), awaited.len()) {
-            (Some((_, why)), _) => flag.not_ready(why),
-            (None, 0) => flag.ready(),
-            (None, partitions) => flag.not_ready(&format!("taking {partitions} partitions")),
+        self.show(state);
+    }
+
+    fn show(&self, state: &Waiting) {
+        match (state.halted.first_key_value(), state.awaited.as_ref().map(BTreeSet::len)) {
+            (Some((_, why)), _) => self.flag.not_ready(why),
+            (None, Some(0)) => self.flag.ready(),
+            (None, Some(partitions)) => self.flag.not_ready(&format!("taking {partitions} partitions")),
+            (None, None) => self.flag.not_ready("waiting for the group to assign partitions"),
         }
-    }))
+    }
 }

@@ -30,6 +30,7 @@ pub(super) fn register() {
     describe_gauge!(FOLLOWING, "1 while it follows the log, 0 while the database or the log does not answer");
     describe_gauge!(LAG_RECORDS, "records that are not projected, by topic");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "age of the oldest record that is not projected, by topic");
+    owned(0);
     for name in [FRAMES, BATCHES, RETRIES] {
         counter!(name).absolute(0);
     }
@@ -45,6 +46,12 @@ pub(super) fn register() {
 /// Whether the projector follows the log or waits.
 pub(super) fn following(now: bool) {
     gauge!(FOLLOWING).set(if now { 1.0 } else { 0.0 });
+}
+
+/// How many partitions it follows.
+#[allow(clippy::cast_precision_loss, reason = "some thousands at most")]
+pub(super) fn owned(partitions: usize) {
+    gauge!(stream::meters::OWNED, "service" => super::NAME).set(partitions as f64);
 }
 
 /// A transaction is committed.

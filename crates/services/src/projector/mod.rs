@@ -13,13 +13,15 @@ mod trace;
 use kit::spans::Spans;
 use readmodel::apply::ApplyError;
 use readmodel::batch::{NotContiguous, Place};
+use readmodel::cursors::Standing;
 use sqlx::PgPool;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use stream::assignment::Assignment;
 use stream::cursor::Cursor;
 use stream::follow::FollowError;
-use stream::log::{Log, LogError, Partition};
+use stream::log::{Log, LogError, Partition, Topic};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -120,6 +122,8 @@ impl ProjectorError {
         match self {
             Self::Database(_)
             | Self::Apply(ApplyError::Unavailable(_) | ApplyError::CommitUnknown(_))
+            // Another projector has the partition now, or still had a transaction under way: the rows tell.
+            | Self::Apply(ApplyError::Refused { standing: Standing::Ahead | Standing::Same, .. })
             | Self::Follow(FollowError::Log(LogError::Unavailable(_))) => true,
             Self::Follow(_)
             | Self::Apply(_)
@@ -131,10 +135,18 @@ impl ProjectorError {
     }
 }
 
+/// Its name in groups and metrics.
+const NAME: &str = "projector";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Projects every active partition of `log` until `shutdown`. The schema must be migrated.
+/// For the group to be told that this process leaves it.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// Projects the partitions that this process is named for until `shutdown`. The schema must be migrated.
+///
+/// Several projectors share the partitions. Nothing rests on that: each transaction moves its cursors from exactly where it
+/// began, so of two that have the same partition one is refused, reads the rows again and goes on from there.
 ///
 /// Retries for ever while the database or the log is unavailable, with a growing pause; `progress` says so.
 ///
@@ -151,11 +163,24 @@ pub async fn run(
     // Dropped at the end, which ends what is in it. Lag grows while the database is away: it must be seen then, too.
     let mut watching = JoinSet::new();
     watching.spawn(meters::watch_lag(Arc::clone(&log), progress.subscribe()));
+    let mut assignment = log.join(NAME, Topic::Commissions).map_err(FollowError::Log)?;
     let mut writer = session::Writer::new(options, log, pool, progress);
+    let ended = project(&mut writer, &mut assignment, &shutdown).await;
+    if tokio::time::timeout(LEAVE, assignment.leave()).await.is_err() {
+        tracing::warn!("the group was not told in time, it waits for the session to lapse");
+    }
+    ended
+}
+
+async fn project(
+    writer: &mut session::Writer,
+    assignment: &mut Assignment,
+    shutdown: &CancellationToken,
+) -> Result<(), ProjectorError> {
     let mut pause = FIRST_PAUSE;
     loop {
         let committed_before = writer.batches();
-        let error = match writer.session(&shutdown).await {
+        let error = match writer.session(assignment, shutdown).await {
             Ok(()) => return Ok(()),
             Err(_) if shutdown.is_cancelled() => return Ok(()),
             Err(error) => error,
@@ -180,7 +205,7 @@ pub async fn run(
 }
 
 /// Both places of each partition.
-fn places_of(partitions: &[Partition]) -> Vec<Place> {
+fn places_of(partitions: &BTreeSet<Partition>) -> Vec<Place> {
     partitions
         .iter()
         .flat_map(|partition| readmodel::batch::Followed::ALL.map(|followed| (followed, *partition)))

@@ -13,6 +13,9 @@ use tokio::sync::mpsc;
 /// What a reader has ready: an advance, and the traces of its frames.
 #[derive(Debug)]
 pub(super) struct Chunk {
+    pub(super) place: Place,
+    /// Which reader it comes from: one that has ended may have left some behind.
+    pub(super) reader: u64,
     pub(super) advance: Advance,
     pub(super) traced: Vec<Traced>,
 }
@@ -21,7 +24,7 @@ pub(super) struct Chunk {
 pub(super) async fn read(
     options: Options,
     log: Arc<dyn Log>,
-    place: Place,
+    (place, reader): (Place, u64),
     cursor: Cursor,
     writer: mpsc::Sender<Chunk>,
 ) -> Result<(), ProjectorError> {
@@ -36,7 +39,7 @@ pub(super) async fn read(
             Followed::Commissions => Frames::Commissions(decode(place, frames, wire::commissions::decode)?),
         };
         let advance = Advance { partition: place.1, before, after, frames };
-        if writer.send(Chunk { advance, traced }).await.is_err() {
+        if writer.send(Chunk { place, reader, advance, traced }).await.is_err() {
             return Ok(());
         }
         before = after;

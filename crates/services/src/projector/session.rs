@@ -10,10 +10,11 @@ use sqlx::{Connection, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use stream::assignment::Assignment;
 use stream::cursor::Cursor;
-use stream::log::Log;
+use stream::log::{Log, Partition};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +40,28 @@ pub(super) struct Writer {
 /// The readers of one session. Dropping it ends them.
 struct Readers {
     tasks: JoinSet<Result<(), ProjectorError>>,
-    started: BTreeSet<Place>,
+    /// By place: the reader's number, and what ends it.
+    held: BTreeMap<Place, (u64, AbortHandle)>,
+    started: u64,
     sender: mpsc::Sender<Chunk>,
+}
+
+impl Readers {
+    /// Whether `chunk` comes from a reader that is still wanted.
+    fn wants(&self, chunk: &Chunk) -> bool {
+        self.held.get(&chunk.place).is_some_and(|(reader, _)| *reader == chunk.reader)
+    }
+
+    /// Ends the readers of all places but `places`; what they have left behind is passed over.
+    fn retain(&mut self, places: &BTreeSet<Place>) {
+        self.held.retain(|place, (_, task)| {
+            let wanted = places.contains(place);
+            if !wanted {
+                task.abort();
+            }
+            wanted
+        });
+    }
 }
 
 impl Writer {
@@ -63,7 +84,12 @@ impl Writer {
     }
 
     /// Follows and commits until shutdown (`Ok`) or an error. A connection of its own: after an error nobody else may get it.
-    pub(super) async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), ProjectorError> {
+    pub(super) async fn session(
+        &mut self,
+        assignment: &mut Assignment,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ProjectorError> {
+        let Some(partitions) = settled(assignment, shutdown).await? else { return Ok(()) };
         let options = self.pool.connect_options();
         let connect = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&options));
         let mut connection = tokio::select! {
@@ -72,12 +98,9 @@ impl Writer {
                 .map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?
                 .map_err(ProjectorError::Database)?,
         };
-        let mut active = self.log.active();
         let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-        let mut readers = Readers { tasks: JoinSet::new(), started: BTreeSet::new(), sender };
-        // Cloned into a name of its own: the guard must not live across the wait.
-        let partitions = active.borrow_and_update().clone();
-        self.follow_new(&mut connection, &mut readers, &partitions).await?;
+        let mut readers = Readers { tasks: JoinSet::new(), held: BTreeMap::new(), started: 0, sender };
+        self.follow(&mut connection, &mut readers, &partitions).await?;
         self.progress.send_modify(|progress| progress.state = State::Following);
         meters::following(true);
         loop {
@@ -88,18 +111,26 @@ impl Writer {
                     return Err(match ended {
                         Ok(Err(error)) => error,
                         Ok(Ok(())) => ProjectorError::Reader("ended".to_owned()),
+                        // Its place went to another projector.
+                        Err(error) if error.is_cancelled() => continue,
                         Err(error) => ProjectorError::Reader(error.to_string()),
                     });
                 }
-                changed = active.changed() => {
-                    if changed.is_err() {
+                changed = assignment.changed() => {
+                    if !changed {
                         return Err(ProjectorError::Reader("the log was closed".to_owned()));
                     }
-                    let partitions = active.borrow_and_update().clone();
-                    self.follow_new(&mut connection, &mut readers, &partitions).await?;
+                    let named = assignment.named();
+                    // While a rebalance is under way nobody else is named for what is followed here.
+                    if named.settled {
+                        self.follow(&mut connection, &mut readers, &named.partitions).await?;
+                    }
                 }
                 Some(first) = chunks.recv() => {
-                    let (batch, traced) = self.collect(first, &mut chunks)?;
+                    let (batch, traced) = self.collect(first, &readers, &mut chunks)?;
+                    if batch.advances.is_empty() {
+                        continue;
+                    }
                     let committing = self.commit(&mut connection, batch, traced);
                     tokio::select! {
                         biased;
@@ -118,15 +149,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts readers for partitions that have become active, each from its cursor row.
-    async fn follow_new(
+    /// Follows exactly `partitions`: ends the readers of all others, and starts those that are missing, each from its cursor
+    /// row.
+    async fn follow(
         &mut self,
         connection: &mut PgConnection,
         readers: &mut Readers,
-        partitions: &[stream::log::Partition],
+        partitions: &BTreeSet<Partition>,
     ) -> Result<(), ProjectorError> {
+        meters::owned(partitions.len());
         let mut places = places_of(partitions);
-        places.retain(|place| !readers.started.contains(place));
+        let wanted: BTreeSet<Place> = places.iter().copied().collect();
+        readers.retain(&wanted);
+        self.progress.send_modify(|progress| progress.cursors.retain(|place, _| wanted.contains(place)));
+        places.retain(|place| !readers.held.contains_key(place));
         if places.is_empty() {
             return Ok(());
         }
@@ -138,9 +174,12 @@ impl Writer {
         self.known.take(&rows)?;
         self.publish(&rows);
         for (place, cursor) in rows {
-            readers.started.insert(place);
+            readers.started += 1;
+            let reader = readers.started;
             let (log, sender) = (Arc::clone(&self.log), readers.sender.clone());
-            readers.tasks.spawn(read::read(self.options.clone(), log, place, cursor, sender));
+            let reading = read::read(self.options.clone(), log, (place, reader), cursor, sender);
+            let task = readers.tasks.spawn(reading);
+            readers.held.insert(place, (reader, task));
         }
         Ok(())
     }
@@ -149,16 +188,19 @@ impl Writer {
     fn collect(
         &self,
         first: Chunk,
+        readers: &Readers,
         chunks: &mut mpsc::Receiver<Chunk>,
     ) -> Result<(Batch, Vec<Traced>), ProjectorError> {
         let mut batch = Batch::default();
-        batch.push(first.advance)?;
-        let mut traced = first.traced;
-        while batch.frames() < self.options.batch_frames
-            && let Ok(chunk) = chunks.try_recv()
-        {
-            batch.push(chunk.advance)?;
-            traced.extend(chunk.traced);
+        let mut traced = Vec::new();
+        let mut next = Some(first);
+        while let Some(chunk) = next {
+            if readers.wants(&chunk) {
+                batch.push(chunk.advance)?;
+                traced.extend(chunk.traced);
+            }
+            let room = batch.frames() < self.options.batch_frames;
+            next = if room { chunks.try_recv().ok() } else { None };
         }
         Ok((batch, traced))
     }
@@ -207,6 +249,24 @@ impl Writer {
         self.progress.send_modify(|progress| {
             progress.cursors.extend(cursors.iter().map(|(place, cursor)| (*place, *cursor)));
         });
+    }
+}
+
+/// What this process is named for, as soon as no rebalance is under way; `None`: the process ends.
+async fn settled(
+    assignment: &mut Assignment,
+    shutdown: &CancellationToken,
+) -> Result<Option<BTreeSet<Partition>>, ProjectorError> {
+    loop {
+        let named = assignment.named();
+        if named.settled {
+            return Ok(Some(named.partitions));
+        }
+        match shutdown.run_until_cancelled(assignment.changed()).await {
+            None => return Ok(None),
+            Some(true) => {}
+            Some(false) => return Err(ProjectorError::Reader("the log was closed".to_owned())),
+        }
     }
 }
 

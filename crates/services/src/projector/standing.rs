@@ -32,12 +32,13 @@ impl Known {
         self.in_doubt.get(place) == Some(row)
     }
 
-    /// Judges the rows as read: as committed, or as a COMMIT in doubt left them. A row that this process has never seen is
-    /// taken as it is.
+    /// Judges the rows as read: as committed, as a COMMIT in doubt left them, or further on, where another projector that was
+    /// named for the partition meanwhile has come. A row that this process has never seen is taken as it is.
     pub(super) fn take(&mut self, rows: &BTreeMap<Place, Cursor>) -> Result<(), ProjectorError> {
         for (place, row) in rows {
             let standing = self.committed.get(place).map_or(Standing::Same, |mine| Standing::of(row, mine));
-            if standing != Standing::Same && !self.explains(place, row) {
+            let moved_on = matches!(standing, Standing::Same | Standing::Ahead);
+            if !moved_on && !self.explains(place, row) {
                 return Err(ProjectorError::RowMoved {
                     place: *place,
                     committed: self.committed.get(place).map_or(0, |mine| mine.seq),
@@ -57,8 +58,7 @@ const fn why(standing: Standing) -> &'static str {
         Standing::Behind => {
             "the database has lost commits (a stale replica, a restored backup); go back to the primary, or drop the schema, migrate and start again: everything is projected from the log"
         }
-        Standing::Ahead => "another projector writes to this database; run one",
-        Standing::Same | Standing::Elsewhere => {
+        Standing::Same | Standing::Ahead | Standing::Elsewhere => {
             "the rows are of another history of the log; drop the schema, migrate and start again"
         }
     }
@@ -78,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn after_an_unknown_commit_both_results_are_fine_and_no_third_one() {
+    fn after_an_unknown_commit_both_results_are_fine_and_nothing_before_them() {
         for landed in [false, true] {
             let mut known = Known::default();
             known.committed(&at(5));
             known.doubt(at(9));
             known.take(&at(if landed { 9 } else { 5 })).unwrap();
-            assert!(known.take(&at(7)).is_err());
+            assert!(known.take(&at(4)).is_err());
         }
     }
 
@@ -101,10 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_behind_is_a_stale_replica_and_a_row_ahead_another_writer() {
+    fn a_row_behind_is_a_stale_replica_and_a_row_ahead_is_where_another_projector_has_come() {
         let mut known = Known::default();
         known.take(&at(5)).unwrap();
         assert!(known.take(&at(4)).unwrap_err().to_string().contains("lost commits"));
-        assert!(known.take(&at(6)).unwrap_err().to_string().contains("another projector"));
+        known.take(&at(6)).unwrap();
+        // From there on it is known.
+        assert!(known.take(&at(5)).is_err());
     }
 }

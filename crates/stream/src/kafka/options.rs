@@ -47,6 +47,9 @@ pub struct KafkaOptions {
     pub request_timeout: Duration,
     /// Longest time from an append to its acknowledgement; then the producer is discarded (rule 7).
     pub append_deadline: Duration,
+    /// After how long without a sign of life another process takes a process's partitions over. Brokers refuse less than
+    /// their `group.min.session.timeout.ms`, 6 s unless told otherwise; then 6 s are used.
+    pub session_timeout: Duration,
     /// How the connection is protected, and who we are.
     pub security: Security,
     /// librdkafka settings on top. They may hold secrets and are never printed.
@@ -68,6 +71,7 @@ impl KafkaOptions {
             compression: Compression::None,
             request_timeout: Duration::from_secs(10),
             append_deadline: Duration::from_secs(30),
+            session_timeout: Duration::from_secs(3),
             security: Security::default(),
             client: BTreeMap::new(),
         }
@@ -169,6 +173,32 @@ impl KafkaOptions {
     /// For creating topics and reading their settings.
     pub(super) fn admin(&self) -> ClientConfig {
         self.with_operator_settings(self.base("admin"), &[])
+    }
+
+    /// For membership in a service's group, which says who has which partition and carries nothing else.
+    pub(super) fn member(&self, service: &str, client_id: &str, session: Duration) -> ClientConfig {
+        let mut fixed = READER_FIXED.to_vec();
+        let group = self.group_name(service);
+        let (session, heartbeat) = (session.as_millis().to_string(), (session / 6).as_millis().to_string());
+        fixed.extend([
+            ("group.id", group.as_str()),
+            ("client.id", client_id),
+            ("session.timeout.ms", session.as_str()),
+            // A rebalance reaches every member with its next sign of life.
+            ("heartbeat.interval.ms", heartbeat.as_str()),
+            // The client that joins does nothing else, so it is polled all the time.
+            ("max.poll.interval.ms", "60000"),
+            // Eager, and known to work: see the list of the client's traps.
+            ("partition.assignment.strategy", "range"),
+            ("group.protocol", "classic"),
+        ]);
+        self.with_operator_settings(self.base("member"), &fixed)
+    }
+
+    /// The consumer group of a service.
+    #[must_use]
+    pub fn group_name(&self, service: &str) -> String {
+        format!("{}{service}", self.topic_prefix)
     }
 
     fn reading(&self, role: &str) -> ClientConfig {

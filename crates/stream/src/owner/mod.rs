@@ -4,6 +4,7 @@
 //! finds the place where the last owner stopped. Any error drops the appender and the overlay and takes the partition again,
 //! after a growing random pause; a halt (two histories, lost records, unknown events) stops the partition and is reported.
 mod decide;
+mod holding;
 mod input;
 mod observe;
 mod partition;
@@ -22,10 +23,13 @@ use crate::keys::{KeyStore, KeyStoreError};
 use crate::log::{AppendError, Log, LogError, Partition, Topic};
 use crate::seal::SealError;
 use crate::service::{Service, UnknownEvent};
+use crate::snapshot::Snapshots;
 use crate::store::{StateDb, StoreError};
+use holding::Holding;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -48,16 +52,35 @@ pub struct OwnerOptions {
     pub clock_ahead_limit: Duration,
     /// The wall clock and chance.
     pub host: Arc<dyn Host>,
-    /// Told when a partition halts or runs again: readiness.
+    /// How long a partition may take to be given up, once another process is named for it.
+    pub hand_over: Duration,
+    /// Told when a partition halts, runs again, or is no longer ours: readiness.
     pub on_halt: Option<HaltHook>,
+    /// Told which partitions this process should serve, as often as that is settled.
+    pub on_assigned: Option<AssignedHook>,
     /// Takes the spans of accepted frames. `None`: none, and traces are passed on as they come.
     pub spans: Option<Arc<dyn FrameSpans>>,
     /// How often to publish how far the service is behind. `None`: never.
     pub lag_every: Option<Duration>,
+    /// Where copies of the local state go and come from. `None`: nowhere.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 /// What [`HaltHook`] calls: the partition and, when it halted, why.
 pub type OnHalt = dyn Fn(Partition, Option<&OwnerError>) + Send + Sync;
+
+/// What [`AssignedHook`] calls.
+pub type OnAssigned = dyn Fn(&BTreeSet<Partition>) + Send + Sync;
+
+/// Called with the partitions that this process should serve.
+#[derive(Clone)]
+pub struct AssignedHook(pub Arc<OnAssigned>);
+
+impl std::fmt::Debug for AssignedHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AssignedHook")
+    }
+}
 
 /// Called when a partition halts.
 #[derive(Clone)]
@@ -80,9 +103,12 @@ impl Default for OwnerOptions {
             store_commit_rows: 20_000,
             clock_ahead_limit: Duration::from_secs(600),
             host: Arc::new(SystemHost),
+            hand_over: Duration::from_secs(2),
             on_halt: None,
+            on_assigned: None,
             spans: None,
             lag_every: None,
+            snapshots: None,
         }
     }
 }
@@ -153,10 +179,7 @@ impl From<LogError> for OwnerError {
 
 impl From<SealError> for OwnerError {
     fn from(error: SealError) -> Self {
-        match error {
-            SealError::Store(error) => Self::Keys(error),
-            other => Self::Seal(other),
-        }
+        Self::Seal(error)
     }
 }
 
@@ -169,6 +192,8 @@ pub(crate) struct Shared<S> {
     state: Arc<StateDb>,
     keys: Arc<dyn KeyStore>,
     shutdown: CancellationToken,
+    /// No rebalance is under way: the assignment names what it says.
+    settled: watch::Sender<bool>,
     /// The (epoch, writer) of each partition's last take.
     #[cfg(feature = "weaknesses")]
     held: Mutex<BTreeMap<Partition, (u64, crate::cursor::WriterId)>>,
@@ -211,7 +236,10 @@ impl<S: Service> Shared<S> {
     }
 }
 
-/// Serves every active partition until `shutdown`: drains, commits its store, returns.
+/// For the group to be told that this process leaves it.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// Serves the partitions that the assignment names until `shutdown`: leaves the group, drains, commits its store, returns.
 ///
 /// # Errors
 /// Only what prevents the start: the log's settings (rule 10).
@@ -224,7 +252,7 @@ pub async fn run_service<S: Service>(
     shutdown: CancellationToken,
 ) -> Result<(), OwnerError> {
     log.check().await?;
-    let mut active = log.active();
+    let mut assignment = log.join(S::NAME, S::INPUT)?;
     let shared = Arc::new(Shared {
         service,
         options,
@@ -232,13 +260,12 @@ pub async fn run_service<S: Service>(
         state,
         keys,
         shutdown: shutdown.clone(),
+        settled: watch::Sender::new(false),
         too_large: Mutex::default(),
         reached: observe::Reached::default(),
         #[cfg(feature = "weaknesses")]
         held: Mutex::default(),
     });
-    let mut started = BTreeSet::new();
-    let mut tasks = JoinSet::new();
     crate::meters::register_service(S::NAME);
     // Dropped at the end, which ends what is in it.
     let mut watching = JoinSet::new();
@@ -246,19 +273,30 @@ pub async fn run_service<S: Service>(
         watching.spawn(observe::watch_lag(Arc::clone(&shared), every));
     }
     tracing::info!(service = S::NAME, input = S::INPUT.name(), output = S::OUTPUT.name(), "service started");
+    let mut holding = Holding::new(shared);
+    holding.follow(assignment.named());
     loop {
-        for partition in active.borrow_and_update().iter().copied() {
-            if started.insert(partition) {
-                tasks.spawn(partition::run(Arc::clone(&shared), partition));
-            }
-        }
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            changed = active.changed() => if changed.is_err() { break },
+            changed = assignment.changed() => if changed {
+                holding.follow(assignment.named());
+            } else {
+                // Nothing else will ever be named; what is held goes on.
+                shutdown.cancelled().await;
+            },
+            () = holding.ended() => {}
         }
     }
-    while tasks.join_next().await.is_some() {}
+    // Others take over while this process still finishes what it has begun.
+    let leaving = tokio::time::timeout(LEAVE, assignment.leave());
+    let (left, ()) = tokio::join!(leaving, holding.drained());
+    if left.is_err() {
+        tracing::warn!(
+            service = S::NAME,
+            "the group was not told in time, it waits for the session to lapse"
+        );
+    }
     tracing::info!(service = S::NAME, "service drained");
     Ok(())
 }

@@ -139,6 +139,11 @@ impl Reached {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, (next, clock));
     }
 
+    /// The partition is somebody else's now.
+    pub(super) fn remove(&self, partition: Partition) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
     fn all(&self) -> BTreeMap<Partition, (u64, Micros)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

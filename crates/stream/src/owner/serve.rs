@@ -2,8 +2,9 @@
 use super::decide::Pending;
 use super::input::{InputReader, Located};
 use super::observe::{Begun, Meters};
+use super::partition::Lease;
 use super::side::Side;
-use super::take::{Taken, commit, take, view};
+use super::take::{Taken, commit, snapshot_if_due, take, view};
 use super::{OwnerError, Shared};
 use crate::failpoint;
 use crate::log::{LogError, NewRecord, Offset, Partition, Topic};
@@ -33,6 +34,7 @@ pub(super) struct Serving<S: Service> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) partition: Partition,
     pub(super) taken: Taken,
+    lease: Lease,
     side: Side,
     input: InputReader,
     last_commit: Instant,
@@ -41,18 +43,23 @@ pub(super) struct Serving<S: Service> {
 
 impl<S: Service> Serving<S> {
     /// Takes the partition and opens its input.
-    pub(super) async fn take(shared: Arc<Shared<S>>, partition: Partition) -> Result<Self, OwnerError> {
-        let taken = take(&shared, partition).await?;
+    pub(super) async fn take(
+        shared: Arc<Shared<S>>,
+        partition: Partition,
+        lease: &Lease,
+    ) -> Result<Self, OwnerError> {
+        let taken = take(&shared, partition, lease).await?;
         let input = InputReader::open(&shared, partition, taken.folded.position).await?;
         let meters = Meters::new(S::NAME, partition);
         let deadline = shared.options.append_deadline;
         let side = Side::new(S::NAME, Arc::clone(&shared.log), partition, deadline);
-        let serving = Self { shared, partition, taken, side, input, last_commit: Instant::now(), meters };
+        let (lease, last_commit) = (lease.clone(), Instant::now());
+        let serving = Self { shared, partition, taken, lease, side, input, last_commit, meters };
         serving.report_parked();
         Ok(serving)
     }
 
-    /// Serves until shutdown (`Ok`) or until the partition must be given up.
+    /// Serves until it is told to stop (`Ok`) or until the partition must be given up.
     pub(super) async fn run(&mut self) -> Result<(), OwnerError> {
         self.restore_standing_outputs().await?;
         let mut lost = self.side.lost();
@@ -61,13 +68,13 @@ impl<S: Service> Serving<S> {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             ticks
         });
-        let shared = Arc::clone(&self.shared);
+        let (shared, lease) = (Arc::clone(&self.shared), self.lease.clone());
         self.report_reached();
         let mut idle_commit = tokio::time::interval(shared.options.store_commit_every);
         loop {
             tokio::select! {
                 biased;
-                () = shared.shutdown.cancelled() => break,
+                () = lease.stopped() => break,
                 error = lost.wait() => return Err(OwnerError::Append(error)),
                 () = next_tick(&mut ticks) => self.append_tick().await?,
                 _ = idle_commit.tick() => self.commit_if_due(false)?,
@@ -157,10 +164,10 @@ impl<S: Service> Serving<S> {
         }
         subjects.sort_unstable();
         subjects.dedup();
-        self.shared.keys.ensure(&subjects).await?;
+        let keys = self.shared.keys.ensure(&subjects).await?;
         for event in pending.iter_mut().flat_map(|frame| frame.events.iter_mut()) {
             for (subject, field) in service.personal(event) {
-                seal::seal(self.shared.keys.as_ref(), subject, field)?;
+                seal::seal(keys.get(subject), subject, field)?;
             }
         }
         Ok(())
@@ -344,7 +351,7 @@ impl<S: Service> Serving<S> {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                () = self.shared.shutdown.cancelled() => return,
+                () = self.lease.stopped() => return,
             }
         }
     }
@@ -358,6 +365,7 @@ impl<S: Service> Serving<S> {
             commit(&mut self.taken.folded)?;
             self.last_commit = Instant::now();
         }
+        snapshot_if_due(&self.shared, self.partition, &mut self.taken.folded);
         Ok(())
     }
 
@@ -365,7 +373,7 @@ impl<S: Service> Serving<S> {
     #[cfg(feature = "failpoints")]
     async fn hold(&mut self) {
         let name = format!("hold-{}", S::NAME);
-        while failpoint::fails(&name) && !self.shared.shutdown.is_cancelled() {
+        while failpoint::fails(&name) && !self.lease.is_stopped() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,4 +1,5 @@
 //! Taking a partition: fence, then read with rule 2 from a checked checkpoint through the fence (rule 1), folding (rule 5).
+use super::partition::Lease;
 use super::{OwnerError, Shared, topic_label};
 use crate::cursor::{Cursor, WriterId};
 use crate::follow::{check_anchor, note_void};
@@ -7,9 +8,12 @@ use crate::log::{Appender, LogError, NewRecord, Offset, Partition};
 use crate::parked;
 use crate::seal;
 use crate::service::{FrameMeta, Service, UnknownEvent};
+use crate::snapshot::restore::{Recovery, RestoreError};
+use crate::snapshot::{self, Pace};
 use crate::store::{Overlay, StateStore};
 use crate::weakness::{self, Weakness};
 use bytes::Bytes;
+use domain::facts::Personal;
 use domain::ids::Hash;
 use domain::tables::{Tables, View};
 use domain::time::Micros;
@@ -44,6 +48,8 @@ pub(super) struct Folded {
     pub(super) overlay: Overlay,
     pub(super) judge: Judge,
     pub(super) position: Option<InputPosition>,
+    /// When the next snapshot is due.
+    pub(super) pace: Pace,
 }
 
 /// A partition that is ours.
@@ -55,16 +61,39 @@ pub(super) struct Taken {
     pub(super) writer: WriterId,
 }
 
+impl From<RestoreError> for OwnerError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Log(error) => Self::Log(error),
+            RestoreError::Store(error) => Self::Store(error),
+            RestoreError::Released => Self::Lost,
+        }
+    }
+}
+
+/// What a service's snapshots must be of.
+const fn snapshots_of<S: Service>() -> snapshot::Of {
+    snapshot::Of { service: S::NAME, state_version: S::STATE_VERSION, logic_version: S::LOGIC_VERSION }
+}
+
 /// Takes `partition`.
-pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -> Result<Taken, OwnerError> {
+pub(super) async fn take<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    lease: &Lease,
+) -> Result<Taken, OwnerError> {
     let appender = shared.log.appender().await?;
-    let mut folded = open_store(shared, partition).await?;
+    let mut folded = open_store(shared, partition, lease).await?;
     let end = shared.log.bounds(S::OUTPUT, partition).await?.end;
-    fold_to(shared, partition, &mut folded, end).await?;
+    fold_to(shared, partition, lease, &mut folded, end).await?;
 
     #[cfg(feature = "weaknesses")]
     if let Some((epoch, writer)) = super::weak::goes_on(shared, partition, &folded) {
         return Ok(Taken { folded, appender, epoch, writer });
+    }
+    if lease.is_released() {
+        // Whoever is named now would be fenced for nothing.
+        return Err(OwnerError::Lost);
     }
     let epoch = folded.judge.owner().0 + 1;
     let writer = new_writer(shared);
@@ -76,7 +105,7 @@ pub(super) async fn take<S: Service>(shared: &Shared<S>, partition: Partition) -
     };
     // Never the tail before the fence: an old frame may sit between them, and is valid (F10).
     if !weakness::on(Weakness::TailBeforeFence) {
-        fold_to(shared, partition, &mut folded, through).await?;
+        fold_to(shared, partition, lease, &mut folded, through).await?;
     }
     #[cfg(feature = "weaknesses")]
     super::weak::after_fence(shared, partition, &mut folded, through, (epoch, writer)).await?;
@@ -101,25 +130,40 @@ fn new_writer<S: Service>(shared: &Shared<S>) -> WriterId {
     WriterId(writer)
 }
 
-async fn open_store<S: Service>(shared: &Shared<S>, partition: Partition) -> Result<Folded, OwnerError> {
+/// The newest checked local store, else the newest checked snapshot, else nothing (rule 5).
+async fn open_store<S: Service>(
+    shared: &Shared<S>,
+    partition: Partition,
+    lease: &Lease,
+) -> Result<Folded, OwnerError> {
     let (store, cursor) = StateStore::open(&shared.state, S::NAME, partition, S::STATE_VERSION)?;
     let store = Arc::new(store);
-    let cursor = match cursor {
-        None => Cursor::START,
+    let local = match cursor {
+        None => None,
         Some(cursor) => match check_anchor(&shared.log, S::OUTPUT, partition, &cursor).await {
-            Ok(()) => cursor,
+            Ok(()) => Some(cursor),
             Err(crate::follow::FollowError::Log(error)) => return Err(error.into()),
             Err(error) => {
                 // Own output: an unfitting store is discarded; the log is the truth (rule 10).
                 tracing::warn!(service = S::NAME, partition = partition.0, %error, "local store discarded");
                 store.discard()?;
-                Cursor::START
+                None
             }
         },
     };
+    let (cursor, pace) = match &shared.options.snapshots {
+        None => (local.unwrap_or(Cursor::START), Pace::NONE),
+        Some(snapshots) => {
+            let (log, store) = (&shared.log, store.as_ref());
+            let recovery = Recovery { log, of: snapshots_of::<S>(), output: S::OUTPUT, partition, store };
+            recovery.run(snapshots, local, &|| lease.is_released()).await?
+        }
+    };
     let overlay = Overlay::new(store);
     let position = domain::tables::row(&overlay, INPUT_ROW);
-    Ok(Folded { overlay, judge: Judge::new(cursor), position })
+    let judge = Judge::new(cursor);
+    check_logic::<S>(&judge)?;
+    Ok(Folded { overlay, judge, position, pace })
 }
 
 async fn append_fence<S: Service>(
@@ -152,6 +196,7 @@ async fn append_fence<S: Service>(
 pub(super) async fn fold_to<S: Service>(
     shared: &Shared<S>,
     partition: Partition,
+    lease: &Lease,
     folded: &mut Folded,
     end: Offset,
 ) -> Result<(), OwnerError> {
@@ -167,20 +212,25 @@ pub(super) async fn fold_to<S: Service>(
     while folded.judge.next_offset() < end.0 {
         let wanted = usize::try_from(end.0 - folded.judge.next_offset()).unwrap_or(usize::MAX);
         let records = reader.next(wanted.min(FOLD_RECORDS), FOLD_BYTES).await?;
+        let mut frames = Vec::with_capacity(records.len());
         for record in records {
             if record.offset >= end {
                 break;
             }
             match folded.judge.judge(&record).map_err(|halt| shared.halt(partition, &halt))? {
-                Judged::Frame(frame) => fold_frame(shared, folded, &frame)?,
+                Judged::Frame(frame) => frames.push(decode(shared, *frame)?),
                 Judged::Fence => check_logic::<S>(&folded.judge)?,
                 Judged::Void(void) => note_void(S::OUTPUT, partition, record.offset, void),
             }
         }
+        open_personal(shared, &mut frames).await?;
+        for (frame, events) in &frames {
+            fold_frame(shared, folded, frame, events);
+        }
         if folded.overlay.len() >= shared.options.store_commit_rows {
             commit(folded)?;
         }
-        if shared.shutdown.is_cancelled() {
+        if lease.is_released() {
             return Err(OwnerError::Lost);
         }
     }
@@ -202,15 +252,36 @@ fn check_logic<S: Service>(judge: &Judge) -> Result<(), UnknownEvent> {
     Ok(())
 }
 
-fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame) -> Result<(), OwnerError> {
-    let mut events = Vec::with_capacity(frame.events.len());
-    for bytes in &frame.events {
-        let mut event = shared.service.decode(bytes)?;
-        for (subject, field) in shared.service.personal(&mut event) {
-            seal::open(shared.keys.as_ref(), subject, field)?;
-        }
-        events.push(event);
+/// A frame with its decoded events.
+type Decoded<S> = (Frame, Vec<<S as Service>::Event>);
+
+fn decode<S: Service>(shared: &Shared<S>, frame: Frame) -> Result<Decoded<S>, UnknownEvent> {
+    let events = frame.events.iter().map(|bytes| shared.service.decode(bytes)).collect::<Result<_, _>>()?;
+    Ok((frame, events))
+}
+
+/// Opens what is sealed, with one look into the key store for the batch.
+async fn open_personal<S: Service>(shared: &Shared<S>, frames: &mut [Decoded<S>]) -> Result<(), OwnerError> {
+    let mut subjects = Vec::new();
+    for event in frames.iter_mut().flat_map(|(_, events)| events) {
+        let sealed = shared.service.personal(event).into_iter();
+        subjects.extend(sealed.filter(|(_, field)| matches!(field, Personal::Sealed(_))).map(|(id, _)| id));
     }
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    subjects.sort_unstable();
+    subjects.dedup();
+    let keys = shared.keys.load(&subjects).await?;
+    for event in frames.iter_mut().flat_map(|(_, events)| events) {
+        for (subject, field) in shared.service.personal(event) {
+            seal::open(keys.get(subject), subject, field)?;
+        }
+    }
+    Ok(())
+}
+
+fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame, events: &[S::Event]) {
     let meta = FrameMeta {
         seq: frame.seq,
         source: frame.source,
@@ -219,7 +290,7 @@ fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame
         last: frame.last,
         clock: frame.clock,
     };
-    shared.service.evolve(&mut folded.overlay, &meta, &events);
+    shared.service.evolve(&mut folded.overlay, &meta, events);
     parked::fold(&mut folded.overlay, S::NAME, frame.step, &frame.defect_input, &frame.marks);
     folded.position = Some(InputPosition {
         source: frame.source,
@@ -231,7 +302,6 @@ fn fold_frame<S: Service>(shared: &Shared<S>, folded: &mut Folded, frame: &Frame
         writer: WriterId(frame.envelope.input_writer),
         clock: frame.clock,
     });
-    Ok(())
 }
 
 /// Takes the fence at the end of what is folded, whatever lies between.
@@ -250,6 +320,14 @@ pub(super) fn commit(folded: &mut Folded) -> Result<(), OwnerError> {
     }
     folded.overlay.commit(&folded.judge.cursor())?;
     Ok(())
+}
+
+/// Takes a snapshot of what is committed, when one is due.
+pub(super) fn snapshot_if_due<S: Service>(shared: &Shared<S>, partition: Partition, folded: &mut Folded) {
+    if let Some(snapshots) = &shared.options.snapshots {
+        let seq = folded.judge.last().0;
+        snapshots.take_if_due(snapshots_of::<S>(), partition, folded.overlay.store(), seq, &mut folded.pace);
+    }
 }
 
 /// The overlay as `decide` sees it.
