@@ -15,7 +15,7 @@ use domain::normalization::{FactsEvent, VerdictKind};
 use domain::tables::MemoryTables;
 use domain::time::Micros;
 use services::{attribution::Attribution, commission::Commission, normalizer::Normalizer};
-use stream::keys::{KeyState, KeyStore, KeyStoreError, SubjectKey};
+use stream::keys::{KeyState, KeyStore, KeyStoreError, Keys, SubjectKey};
 use stream::service::{Decided, FrameMeta, Input, Payload, Service};
 use wire::ingest::{IngestRecord, RawRequest};
 
@@ -238,7 +238,7 @@ impl<S: Service> Stage<S> {
     fn sealed(&self, mut events: Vec<S::Event>) -> Vec<Bytes> {
         for event in &mut events {
             for (subject, field) in self.service.personal(event) {
-                stream::seal::seal(&self.keys, subject, field).unwrap();
+                stream::seal::seal(&self.keys.of(subject), subject, field).unwrap();
             }
         }
         events.iter().map(|event| self.service.encode(event)).collect()
@@ -257,16 +257,22 @@ impl<S: Service> Stage<S> {
 #[derive(Debug)]
 struct WalkKeys;
 
-#[async_trait]
-impl KeyStore for WalkKeys {
-    fn get(&self, subject: SubjectId) -> Result<KeyState, KeyStoreError> {
+impl WalkKeys {
+    fn of(&self, subject: SubjectId) -> KeyState {
         let mut key = [9; 64];
         key[..16].copy_from_slice(&subject.0);
-        Ok(KeyState::Live(SubjectKey { key_id: subject.0, key }))
+        KeyState::Live(SubjectKey { key_id: subject.0, key })
+    }
+}
+
+#[async_trait]
+impl KeyStore for WalkKeys {
+    async fn load(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        Ok(subjects.iter().map(|subject| (*subject, self.of(*subject))).collect())
     }
 
-    async fn ensure(&self, _subjects: &[SubjectId]) -> Result<(), KeyStoreError> {
-        Ok(())
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        self.load(subjects).await
     }
 
     async fn destroy(&self, _subject: SubjectId) -> Result<(), KeyStoreError> {

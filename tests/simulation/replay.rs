@@ -86,8 +86,7 @@ fn replay<S: Deployed>(
 }
 
 fn open(world: &World, subject: domain::ids::SubjectId, field: &mut Personal) -> Result<(), String> {
-    let keys: &dyn KeyStore = world.keys.as_ref();
-    seal::open(keys, subject, field).map_err(|error| error.to_string())
+    seal::open(&world.keys.get(subject), subject, field).map_err(|error| error.to_string())
 }
 
 /// The events' bytes, as the loop would have appended them.
@@ -104,10 +103,9 @@ fn decide<S: Service>(
         Ok(Decided::Frame { events, .. }) => events,
         Err(panic) => service.defect(input, &domain::defect::panic_text(panic.as_ref())),
     };
-    let keys: &dyn KeyStore = world.keys.as_ref();
     for event in &mut events {
         for (subject, field) in service.personal(event) {
-            seal::seal(keys, subject, field).map_err(|error| error.to_string())?;
+            seal::seal(&world.keys.get(subject), subject, field).map_err(|error| error.to_string())?;
         }
     }
     Ok(events.iter().map(|event| service.encode(event)).collect())

@@ -1,6 +1,7 @@
 //! The key store: one key per person, created before the frame that needs it, never overwritten, destroyed for ever.
 use async_trait::async_trait;
 use domain::ids::SubjectId;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use zeroize::Zeroize;
 
@@ -36,6 +37,24 @@ pub enum KeyState {
     Destroyed,
 }
 
+/// What a store knew of some subjects at one moment. Held for one batch and no longer: another process may destroy a key.
+#[derive(Debug, Clone, Default)]
+pub struct Keys(BTreeMap<SubjectId, KeyState>);
+
+impl Keys {
+    /// What is known of `subject`; [`KeyState::Missing`] also when it was not asked for.
+    #[must_use]
+    pub fn get(&self, subject: SubjectId) -> &KeyState {
+        self.0.get(&subject).unwrap_or(&KeyState::Missing)
+    }
+}
+
+impl FromIterator<(SubjectId, KeyState)> for Keys {
+    fn from_iter<T: IntoIterator<Item = (SubjectId, KeyState)>>(states: T) -> Self {
+        Self(states.into_iter().collect())
+    }
+}
+
 /// Why the key store could not do something.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("key store: {0}")]
@@ -44,15 +63,18 @@ pub struct KeyStoreError(pub String);
 /// Keys of subjects. Backed up apart from the log.
 #[async_trait]
 pub trait KeyStore: Send + Sync + Debug + 'static {
-    /// The subject's key.
+    /// What is known of `subjects` now.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn get(&self, subject: SubjectId) -> Result<KeyState, KeyStoreError>;
+    async fn load(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError>;
 
-    /// Creates a key for each subject that has none, durably, before it returns: one durable write for the batch.
-    /// A key that exists, or a tombstone, stays.
-    async fn ensure(&self, subjects: &[SubjectId]) -> Result<(), KeyStoreError>;
+    /// Creates a key for each subject that has none, durably, before it returns: one durable write for the batch. A key that
+    /// exists, or a tombstone, stays. Returns what is known of `subjects` then.
+    ///
+    /// # Errors
+    /// When the store cannot be written; what it holds then is as before, or with some of the keys.
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError>;
 
     /// Destroys the subject's key and leaves a tombstone, durably.
     async fn destroy(&self, subject: SubjectId) -> Result<(), KeyStoreError>;

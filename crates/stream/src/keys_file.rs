@@ -10,7 +10,7 @@
 mod tests;
 
 use crate::embedded::files::{self, DirLock};
-use crate::keys::{KeyState, KeyStore, KeyStoreError, SubjectKey};
+use crate::keys::{KeyState, KeyStore, KeyStoreError, Keys, SubjectKey};
 use async_trait::async_trait;
 use domain::ids::SubjectId;
 use foldhash::fast::RandomState;
@@ -179,6 +179,48 @@ impl FileKeyStore {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Every subject with a key or a tombstone, to be copied into another store. No two calls need agree on the order.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<SubjectId> {
+        self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).by_subject.keys().copied().collect()
+    }
+
+    fn states(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        subjects.iter().map(|subject| Ok((*subject, self.get(*subject)?))).collect()
+    }
+
+    /// What is known of `subject`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its slot is damaged.
+    pub fn get(&self, subject: SubjectId) -> Result<KeyState, KeyStoreError> {
+        let inner = &self.inner;
+        inner.check()?;
+        let mut found = inner.find(subject);
+        if inner.lock.is_none() && matches!(found, Err(KeyState::Missing)) {
+            // Another process may have appended.
+            inner.read_new_slots()?;
+            found = inner.find(subject);
+        }
+        let number = match found {
+            Ok(number) => number,
+            Err(state) => return Ok(state),
+        };
+        if inner.lock.is_none() {
+            // Another process may have destroyed it: nothing is remembered.
+            return inner.read(subject, number);
+        }
+        let mut recent = inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = recent.get(subject) {
+            return Ok(KeyState::Live(key));
+        }
+        let state = inner.read(subject, number)?;
+        if let KeyState::Live(key) = &state {
+            recent.insert(subject, key.clone());
+        }
+        Ok(state)
     }
 }
 
@@ -374,45 +416,21 @@ fn field<const N: usize>(slot: &Slot, at: usize) -> [u8; N] {
 
 #[async_trait]
 impl KeyStore for FileKeyStore {
-    fn get(&self, subject: SubjectId) -> Result<KeyState, KeyStoreError> {
-        let inner = &self.inner;
-        inner.check()?;
-        let mut found = inner.find(subject);
-        if inner.lock.is_none() && matches!(found, Err(KeyState::Missing)) {
-            // Another process may have appended.
-            inner.read_new_slots()?;
-            found = inner.find(subject);
-        }
-        let number = match found {
-            Ok(number) => number,
-            Err(state) => return Ok(state),
-        };
-        if inner.lock.is_none() {
-            // Another process may have destroyed it: nothing is remembered.
-            return inner.read(subject, number);
-        }
-        let mut recent = inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = recent.get(subject) {
-            return Ok(KeyState::Live(key));
-        }
-        let state = inner.read(subject, number)?;
-        if let KeyState::Live(key) = &state {
-            recent.insert(subject, key.clone());
-        }
-        Ok(state)
+    async fn load(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        self.states(subjects)
     }
 
-    async fn ensure(&self, subjects: &[SubjectId]) -> Result<(), KeyStoreError> {
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
         self.inner.check()?;
         let missing: Vec<_> =
             subjects.iter().copied().filter(|subject| !self.inner.is_known(*subject)).collect();
         if missing.is_empty() {
-            return Ok(());
+            return self.states(subjects);
         }
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).extend(&missing);
         let writing = Arc::clone(&self.writing).lock_owned().await;
         if missing.iter().all(|subject| self.inner.is_known(*subject)) {
-            return Ok(());
+            return self.states(subjects);
         }
         let mut batch = std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         // Whoever took them before may have been dropped.
@@ -424,7 +442,8 @@ impl KeyStore for FileKeyStore {
             inner.append(&batch, LIVE)
         })
         .await
-        .map_err(failed)?
+        .map_err(failed)??;
+        self.states(subjects)
     }
 
     async fn destroy(&self, subject: SubjectId) -> Result<(), KeyStoreError> {

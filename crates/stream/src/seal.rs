@@ -2,7 +2,7 @@
 //!
 //! AES-SIV (RFC 5297): the same key and text give the same bytes, so a replay with the same key store is identical. The
 //! subject is associated data: a ciphertext that is moved to another person does not open.
-use crate::keys::{KeyState, KeyStore, KeyStoreError};
+use crate::keys::KeyState;
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
 use bytes::Bytes;
@@ -12,9 +12,6 @@ use domain::ids::SubjectId;
 /// Why a field could not be sealed or opened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SealError {
-    /// The key store does not answer.
-    #[error(transparent)]
-    Store(#[from] KeyStoreError),
     /// A subject's key is neither there nor destroyed: the key store is not this log's, or was lost.
     #[error(
         "no key for a subject that the log names: this is not the log's key store, or it lost keys; restore the key store that was backed up with this log"
@@ -28,13 +25,13 @@ pub enum SealError {
     Damaged,
 }
 
-/// Seals an open field under the subject's key, which must exist. Other fields stay as they are.
+/// Seals an open field under the subject's `key`, which must exist. Other fields stay as they are.
 ///
 /// # Errors
 /// [`SealError`].
-pub fn seal(keys: &dyn KeyStore, subject: SubjectId, field: &mut Personal) -> Result<(), SealError> {
+pub fn seal(key: &KeyState, subject: SubjectId, field: &mut Personal) -> Result<(), SealError> {
     let Personal::Open(text) = field else { return Ok(()) };
-    let sealed = match keys.get(subject)? {
+    let sealed = match key {
         KeyState::Live(key) => {
             let mut cipher = Aes256Siv::new(&key.key.into());
             let ciphertext =
@@ -53,9 +50,9 @@ pub fn seal(keys: &dyn KeyStore, subject: SubjectId, field: &mut Personal) -> Re
 ///
 /// # Errors
 /// [`SealError`]; a missing key halts the partition.
-pub fn open(keys: &dyn KeyStore, subject: SubjectId, field: &mut Personal) -> Result<(), SealError> {
+pub fn open(key: &KeyState, subject: SubjectId, field: &mut Personal) -> Result<(), SealError> {
     let Personal::Sealed(sealed) = field else { return Ok(()) };
-    let opened = match keys.get(subject)? {
+    let opened = match key {
         KeyState::Live(key) if key.key_id == sealed.key_id => {
             let mut cipher = Aes256Siv::new(&key.key.into());
             let text =

@@ -1,5 +1,5 @@
 //! A key store in memory. Keys follow from the subject, so that a history gives the same bytes each time.
-use crate::keys::{KeyState, KeyStore, KeyStoreError, SubjectKey};
+use crate::keys::{KeyState, KeyStore, KeyStoreError, Keys, SubjectKey};
 use async_trait::async_trait;
 use domain::ids::{Hash, SubjectId};
 use std::collections::BTreeMap;
@@ -15,6 +15,12 @@ impl MemoryKeys {
     fn keys(&self) -> MutexGuard<'_, BTreeMap<[u8; 16], KeyState>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is known of `subject`.
+    #[must_use]
+    pub fn get(&self, subject: SubjectId) -> KeyState {
+        self.keys().get(&subject.0).cloned().unwrap_or(KeyState::Missing)
+    }
 }
 
 fn key_of(subject: SubjectId) -> SubjectKey {
@@ -28,16 +34,17 @@ fn key_of(subject: SubjectId) -> SubjectKey {
 
 #[async_trait]
 impl KeyStore for MemoryKeys {
-    fn get(&self, subject: SubjectId) -> Result<KeyState, KeyStoreError> {
-        Ok(self.keys().get(&subject.0).cloned().unwrap_or(KeyState::Missing))
+    async fn load(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
+        Ok(subjects.iter().map(|subject| (*subject, self.get(*subject))).collect())
     }
 
-    async fn ensure(&self, subjects: &[SubjectId]) -> Result<(), KeyStoreError> {
+    async fn ensure(&self, subjects: &[SubjectId]) -> Result<Keys, KeyStoreError> {
         let mut keys = self.keys();
-        for subject in subjects {
-            keys.entry(subject.0).or_insert_with(|| KeyState::Live(key_of(*subject)));
-        }
-        Ok(())
+        let state = |subject: &SubjectId| {
+            let state = keys.entry(subject.0).or_insert_with(|| KeyState::Live(key_of(*subject)));
+            (*subject, state.clone())
+        };
+        Ok(subjects.iter().map(state).collect())
     }
 
     async fn destroy(&self, subject: SubjectId) -> Result<(), KeyStoreError> {

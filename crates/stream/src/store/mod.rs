@@ -13,6 +13,7 @@ mod state;
 mod tests;
 
 pub use overlay::Overlay;
+pub(crate) use state::StateView;
 pub use state::{Changes, StateStore};
 
 use fjall::config::{CompressionPolicy, HashRatioPolicy};

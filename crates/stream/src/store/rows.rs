@@ -1,6 +1,6 @@
 //! Where rows are kept: on disk, or in memory for simulations.
 use bytes::Bytes;
-use fjall::{Database, Keyspace};
+use fjall::{Database, Keyspace, Readable as _, Snapshot};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,13 +26,55 @@ impl Memory {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn range(&self, range: Range<Key>) -> Box<dyn Iterator<Item = Row>> {
+        let rows = self.rows();
+        let found = rows.range(range).map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()));
+        Box::new(found.collect::<Vec<_>>().into_iter().map(Ok))
+    }
+
     /// Another memory with the same rows.
     pub(super) fn copy(&self) -> Self {
         Self { rows: Mutex::new(self.rows().clone()) }
     }
 }
 
+/// Rows of one service as they were at one moment, whatever is committed meanwhile.
+pub(super) enum RowsView {
+    Disk { at: Snapshot, keyspace: Keyspace },
+    Memory(Memory),
+}
+
+impl RowsView {
+    pub(super) fn get(&self, key: &[u8]) -> fjall::Result<Option<Bytes>> {
+        match self {
+            Self::Disk { at, keyspace } => {
+                Ok(at.get(keyspace, key)?.map(|value| Bytes::copy_from_slice(&value)))
+            }
+            Self::Memory(memory) => Ok(memory.rows().get(key).cloned()),
+        }
+    }
+
+    /// In key order, lazily from disk.
+    pub(super) fn range(&self, range: Range<Key>) -> Box<dyn Iterator<Item = Row>> {
+        match self {
+            Self::Disk { at, keyspace } => Box::new(at.range(keyspace, range).map(|guard| {
+                let (key, value) = guard.into_inner()?;
+                Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
+            })),
+            Self::Memory(memory) => memory.range(range),
+        }
+    }
+}
+
 impl Rows {
+    /// A view of this moment. On disk it costs microseconds; old rows are kept while it lives.
+    pub(super) fn view(&self) -> RowsView {
+        match self {
+            Self::Disk { db, keyspace } => RowsView::Disk { at: db.snapshot(), keyspace: keyspace.clone() },
+            Self::Memory(memory) => RowsView::Memory(memory.copy()),
+        }
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> fjall::Result<Option<Bytes>> {
         match self {
             Self::Disk { keyspace, .. } => Ok(keyspace.get(key)?.map(|value| Bytes::copy_from_slice(&value))),
@@ -47,12 +89,7 @@ impl Rows {
                 let (key, value) = guard.into_inner()?;
                 Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
             })),
-            Self::Memory(memory) => {
-                let rows = memory.rows();
-                let found =
-                    rows.range(range).map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()));
-                Box::new(found.collect::<Vec<_>>().into_iter().map(Ok))
-            }
+            Self::Memory(memory) => memory.range(range),
         }
     }
 

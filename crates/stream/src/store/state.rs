@@ -1,11 +1,12 @@
 //! The committed state of one partition of one service.
-use super::rows::Rows;
+use super::rows::{Rows, RowsView};
 use super::{StateDb, StoreError};
 use crate::cursor::Cursor;
 use crate::log::Partition;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Rows to be set (`Some`) or removed (`None`).
@@ -47,6 +48,23 @@ impl std::fmt::Debug for StateStore {
             .field("partition", &self.partition.0)
             .field("failed", &self.failed.get())
             .finish_non_exhaustive()
+    }
+}
+
+/// The committed state of one partition of one service at one moment.
+pub(crate) struct StateView {
+    rows: RowsView,
+    range: Range<Vec<u8>>,
+    /// Up to where it is folded.
+    pub(crate) cursor: Cursor,
+}
+
+impl StateView {
+    /// The rows in key order, lazily.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Result<(Bytes, Bytes), fjall::Error>> + use<> {
+        self.rows
+            .range(self.range.clone())
+            .map(|row| row.map(|(key, value)| (key.slice(PREFIX_BYTES..), value)))
     }
 }
 
@@ -118,7 +136,7 @@ impl StateStore {
     }
 
     /// The rows with `start <= key < end`, lazily; ends at a failed read, which poisons the store.
-    pub(super) fn scan<'store>(
+    pub(crate) fn scan<'store>(
         &'store self,
         start: &[u8],
         end: &[u8],
@@ -163,6 +181,36 @@ impl StateStore {
         self.rows.write(rows.chain([header])).map_err(|error| self.fail(&error))
     }
 
+    /// The committed state of this moment with its cursor; `None` when nothing is committed. Costs the caller microseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] for this call alone: a view decides nothing.
+    pub(crate) fn view(&self) -> Result<Option<StateView>, StoreError> {
+        let rows = self.rows.view();
+        let header = rows.get(&self.key(HEADER, &[])).map_err(|error| self.failure(&error))?;
+        let cursor = header.and_then(|bytes| self.fitting_cursor(&bytes));
+        let range = self.key(ROW, &[])..self.key(AFTER_ROWS, &[]);
+        Ok(cursor.map(|cursor| StateView { rows, range, cursor }))
+    }
+
+    /// Puts rows of a snapshot into the emptied partition. Without [`StateStore::finish_restore`] they are no state.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub(crate) fn restore_rows(&self, rows: &[(Bytes, Bytes)]) -> Result<(), StoreError> {
+        self.check()?;
+        let rows = rows.iter().map(|(key, value)| (self.key(ROW, key), Some(value.clone())));
+        self.rows.write(rows).map_err(|error| self.fail(&error))
+    }
+
+    /// Makes the rows that were put the state at `cursor`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub(crate) fn finish_restore(&self, cursor: &Cursor) -> Result<(), StoreError> {
+        self.commit(&Changes::new(), cursor)
+    }
+
     /// Empties the partition: header first, so that a crash in between leaves nothing that could be taken for a state.
     ///
     /// # Errors
@@ -194,13 +242,17 @@ impl StateStore {
 
     /// Remembers the first failure.
     fn fail(&self, error: &dyn std::fmt::Display) -> StoreError {
-        let failure = StoreError::Failed {
+        let failure = self.failure(error);
+        tracing::error!(service = self.service, partition = self.partition.0, %error, "local state store failed");
+        self.failed.get_or_init(|| failure).clone()
+    }
+
+    fn failure(&self, error: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Failed {
             service: self.service.clone(),
             partition: self.partition.0,
             reason: error.to_string(),
-        };
-        tracing::error!(service = self.service, partition = self.partition.0, %error, "local state store failed");
-        self.failed.get_or_init(|| failure).clone()
+        }
     }
 
     /// Stands for a disk that does not answer.
