@@ -128,7 +128,7 @@ impl Writer {
                 }
                 Some(first) = chunks.recv() => {
                     let (batch, traced) = self.collect(first, &readers, &mut chunks)?;
-                    if batch.advances.is_empty() {
+                    if batch.is_empty() {
                         continue;
                     }
                     let committing = self.commit(&mut connection, batch, traced);
