@@ -2,21 +2,30 @@
 //! Every case runs on both logs. No mock, no sleep instead of a condition, no retry of a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 mod bad_input;
+mod brokers;
 mod configuration;
+mod crew;
 mod explain;
+mod fleet;
 mod installation;
 mod kills;
+mod kills_apart;
 mod lifecycle;
 mod main_job;
 mod metrics;
 mod native_api;
 mod otlp;
 mod outages;
+mod outages_kafka;
 mod quarantine;
 mod rebuild;
+mod recovery;
 mod referral;
+mod rolling;
+mod scaling;
 mod secrets;
 mod settings;
 mod stages;
+mod stalled;
 mod stripe;
 mod telemetry;
