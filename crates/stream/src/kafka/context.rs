@@ -69,7 +69,8 @@ impl Trouble {
 
     /// That the brokers say no, with what mends it; nothing while they are only away.
     pub(super) fn refusal(&self, options: &KafkaOptions) -> Option<String> {
-        let complaint = self.recent().filter(|complaint| security::is_refusal(complaint.code))?;
+        let complaint =
+            self.recent().filter(|complaint| security::is_refusal(complaint.code, &complaint.reason))?;
         Some(explained(options, &complaint))
     }
 

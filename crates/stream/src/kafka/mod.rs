@@ -92,11 +92,15 @@ impl KafkaLog {
             let deadline = Instant::now() + timeout;
             let mut patience = FIRST_QUESTION;
             loop {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let answer = consumer.fetch_metadata(None, patience.min(left));
+                let left = || deadline.saturating_duration_since(Instant::now());
+                let answer = consumer.fetch_metadata(None, patience.min(left()));
                 let refused = || consumer.context().trouble().refusal(&options);
                 match answer.map(|metadata| metadata.brokers().len()) {
-                    Err(_) if left > patience && refused().is_none() => patience *= 2,
+                    // A broker that has just started answers without a delay that it knows of no broker.
+                    Err(_) if left() > ELECTION_PAUSE && refused().is_none() => {
+                        std::thread::sleep(ELECTION_PAUSE);
+                        patience *= 2;
+                    }
                     answer => return Ok(answer.map_err(|error| (error, refused()))),
                 }
             }

@@ -204,8 +204,8 @@ impl KafkaOptions {
     fn reading(&self, role: &str) -> ClientConfig {
         let mut config = self.base(role);
         config
-            // Named because the client wants a name to assign partitions by hand; the group is never joined.
-            .set("group.id", format!("{}unused", self.topic_prefix))
+            // Named because the client wants a name to assign partitions by hand; the group is never joined, only looked for.
+            .set("group.id", format!("{}reader", self.topic_prefix))
             .set("message.max.bytes", CREATED_BATCH_BYTES.to_string())
             .set("fetch.min.bytes", "1")
             // How soon a partition whose queue was full is fetched again. With the default, a second, one in four reads of
@@ -237,5 +237,48 @@ impl std::fmt::Debug for KafkaOptions {
             .field("security", &self.security)
             .field("client", &self.client.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_the_protocol_rests_on_cannot_be_set_otherwise() {
+        let mut options = KafkaOptions::new("127.0.0.1:1");
+        for (name, value) in [
+            ("acks", "1"),
+            ("enable.idempotence", "false"),
+            ("message.timeout.ms", "1000"),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", "true"),
+            ("isolation.level", "read_committed"),
+            ("allow.auto.create.topics", "true"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("group.protocol", "consumer"),
+        ] {
+            options.client.insert(name.to_owned(), value.to_owned());
+        }
+        let producer = options.producer(Topic::Facts);
+        for (name, value) in [("acks", "all"), ("enable.idempotence", "true"), ("message.timeout.ms", "0")] {
+            assert_eq!(producer.get(name), Some(value), "{name}");
+        }
+        let member = options.member("normalizer", "me", Duration::from_secs(3));
+        for reading in [options.tail(), options.point(), options.control(), member.clone()] {
+            assert_eq!(reading.get("auto.offset.reset"), Some("error"));
+            assert_eq!(reading.get("enable.auto.commit"), Some("false"));
+            assert_eq!(reading.get("isolation.level"), Some("read_uncommitted"));
+            assert_eq!(reading.get("allow.auto.create.topics"), Some("false"));
+        }
+        assert_eq!(member.get("partition.assignment.strategy"), Some("range"));
+        assert_eq!(member.get("group.protocol"), Some("classic"));
+        // Neither transactions nor static membership, nor an error of the client's own making where we have a better one.
+        for config in [&producer, &member] {
+            for name in ["transactional.id", "group.instance.id", "enable.gapless.guarantee"] {
+                assert_eq!(config.get(name), None, "{name}");
+            }
+        }
     }
 }

@@ -173,8 +173,11 @@ impl Security {
 }
 
 /// The brokers were reached and said no, or talk in another way: waiting does not help, a setting does.
-pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
     use RDKafkaErrorCode as Code;
+    if code == Code::BrokerTransportFailure {
+        return wants_certificate(reason);
+    }
     matches!(
         code,
         Code::SSL
@@ -183,6 +186,11 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | Code::UnsupportedSASLMechanism
             | Code::IllegalSASLState
     )
+}
+
+/// With TLS 1.3 the broker says so after the handshake, so that the client takes it for a broken connection.
+fn wants_certificate(reason: &str) -> bool {
+    reason.contains("alert") && reason.contains("certificate")
 }
 
 /// What mends a refused connection.
@@ -205,7 +213,7 @@ pub(super) fn remedy(options: &KafkaOptions, code: RDKafkaErrorCode, reason: &st
                 |ca| format!("an authority in {}", ca.display())
             )
         ),
-        Code::SSL if reason.contains("alert") && reason.contains("certificate") => {
+        Code::SSL | Code::BrokerTransportFailure if wants_certificate(reason) => {
             "the broker wants a certificate that it trusts: set kafka.ssl_certificate and kafka.ssl_key".to_owned()
         }
         Code::SSL => "see kafka.ssl_ca, kafka.ssl_certificate and kafka.ssl_key".to_owned(),

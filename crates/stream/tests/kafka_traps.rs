@@ -1,0 +1,154 @@
+//! Known traps of librdkafka, sprung on its mock cluster. The table of all of them is in `docs/reference/kafka.md`.
+#![allow(clippy::unwrap_used)]
+use bytes::Bytes;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::sync::Arc;
+use std::time::Duration;
+use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::log::{AppendError, Appender, Log, LogError, NewRecord, Offset, Partition, Topic};
+
+const P0: Partition = Partition(0);
+const LIMIT: Duration = Duration::from_secs(30);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+/// A mock cluster with the topic `facts`, and a log on it.
+async fn mocked(brokers: i32, append_deadline: Duration) -> (Cluster, Arc<KafkaLog>) {
+    let cluster = MockCluster::new(brokers).unwrap();
+    let mut options = KafkaOptions::new(cluster.bootstrap_servers());
+    options.partitions = 1;
+    options.append_deadline = append_deadline;
+    cluster.create_topic(&options.topic_name(Topic::Facts), 1, brokers).unwrap();
+    let log = KafkaLog::connect(options).await.unwrap();
+    (cluster, log)
+}
+
+fn numbered(number: u32) -> Vec<NewRecord> {
+    vec![NewRecord { key: Bytes::from_static(b"prog"), value: number.to_string().into() }]
+}
+
+/// Appends one record and waits for what becomes of it.
+async fn append(appender: &dyn Appender, number: u32) -> Result<Vec<Option<Offset>>, AppendError> {
+    tokio::time::timeout(LIMIT, appender.append(Topic::Facts, P0, numbered(number))).await.expect("an answer")
+}
+
+async fn stored(log: &KafkaLog, count: usize) -> Vec<String> {
+    let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
+    let mut values = Vec::new();
+    while values.len() < count {
+        let records =
+            tokio::time::timeout(LIMIT, reader.next(count, usize::MAX)).await.expect("records").unwrap();
+        values.extend(records.into_iter().map(|record| String::from_utf8(record.value.to_vec()).unwrap()));
+    }
+    values
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_that_pass_are_retried_within_one_session_and_leave_each_record_once_and_in_order() {
+    use RDKafkaRespErr as Error;
+    let (cluster, log) = mocked(1, LIMIT).await;
+    let appender = log.appender().await.unwrap();
+    append(&*appender, 0).await.unwrap();
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[
+            Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            Error::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+            Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+            Error::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        ],
+    );
+    let appends: Vec<_> =
+        (1..100).map(|number| appender.append(Topic::Facts, P0, numbered(number))).collect();
+    for (number, append) in (1..).zip(appends) {
+        let offsets = tokio::time::timeout(LIMIT, append).await.expect("an answer").unwrap();
+        assert_eq!(offsets, [Some(Offset(number))]);
+    }
+    assert_eq!(stored(&log, 100).await, (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(log.bounds(Topic::Facts, P0).await.unwrap().end, Offset(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_lost_its_sequence_is_discarded_and_the_next_one_goes_on() {
+    for fatal in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    ] {
+        let (cluster, log) = mocked(1, LIMIT).await;
+        let appender = log.appender().await.unwrap();
+        append(&*appender, 0).await.unwrap();
+        cluster.request_errors(RDKafkaApiKey::Produce, &[fatal]);
+        let failed = append(&*appender, 1).await;
+        assert!(matches!(failed, Err(AppendError::Indefinite(_))), "{fatal:?}: {failed:?}");
+        // It never works again, whatever the brokers say by now.
+        let later = append(&*appender, 2).await;
+        assert!(matches!(later, Err(AppendError::Indefinite(_))), "{fatal:?}: {later:?}");
+        append(&*log.appender().await.unwrap(), 3).await.unwrap();
+        let values = stored(&log, 2).await;
+        assert_eq!((&*values[0], &*values[values.len() - 1]), ("0", "3"), "{fatal:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_moves_all_the_time_costs_no_acknowledged_record_and_no_order() {
+    let (cluster, log) = mocked(3, LIMIT).await;
+    let name = log.options().topic_name(Topic::Facts);
+    let appender = log.appender().await.unwrap();
+    let mut appends = Vec::new();
+    for round in 0..30_u32 {
+        cluster.partition_leader(&name, 0, Some(1 + (round % 3) as i32)).unwrap();
+        appends
+            .extend((0..10).map(|number| appender.append(Topic::Facts, P0, numbered(round * 10 + number))));
+        if round % 3 == 0 {
+            // In the middle of what is in flight now and then, not only between batches.
+            appends.pop().map(|last| tokio::time::timeout(LIMIT, last)).unwrap().await.unwrap().unwrap();
+        }
+    }
+    for append in appends {
+        tokio::time::timeout(LIMIT, append).await.expect("an answer").unwrap();
+    }
+    assert_eq!(stored(&log, 300).await, (0..300).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_that_comes_too_late_is_doubt_and_what_was_queued_behind_it_never_lands() {
+    let (cluster, log) = mocked(1, Duration::from_secs(1)).await;
+    let slow = log.appender().await.unwrap();
+    append(&*slow, 0).await.unwrap();
+    cluster.broker_round_trip_time(1, Duration::from_secs(3)).unwrap();
+    let failed = append(&*slow, 1).await;
+    assert!(
+        matches!(&failed, Err(AppendError::Indefinite(reason)) if reason.contains("no acknowledgement")),
+        "{failed:?}"
+    );
+    let behind = append(&*slow, 2).await;
+    assert!(matches!(behind, Err(AppendError::Indefinite(_))), "{behind:?}");
+    cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    // The first may have landed (that is the doubt); the second was refused by a producer that is no more.
+    append(&*log.appender().await.unwrap(), 3).await.unwrap();
+    let end = log.bounds(Topic::Facts, P0).await.unwrap().end.0 as usize;
+    let values = stored(&log, end).await;
+    assert!(values == ["0", "3"] || values == ["0", "1", "3"], "{values:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_a_broker_denies_is_an_error_of_the_reader_and_never_a_jump() {
+    let (cluster, log) = mocked(1, LIMIT).await;
+    let appender = log.appender().await.unwrap();
+    for number in 0..3 {
+        append(&*appender, number).await.unwrap();
+    }
+    let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
+    assert_eq!(reader.next(3, usize::MAX).await.unwrap().last().map(|record| record.offset), Some(Offset(2)));
+    cluster.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
+    // Nothing new comes: without the error it would wait.
+    let said = tokio::time::timeout(LIMIT, reader.next(1, 1)).await.expect("an answer");
+    assert!(matches!(said, Err(LogError::Unavailable(_) | LogError::OutOfRange { .. })), "{said:?}");
+    append(&*appender, 3).await.unwrap();
+    let mut again = log.reader(Topic::Facts, P0, Offset(3)).await.unwrap();
+    let records = tokio::time::timeout(LIMIT, again.next(1, 1)).await.expect("a record").unwrap();
+    assert_eq!(records[0].offset, Offset(3));
+}
