@@ -9,8 +9,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what a client complained of explains a request that fails.
-const RECENT: Duration = Duration::from_secs(15);
+/// How long what a client complained of explains a request that fails. The client says the same thing every 30 s only.
+const RECENT: Duration = Duration::from_secs(40);
 
 /// For clients whose events need nothing but a log line and to be remembered.
 #[derive(Debug, Clone, Default)]

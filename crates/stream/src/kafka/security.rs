@@ -198,7 +198,7 @@ pub(super) fn remedy(options: &KafkaOptions, code: RDKafkaErrorCode, reason: &st
     use RDKafkaErrorCode as Code;
     let protocol = options.security.protocol.name();
     let text = match code {
-        Code::SSL if reason.contains("PLAINTEXT broker listener") || reason.contains("wrong version number") => format!(
+        Code::SSL | Code::BrokerTransportFailure if reason.contains("PLAINTEXT broker listener") || reason.contains("wrong version number") => format!(
             "the broker's listener is not TLS: give its TLS port, or set kafka.security_protocol, which is {protocol}"
         ),
         Code::SSL if reason.contains("hostname mismatch") || reason.contains("IP address mismatch") => {
