@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
+use testkit::secure::SecureBroker;
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -102,38 +103,6 @@ impl Container {
     }
 }
 
-/// A broker with TLS and passwords that tells its clients a name of which only the container knows the address.
-struct SecureBroker(tempfile::TempDir);
-
-impl SecureBroker {
-    async fn start() -> Result<Self> {
-        let home = Self(tempfile::Builder::new().prefix("tributary-kafka-").tempdir()?);
-        let output = Command::new(repository().join("scripts/kafka"))
-            .arg("start")
-            .arg(home.0.path())
-            .args(["--secure", "tributary"])
-            .env("KAFKA_HOST", BROKER)
-            .env("KAFKA_PARENT_PID", std::process::id().to_string())
-            .output()
-            .await?;
-        succeeded("scripts/kafka start --secure", output)?;
-        Ok(home)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-impl Drop for SecureBroker {
-    fn drop(&mut self) {
-        let script = repository().join("scripts/kafka");
-        if let Err(error) = std::process::Command::new(script).arg("kill").arg(self.0.path()).status() {
-            eprintln!("kafka was not stopped: {error}");
-        }
-    }
-}
-
 /// Everything in the image that its user could write.
 fn writable(directory: &Path, root: &Path, found: &mut Vec<String>) -> Result<()> {
     for entry in std::fs::read_dir(directory)? {
@@ -159,7 +128,7 @@ fn mounts(outside: &Path, root: &Path, broker: &SecureBroker) -> Result<()> {
     }
     std::os::unix::fs::chown(outside.join("volume"), Some(USER), Some(USER))?;
     std::fs::set_permissions(outside.join("volume"), std::fs::Permissions::from_mode(0o700))?;
-    std::fs::copy(broker.file("secure/admin.password"), outside.join("secrets/password"))?;
+    std::fs::copy(broker.file("admin.password"), outside.join("secrets/password"))?;
     std::fs::set_permissions(outside.join("secrets/password"), std::fs::Permissions::from_mode(0o444))?;
     std::fs::copy(root.join(bundle), outside.join(bundle))?;
     std::fs::write(outside.join("etc/hosts"), format!("127.0.0.1 {BROKER}\n"))?;
@@ -225,10 +194,11 @@ async fn the_image_runs_as_nobody_on_a_root_it_cannot_write_and_reaches_a_named_
     writable(&root, &root, &mut found)?;
     assert_eq!(found, ["var/lib/tributary"], "nothing else may belong to its user");
 
-    let broker = SecureBroker::start().await?;
+    // Its clients are told a name of which only the container knows the address.
+    let broker = tokio::task::spawn_blocking(|| SecureBroker::start_named(BROKER, &["tributary"])).await??;
     let outside = directory.path().join("outside");
     mounts(&outside, &root, &broker)?;
-    let bootstrap = std::fs::read_to_string(broker.file("bootstrap"))?.trim().to_owned();
+    let bootstrap = broker.bootstrap().to_owned();
     assert!(bootstrap.starts_with(BROKER), "{bootstrap}");
     let container = Container { root, outside, config, bootstrap };
 
@@ -238,7 +208,7 @@ async fn the_image_runs_as_nobody_on_a_root_it_cannot_write_and_reaches_a_named_
         !refused.status.success() && said.contains("certificate"),
         "no authority that it knows signed that: {said}"
     );
-    trust(&container.outside, &broker.file("secure/ca.pem"))?;
+    trust(&container.outside, &broker.file("ca.pem"))?;
     succeeded("topics", container.run(&["topics"]).await?)?;
     serves_until_told_to_end(&container).await
 }

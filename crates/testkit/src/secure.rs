@@ -22,9 +22,21 @@ impl SecureBroker {
     /// # Errors
     /// When `scripts/kafka` fails; the message holds what it said.
     pub fn start(users: &[&str]) -> Result<Self> {
+        Self::start_named("127.0.0.1", users)
+    }
+
+    /// As [`SecureBroker::start`]; its certificate and what it tells its clients have this name. It listens on loopback.
+    ///
+    /// # Errors
+    /// As [`SecureBroker::start`].
+    pub fn start_named(host: &str, users: &[&str]) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("tributary-kafka-").tempdir()?;
         let mut command = script("start", home.path());
-        command.arg("--secure").args(users).env("KAFKA_PARENT_PID", std::process::id().to_string());
+        command
+            .arg("--secure")
+            .args(users)
+            .env("KAFKA_HOST", host)
+            .env("KAFKA_PARENT_PID", std::process::id().to_string());
         let output = run(command)?;
         let bootstrap = String::from_utf8(output.stdout)?.trim().to_owned();
         Ok(Self { bootstrap, home })
