@@ -39,8 +39,16 @@ impl KafkaBroker {
     /// # Errors
     /// When `scripts/kafka` fails; the message holds what it said.
     pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`KafkaBroker::start`], with more lines for `server.properties`; they stand after the script's and win.
+    ///
+    /// # Errors
+    /// As [`KafkaBroker::start`].
+    pub fn start_with(properties: &str) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("tributary-kafka-").tempdir()?;
-        let bootstrap = run("start", home.path())?;
+        let bootstrap = run_with("start", home.path(), properties)?;
         Ok(Self { bootstrap, home: Some(home) })
     }
 
@@ -56,6 +64,22 @@ impl KafkaBroker {
     /// When it is not a broker of its own.
     pub fn kill(&self) -> Result<()> {
         run("kill", self.home()?).map(drop)
+    }
+
+    /// Ends it with SIGTERM: its files are whole then. Blocks until it is gone.
+    ///
+    /// # Errors
+    /// When it is not a broker of its own.
+    pub fn stop(&self) -> Result<()> {
+        run("stop", self.home()?).map(drop)
+    }
+
+    /// The directory of one partition of a topic (its full name).
+    ///
+    /// # Errors
+    /// When it is not a broker of its own.
+    pub fn partition_dir(&self, topic: &str, partition: u32) -> Result<std::path::PathBuf> {
+        Ok(self.home()?.join("data").join(format!("{topic}-{partition}")))
     }
 
     /// Starts it again on the same ports with the same data. Blocks until it serves.
@@ -104,14 +128,30 @@ impl Drop for KafkaBroker {
 }
 
 fn run(command: &str, home: &Path) -> Result<String> {
-    let output = Command::new(SCRIPT)
-        .arg(command)
-        .arg(home)
-        .env("KAFKA_PARENT_PID", std::process::id().to_string())
-        .output()
-        .with_context(|| format!("{SCRIPT} {command}"))?;
+    run_with(command, home, "")
+}
+
+fn run_with(command: &str, home: &Path, properties: &str) -> Result<String> {
+    let mut script = Command::new(SCRIPT);
+    script.arg(command).arg(home).env("KAFKA_PARENT_PID", std::process::id().to_string());
+    if !properties.is_empty() {
+        script.env("KAFKA_EXTRA_PROPERTIES", properties);
+    }
+    let output = script.output().with_context(|| format!("{SCRIPT} {command}"))?;
     if !output.status.success() {
         bail!("{SCRIPT} {command} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A Java class path with Kafka on it, fetched if need be.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn obtain() -> Result<String> {
+    let output = Command::new(SCRIPT).arg("obtain").output().with_context(|| format!("{SCRIPT} obtain"))?;
+    if !output.status.success() {
+        bail!("{SCRIPT} obtain failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(format!("{}/*", String::from_utf8_lossy(&output.stdout).trim()))
 }
