@@ -467,17 +467,19 @@ async fn sell(
             let door = &doors[number % doors.len()];
             let request = http.post(format!("{door}/v1/programs/{program}/sales")).bearer_auth(DEMO_KEY);
             let answer = request.body(body.to_string()).send().await;
-            let status = answer.as_ref().map(|answer| answer.status().as_u16());
-            match status {
-                Ok(200) => break,
-                Ok(202) => seen.lock().unwrap().pending += 1,
-                Ok(_) => {
-                    let text = answer?.text().await.unwrap_or_default();
-                    seen.lock().unwrap().refused.push(format!("{status:?}: {text}"));
+            let said = match answer {
+                Ok(answer) if answer.status() == 200 => break,
+                Ok(answer) if answer.status() == 202 => None,
+                Ok(answer) => {
+                    Some(format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default()))
                 }
-                Err(error) => seen.lock().unwrap().refused.push(format!("{door}: {error:?}")),
+                Err(error) => Some(format!("{door}: {error:?}")),
+            };
+            match said {
+                None => seen.lock().unwrap().pending += 1,
+                Some(refusal) => seen.lock().unwrap().refused.push(refusal),
             }
-            anyhow::ensure!(sent.elapsed() < LIMIT, "{program} {order} is not decided: {status:?}");
+            anyhow::ensure!(sent.elapsed() < LIMIT, "{program} {order} is not decided");
         }
         seen.lock().unwrap().sold.push(Sold { program: program.clone(), order, sent, took: sent.elapsed() });
         tokio::time::sleep(pause).await;

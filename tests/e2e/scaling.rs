@@ -114,8 +114,12 @@ async fn a_storm_of_members_that_join_and_leave_stops_nothing_and_doubles_nothin
         // A second process of each service in turn: joins, and two seconds later leaves while the next one joins.
         let service = SHARING[changes / 2 % SHARING.len()];
         match crew.labels(service).get(1).cloned() {
-            None => drop(crew.start(service)?),
-            Some(second) => drop(crew.terminate(&second).await?),
+            None => {
+                crew.start(service)?;
+            }
+            Some(second) => {
+                crew.terminate(&second).await?;
+            }
         }
         changes += 1;
         if began.elapsed() >= WINDOW * (u32::try_from(windows.len())? + 1) {

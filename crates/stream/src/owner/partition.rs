@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// After another took it: time for the group to say that it is the other's, which a process that was stopped hears late.
+const LOST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a partition is ours to serve.
@@ -84,11 +86,10 @@ async fn serve_while_named<S: Service>(shared: &Arc<Shared<S>>, partition: Parti
         if lease.release.run_until_cancelled(named).await != Some(true) {
             return true;
         }
-        let error = match take_and_serve(shared, partition, lease, since, &mut pause).await {
+        let error = match take_and_serve(shared, partition, lease, &mut since, &mut pause).await {
             Ok(()) => return true,
             Err(error) => error,
         };
-        since = Instant::now();
         if lease.is_released() && !error.is_halt() {
             // Fenced by whoever is named now, or told to stop while it was still reading what is there.
             tracing::debug!(service = S::NAME, partition = partition.0, %error, "partition handed over");
@@ -101,6 +102,9 @@ async fn serve_while_named<S: Service>(shared: &Arc<Shared<S>>, partition: Parti
                 (hook.0)(partition, Some(&error));
             }
             return false;
+        }
+        if matches!(error, OwnerError::Lost) {
+            pause = pause.max(LOST_PAUSE);
         }
         metrics::counter!(meters::RETAKES, "service" => S::NAME, "reason" => observe::reason(&error))
             .increment(1);
@@ -131,16 +135,18 @@ async fn take_and_serve<S: Service>(
     shared: &Arc<Shared<S>>,
     partition: Partition,
     lease: &Lease,
-    since: Instant,
+    since: &mut Instant,
     pause: &mut Duration,
 ) -> Result<(), OwnerError> {
     let mut serving = Serving::take(Arc::clone(shared), partition, lease).await?;
     *pause = FIRST_PAUSE;
-    let _owned = Owned::new(S::NAME, since);
+    let _owned = Owned::new(S::NAME, *since);
     if let Some(hook) = &shared.options.on_halt {
         (hook.0)(partition, None);
     }
-    serving.run().await
+    let ended = serving.run().await;
+    *since = Instant::now();
+    ended
 }
 
 /// Counts a partition while it is served.
