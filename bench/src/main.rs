@@ -1,7 +1,8 @@
 //! Benchmarks that print ratios with both sides' figures. Nothing here is a test: no figure makes anything fail.
 //!
 //! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement. `pipeline`: source events per
-//! CPU-second through normalizer, attribution and commission. `latency`: webhook to balance at a fixed rate.
+//! CPU-second through normalizer, attribution and commission. `restore`: state from snapshots and from offset 0. `latency`:
+//! webhook to balance at a fixed rate.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -13,6 +14,7 @@ mod http_load;
 mod latency;
 mod pipeline;
 mod place;
+mod restore;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +59,18 @@ enum Command {
         #[arg(long)]
         customers: Option<usize>,
     },
+    /// The state of each service restored from snapshots and from offset 0.
+    Restore {
+        /// Customers, each with one sale.
+        #[arg(long, default_value_t = 1_000_000)]
+        customers: usize,
+        /// Programs.
+        #[arg(long, default_value_t = 1_000)]
+        programs: usize,
+        /// Where to work; by default a temporary directory.
+        #[arg(long)]
+        dir: Option<std::path::PathBuf>,
+    },
     /// Webhook to balance at a fixed rate, against a running `tributary up --demo`.
     Latency {
         /// Its address.
@@ -89,6 +103,9 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Pipeline { events, programs, customers } => {
             pipeline::run(brokers, events, programs, customers.unwrap_or(events))
+        }
+        Command::Restore { customers, programs, dir } => {
+            restore::run(brokers, customers, programs, dir.as_deref())
         }
         Command::Latency { url, database_url, rate, seconds } => {
             latency::run(&url, &database_url, rate, seconds)

@@ -23,7 +23,7 @@ use testkit::requests::paddle_sale;
 use tokio_util::sync::CancellationToken;
 use wire::ingest::{IngestRecord, RawRequest};
 
-const PARTITIONS: u32 = 8;
+pub(crate) const PARTITIONS: u32 = 8;
 const PREFILL_BATCH: usize = 2_000;
 
 pub(crate) fn run(brokers: Option<&str>, events: usize, programs: usize, customers: usize) -> Result<()> {
@@ -137,7 +137,7 @@ fn size_of(directory: &Path) -> Result<u64> {
     Ok(total)
 }
 
-async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
+pub(crate) async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
     let mut total = 0;
     for partition in 0..log.partition_count() {
         total += log.bounds(topic, Partition(partition)).await?.end.0;
@@ -146,7 +146,7 @@ async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
 }
 
 /// Programs, then signed-for sales of 1.4 KB; the number of records.
-async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize, customers: usize) -> Result<u64> {
+pub(crate) async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize, customers: usize) -> Result<u64> {
     let appender = log.appender().await?;
     let mut batches: Vec<Vec<NewRecord>> = vec![Vec::new(); PARTITIONS as usize];
     let mut records = 0;

@@ -12,9 +12,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sources", &["domain"]),
     ("stream", &["domain", "wire"]),
     ("readmodel", &["domain", "wire", "stream"]),
+    ("keystore", &["domain", "stream"]),
     ("gateway", &["domain", "wire", "sources", "stream", "kit"]),
     ("services", &["domain", "wire", "sources", "stream", "readmodel", "kit"]),
-    ("tributary", &["domain", "wire", "sources", "stream", "readmodel", "gateway", "services", "kit"]),
+    (
+        "tributary",
+        &["domain", "wire", "sources", "stream", "readmodel", "keystore", "gateway", "services", "kit"],
+    ),
     // Development only: nothing above depends on these outside its tests.
     ("testkit", &["domain", "wire", "stream", "kit"]),
     // The test of the whole chain in simulated time.
@@ -26,6 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("stream", &["testkit"]),
     ("readmodel", &["testkit"]),
+    // For a private Postgres, and to see that neither takes the other's database.
+    ("keystore", &["readmodel"]),
     ("gateway", &["testkit"]),
     ("services", &["testkit"]),
     ("tributary", &["testkit"]),
@@ -37,8 +43,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("fjall", &["stream"], "the store is a cache behind one trait"),
     (
         "sqlx",
-        &["readmodel", "services", "tributary", "testkit", "bench"],
-        "statements live in `readmodel`; others only pass the pool on",
+        &["readmodel", "keystore", "services", "tributary", "testkit", "bench"],
+        "statements live in `readmodel` and `keystore`; others only pass the pool on",
     ),
     ("axum", &["gateway", "kit", "tributary", "testkit", "bench"], "HTTP stays at the edge"),
 ];

@@ -102,6 +102,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Read models; `None`: a private Postgres.
     pub database_url: Option<Secret>,
+    /// Keys of persons; `None`: a file below `data_dir`.
+    pub keys_database_url: Option<Secret>,
+    /// Copies of local state.
+    pub snapshots: Snapshots,
     /// The broker.
     pub kafka: Kafka,
     /// What is refused.
@@ -112,6 +116,21 @@ pub struct Config {
     pub logging: Logging,
     /// Where spans go.
     pub telemetry: Telemetry,
+}
+
+/// Copies of local state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshots {
+    /// Where they go; `None`: there are none.
+    pub dir: Option<PathBuf>,
+    /// One is due after so many frames,
+    pub every_frames: u64,
+    /// or after this long.
+    pub every: Duration,
+    /// Kept of each partition of each service.
+    pub keep: usize,
+    /// None is larger.
+    pub most_bytes: u64,
 }
 
 /// What is refused, and after how long.
@@ -201,11 +220,15 @@ impl Config {
 
 fn build(s: &mut Settings) -> Config {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let database_url = text(s, "database_url");
-    if !database_url.is_empty()
-        && !["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme))
-    {
-        refuse(s, "database_url", "is no postgres:// URL", "write postgres://user:password@host/database");
+    let database_url = postgres_url(s, "database_url");
+    let keys_database_url = postgres_url(s, "keys_database_url");
+    if keys_database_url.is_some() && keys_database_url == database_url {
+        refuse(
+            s,
+            "keys_database_url",
+            "is that of the read models, which may be dropped and restored at any time",
+            "name another database; it may be on the same server",
+        );
     }
     let filter = text(s, "logging.filter");
     if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
@@ -219,7 +242,9 @@ fn build(s: &mut Settings) -> Config {
         metrics_listen: parsed(s, "metrics_listen", "write address:port, such as 127.0.0.1:9090")
             .unwrap_or(nowhere),
         data_dir: PathBuf::from(text(s, "data_dir")),
-        database_url: (!database_url.is_empty()).then_some(Secret(database_url)),
+        database_url,
+        keys_database_url,
+        snapshots: snapshots(s),
         kafka: crate::kafka::build(s),
         limits: limits(s),
         log: LogShape {
@@ -229,6 +254,28 @@ fn build(s: &mut Settings) -> Config {
         },
         logging: Logging { filter, json: flag(s, "logging.json") },
         telemetry: telemetry(s),
+    }
+}
+
+fn postgres_url(s: &mut Settings, key: &str) -> Option<Secret> {
+    let url = text(s, key);
+    if url.is_empty() {
+        return None;
+    }
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        refuse(s, key, "is no postgres:// URL", "write postgres://user:password@host/database");
+    }
+    Some(Secret(url))
+}
+
+fn snapshots(s: &mut Settings) -> Snapshots {
+    let dir = text(s, "snapshots.dir");
+    Snapshots {
+        dir: (!dir.is_empty()).then(|| PathBuf::from(dir)),
+        every_frames: number(s, "snapshots.every_frames", 1, 1_000_000_000),
+        every: Duration::from_secs(number(s, "snapshots.every_seconds", 1, 30 * 24 * 3_600)),
+        keep: number(s, "snapshots.keep", 1, 100) as usize,
+        most_bytes: number(s, "snapshots.max_mb", 1, 1 << 20) << 20,
     }
 }
 

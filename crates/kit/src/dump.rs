@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use toml::Value;
 
 /// Keys whose values are URLs that may carry credentials.
-const URLS: [&str; 2] = ["database_url", "telemetry.otlp_endpoint"];
+const URLS: [&str; 3] = ["database_url", "keys_database_url", "telemetry.otlp_endpoint"];
 
 /// Keys whose values are never shown.
 const SECRETS: [&str; 2] = ["kafka.sasl_password", "kafka.ssl_key_password"];

@@ -40,6 +40,19 @@ pub async fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
         .await
 }
 
+/// Read models are dropped and rebuilt at will; keys in the same database would go with them, or come back with a backup.
+async fn refuse_key_store(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    let holds_keys: bool = sqlx::query_scalar("SELECT to_regnamespace('tributary_keys') IS NOT NULL")
+        .fetch_one(connection)
+        .await?;
+    if holds_keys {
+        let reason = "the database of database_url holds the key store, which read models must not share: they may be \
+                      dropped and restored at any time; name another database";
+        return Err(sqlx::Error::Configuration(reason.into()));
+    }
+    Ok(())
+}
+
 /// Brings the schema up to this version: one linear history, forward only, run by one process at a time.
 ///
 /// The history is in the schema itself, so that dropping the schema is all that a rebuild needs.
@@ -56,6 +69,7 @@ pub async fn migrate(pool: &PgPool) -> Result<analyst::Role, sqlx::migrate::Migr
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('tributary schema'))")
         .execute(&mut *transaction)
         .await?;
+    refuse_key_store(&mut transaction).await?;
     sqlx::query("CREATE SCHEMA IF NOT EXISTS tributary").execute(&mut *transaction).await?;
     transaction.commit().await?;
     sqlx::query("SET search_path = tributary").execute(&mut connection).await?;

@@ -251,7 +251,7 @@ async fn run_services(config: &Config) -> anyhow::Result<OwnServices> {
     let mut config = config.clone();
     config.data_dir = create_data_dir(&config.data_dir)?;
     // As `up` does: keys before the log, the log before the state.
-    let keys = open_keys(&config)?;
+    let keys = open_keys(&config).await?;
     let log = OwnLog::open(&config).await?;
     let stop = CancellationToken::new();
     let mut supervisor = Supervisor::new(stop.clone());
@@ -261,6 +261,7 @@ async fn run_services(config: &Config) -> anyhow::Result<OwnServices> {
         log: Arc::clone(&log.log),
         state,
         keys,
+        snapshots: None,
         health: Health::new(),
         spans: kit::spans::Spans::off(),
     };

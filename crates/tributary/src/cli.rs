@@ -67,6 +67,12 @@ Examples:
 Every wrong setting is printed with the command that mends it; nothing that exists is changed. Services check the same at their start.
 Exit status: 0 all is well, 1 a problem was found, 2 it could not run.")]
     Topics(Topics),
+    /// The key store in Postgres, for normalizers that run apart
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Copies of local state in `snapshots.dir`
+    #[command(subcommand)]
+    Snapshots(Snapshots),
     /// Create or update the tables and views in Postgres
     Migrate(Read),
     /// Check the configuration, print what is in force, change nothing
@@ -109,6 +115,25 @@ Works beside a running `up` on the same data directory, and without one.")]
 Takes any id of the commission, its sale, a refund or dispute of it, or an event. Exit status: 0 explained, 1 nothing is known, 2 it could not run.
 Bodies may hold personal data and are shown only with --body. Works beside a running `up` and without one; needs no Postgres.")]
     Explain(Explain),
+    /// Write everything that the log holds to an archive: to move it to Kafka, or as a backup
+    #[command(after_help = "For a move the services must have worked everything off, and nothing may come meanwhile. So stop `up`, let
+`tributary up --once` work off what is left, export, import, and start again on Kafka with the same keys.
+
+Examples:
+  tributary export acme.tributary
+  tributary export --wait 30 acme.tributary          beside a running `up` that nobody sends to any more
+  tributary export --backup - | zstd > acme.zst      a consistent copy at any time, also beside a busy `up`
+
+The archive holds raw requests, which may hold personal data, but no keys: keys/ and master.key go another way.")]
+    Export(Export),
+    /// Read an archive into an empty log: topics of Kafka with --kafka-brokers, else the data directory
+    #[command(after_help = "The archive is checked as a whole before anything is written; what was written is read back and compared.
+Topics are created where they are missing; their number of partitions must be that of the archive.
+
+Examples:
+  tributary import acme.tributary --kafka-brokers kafka:9092
+  tributary import acme.tributary --data-dir restored")]
+    Import(Import),
     /// Ask what happened to events
     #[command(subcommand)]
     Events(Events),
@@ -356,6 +381,67 @@ impl Stage {
     }
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Create or update the schema, as the role that owns the database of `keys_database_url`
+    Migrate(KeysMigrate),
+    /// Copy every key and every tombstone into the database of `keys_database_url`
+    #[command(
+        after_help = "Stop what uses the file first. May be repeated: a tombstone of either store stays one.
+
+Example:
+  TRIBUTARY_KEYS_DATABASE_URL=postgres://… tributary keys copy --from file --to postgres"
+    )]
+    Copy(KeysCopy),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysMigrate {
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysCopy {
+    /// Where the keys are
+    #[arg(long, value_name = "KIND", default_value = "file")]
+    pub(crate) from: String,
+    /// Where they go
+    #[arg(long, value_name = "KIND", default_value = "postgres")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshots {
+    /// List the snapshots, with what each says of itself
+    List(SnapshotsList),
+    /// Delete the snapshots of a partition that end before a frame, as after an erasure
+    Delete(SnapshotsDelete),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotsList {
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotsDelete {
+    /// normalizer, attribution or commission
+    #[arg(long, value_name = "SERVICE", value_parser = ["normalizer", "attribution", "commission"])]
+    pub(crate) service: String,
+    /// The partition
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: u32,
+    /// Those whose last frame is before this one
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) before_seq: u64,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Read {
     #[command(flatten)]
@@ -407,6 +493,36 @@ pub(crate) struct CheckConfig {
 
 #[derive(Debug, Args)]
 pub(crate) struct Printed {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The archive to write, which must not exist; - writes it to stdout
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How long to wait for the services to work everything off
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub(crate) wait: u64,
+    /// A copy that nobody goes on with: nothing need be worked off, and events may come meanwhile
+    #[arg(long)]
+    pub(crate) backup: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The archive
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

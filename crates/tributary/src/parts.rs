@@ -6,6 +6,7 @@ use domain::ids::SubjectId;
 use kit::config::{Config, Layers};
 use kit::health::Health;
 use kit::lifecycle::{CancellationToken, Supervisor, shut_down_on_signals};
+use kit::master_key::{FILE_NAME as MASTER_KEY_FILE, MasterKey};
 use kit::spans::Spans;
 use kit::telemetry::{init_logging, init_metrics};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -16,12 +17,13 @@ use stream::embedded::{EmbeddedLog, EmbeddedOptions, open_read_only};
 use stream::kafka::KafkaLog;
 use stream::keys::{KeyStore, KeyStoreError, Keys};
 use stream::keys_file::FileKeyStore;
-use stream::log::Log;
+use stream::log::{Log, LogError, Partition, Topic};
+use stream::snapshot::{SnapshotOptions, Snapshots};
 
 /// The embedded log's place in the data directory.
 pub(crate) const LOG_DIR: &str = "log";
 /// The key store's place. Backed up apart from the log.
-const KEYS_DIR: &str = "keys";
+pub(crate) const KEYS_DIR: &str = "keys";
 /// For the receiver of spans, at the end.
 const LAST_SPANS: Duration = Duration::from_millis(500);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -164,9 +166,68 @@ pub(crate) async fn open_kafka(config: &Config) -> anyhow::Result<Arc<KafkaLog>>
     log.with_context(|| format!("Kafka at {brokers}; is it running, and is --kafka-brokers right?"))
 }
 
-/// The installation's key store: a file, opened by one process at a time.
-pub(crate) fn open_keys(config: &Config) -> anyhow::Result<Arc<dyn KeyStore>> {
-    Ok(Arc::new(FileKeyStore::open(&config.data_dir.join(KEYS_DIR))?))
+/// The installation's key store: a database when one is named, else a file, which one process has at a time.
+pub(crate) async fn open_keys(config: &Config) -> anyhow::Result<Arc<dyn KeyStore>> {
+    if let Some(url) = &config.keys_database_url {
+        return Ok(Arc::new(keystore::open(url.expose()).await?));
+    }
+    let dir = config.data_dir.join(KEYS_DIR);
+    if !FileKeyStore::exists(&dir) {
+        refuse_history(config, &dir, "or name the key store's database with keys_database_url").await?;
+    }
+    Ok(Arc::new(FileKeyStore::open(&dir)?))
+}
+
+/// The installation's master key. A new one is made for a new installation only.
+pub(crate) async fn open_master_key(config: &Config) -> anyhow::Result<MasterKey> {
+    if !MasterKey::is_given(&config.data_dir) {
+        let file = config.data_dir.join(MASTER_KEY_FILE);
+        refuse_history(config, &file, "or name it with TRIBUTARY_MASTER_KEY_FILE").await?;
+    }
+    Ok(MasterKey::load_or_create(&config.data_dir)?)
+}
+
+/// A log with a history, moved or restored without its keys, must not be gone on with under new ones: what is sealed could
+/// not be opened, and the same person would be known under two names.
+async fn refuse_history(config: &Config, missing: &Path, or: &str) -> anyhow::Result<()> {
+    if config.kafka.brokers.is_none() && !config.data_dir.join(LOG_DIR).exists() {
+        return Ok(());
+    }
+    let log = open_log_read_only(config).await?;
+    for partition in (0..log.partition_count()).map(Partition) {
+        match log.bounds(Topic::Facts, partition).await {
+            Ok(bounds) if bounds.end.0 == 0 => {}
+            Ok(_) => bail!(
+                "the log has a history, and {} is missing: copy keys/ and master.key from where the log comes from, or from                  their backup, {or}",
+                missing.display()
+            ),
+            // Topics that do not exist yet.
+            Err(LogError::Misconfigured(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Where copies of local state go, when the settings say so.
+pub(crate) fn open_snapshots(config: &Config) -> anyhow::Result<Option<Arc<Snapshots>>> {
+    let settings = &config.snapshots;
+    let Some(dir) = &settings.dir else { return Ok(None) };
+    let options = SnapshotOptions {
+        every_frames: settings.every_frames,
+        every: settings.every,
+        keep: settings.keep,
+        most_bytes: settings.most_bytes,
+        ..SnapshotOptions::new(dir)
+    };
+    let started = Snapshots::start(options);
+    let started = started.with_context(|| {
+        format!(
+            "snapshots.dir {} cannot be used; give it to the user that runs this, or name another",
+            dir.display()
+        )
+    });
+    started.map(Some)
 }
 
 /// For services that neither seal nor open: asking it is a defect, and stops the partition.

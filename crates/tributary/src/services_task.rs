@@ -15,6 +15,7 @@ use stream::keys::KeyStore;
 use stream::log::{Log, Partition};
 use stream::owner::{AssignedHook, FrameSpan, FrameSpans, HaltHook, OwnerError, OwnerOptions, run_service};
 use stream::service::Service;
+use stream::snapshot::Snapshots;
 use stream::store::StateDb;
 use tokio::sync::watch;
 
@@ -27,6 +28,7 @@ pub(crate) struct Chain {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) state: Arc<StateDb>,
     pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) health: Health,
     pub(crate) spans: Spans,
 }
@@ -72,7 +74,7 @@ impl FrameSpans for FrameHook {
 impl Process {
     /// What the services of this process share.
     pub(crate) fn chain(&self, log: Arc<dyn Log>, state: Arc<StateDb>, keys: Arc<dyn KeyStore>) -> Chain {
-        Chain { log, state, keys, health: self.health.clone(), spans: self.spans.clone() }
+        Chain { log, state, keys, snapshots: None, health: self.health.clone(), spans: self.spans.clone() }
     }
 }
 
@@ -124,6 +126,7 @@ impl Chain {
             on_halt: Some(HaltHook(Arc::new(move |partition, error| readiness.told(partition, error)))),
             spans: self.spans.is_on().then(|| Arc::new(FrameHook(self.spans.clone())) as Arc<dyn FrameSpans>),
             lag_every: Some(LAG_EVERY),
+            snapshots: self.snapshots.clone(),
             ..OwnerOptions::default()
         };
         let chain = self.clone();

@@ -2,7 +2,8 @@
 use crate::cli::{Demo, Gateway, Read, Stage};
 use crate::database::Database;
 use crate::parts::{
-    NoKeys, Process, configure, configure_quietly, create_data_dir, open_kafka, open_keys, open_process,
+    NoKeys, Process, configure, configure_quietly, create_data_dir, open_kafka, open_keys, open_master_key,
+    open_process, open_snapshots,
 };
 use crate::services_task::Chain;
 use crate::up::{print_line, start_gateway, stop_together};
@@ -52,7 +53,7 @@ pub(crate) async fn gateway(args: &Gateway) -> anyhow::Result<()> {
         return Ok(());
     }
     let Base { config, process, log } = base_of(&args.layers(), "gateway").await?;
-    let master_key = MasterKey::load_or_create(&config.data_dir)?;
+    let master_key = open_master_key(&config).await?;
     let gateway = start_gateway(&config, &log, master_key, &process).await?;
     let address = gateway.local_addr;
     tokio::select! {
@@ -67,7 +68,7 @@ pub(crate) async fn gateway(args: &Gateway) -> anyhow::Result<()> {
 /// Runs the normalizer. It needs the installation's key store.
 pub(crate) async fn normalizer(args: &Stage) -> anyhow::Result<()> {
     let Some(base) = base(args, "normalizer").await? else { return Ok(()) };
-    let keys = open_keys(&base.config)?;
+    let keys = open_keys(&base.config).await?;
     run("normalizer", base, keys, Chain::normalizer).await
 }
 
@@ -92,7 +93,8 @@ async fn run(
     // Services may share a data directory; each has a store of its own in it.
     let state = StateDb::open(&base.config.data_dir.join(format!("state-{name}")))?;
     let mut supervisor = Supervisor::new(base.process.stop.clone());
-    start(&base.process.chain(base.log, state, keys), &mut supervisor);
+    let snapshots = open_snapshots(&base.config)?;
+    start(&Chain { snapshots, ..base.process.chain(base.log, state, keys) }, &mut supervisor);
     let ended = supervisor.run(DRAIN).await;
     base.process.close().await;
     ended

@@ -1,7 +1,10 @@
 //! `up`: everything in one process, started in the order in which each part needs the one before it.
 use crate::cli::Up;
 use crate::database::Database;
-use crate::parts::{OwnLog, Process, configure, create_data_dir, open_keys, open_process};
+use crate::parts::{
+    OwnLog, Process, configure, create_data_dir, open_keys, open_master_key, open_process, open_snapshots,
+};
+use crate::services_task::Chain;
 use crate::{demo, report, sample, settle};
 use anyhow::Context as _;
 use kit::config::Config;
@@ -57,8 +60,8 @@ pub(crate) async fn up(args: &Up) -> anyhow::Result<()> {
     let process = open_process(&config, "up").await?;
     config.data_dir = create_data_dir(&config.data_dir)?;
     // Keys before the log: a log without its keys must not be begun.
-    let master_key = MasterKey::load_or_create(&config.data_dir)?;
-    let keys = open_keys(&config)?;
+    let master_key = open_master_key(&config).await?;
+    let keys = open_keys(&config).await?;
     let log = OwnLog::open(&config).await?;
     let database = Database::open(&config).await?;
     let result = serve(args, &config, &database, &log, keys, master_key, &process).await;
@@ -82,7 +85,8 @@ async fn serve(
     readmodel::migrate(database.pool()).await.context("Postgres migration")?;
     let state = StateDb::open(&config.data_dir.join("state"))?;
     let mut supervisor = Supervisor::new(CancellationToken::new());
-    let chain = process.chain(Arc::clone(&log), state, keys);
+    let snapshots = open_snapshots(config)?;
+    let chain = Chain { snapshots, ..process.chain(Arc::clone(&log), state, keys) };
     own_log.watch(&mut supervisor);
     chain.normalizer(&mut supervisor);
     chain.attribution(&mut supervisor);

@@ -86,12 +86,15 @@ impl SnapshotDir {
         self.delete(&old)
     }
 
-    /// Deletes all but the `keep` that were taken last. By the time, not by `seq`: after a topic was replaced those of the
-    /// former one may have higher numbers, and must not push out what is needed now.
-    pub(super) fn prune(&self, partition: Partition, keep: usize) -> std::io::Result<usize> {
+    /// Deletes all but `newest` and, of the others, those that were taken last: `keep` stay. By the time, not by `seq`: after a topic was replaced those of the
+    /// former one may have higher numbers, and must not push out what is needed now; and never the newest, whatever the clocks
+    /// of other machines say.
+    pub(super) fn prune(&self, partition: Partition, newest: &Path, keep: usize) -> std::io::Result<usize> {
         let mut found = self.list(Some(partition))?;
+        found.retain(|found| found.path != newest);
         found.sort_by_key(|found| std::cmp::Reverse((found.taken_at, found.seq)));
-        let old: Vec<PathBuf> = found.into_iter().skip(keep.max(1)).map(|found| found.path).collect();
+        let old: Vec<PathBuf> =
+            found.into_iter().skip(keep.saturating_sub(1)).map(|found| found.path).collect();
         self.delete(&old)
     }
 

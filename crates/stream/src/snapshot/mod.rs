@@ -22,12 +22,10 @@ use crate::store::{StateStore, StateView};
 use file::Writer;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// After a snapshot that took t the thread rests for this many times t: it takes a tenth of a disk and a core at most.
-const REST: u32 = 9;
 /// It never rests longer.
 const LONGEST_REST: Duration = Duration::from_secs(120);
 
@@ -44,6 +42,8 @@ pub struct SnapshotOptions {
     pub keep: usize,
     /// A snapshot that would be larger is given up.
     pub most_bytes: u64,
+    /// After a snapshot that took t the thread rests for so many times t.
+    pub rest: u32,
 }
 
 impl SnapshotOptions {
@@ -56,6 +56,8 @@ impl SnapshotOptions {
             every: Duration::from_secs(900),
             keep: 2,
             most_bytes: 8 << 30,
+            // A tenth of a disk and a core at most.
+            rest: 9,
         }
     }
 }
@@ -106,6 +108,7 @@ pub struct Snapshots {
     /// Whether the thread waits for a job.
     idle: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
+    longest_pause_micros: AtomicU64,
 }
 
 impl std::fmt::Debug for Snapshots {
@@ -132,13 +135,19 @@ impl Snapshots {
         let thread = Thread { options: options.clone(), idle: Arc::clone(&idle), stop: Arc::clone(&stop) };
         // Not on the runtime: a volume that hangs must not keep the process from ending.
         std::thread::Builder::new().name("snapshots".to_owned()).spawn(move || thread.run(&waiting))?;
-        Ok(Arc::new(Self { options, jobs, idle, stop }))
+        Ok(Arc::new(Self { options, jobs, idle, stop, longest_pause_micros: AtomicU64::new(0) }))
     }
 
     /// The snapshots of `service`.
     #[must_use]
     pub fn dir(&self, service: &str) -> SnapshotDir {
         SnapshotDir::of(&self.options.dir, service)
+    }
+
+    /// For how long a snapshot has stopped a loop at most.
+    #[must_use]
+    pub fn longest_pause(&self) -> Duration {
+        Duration::from_micros(self.longest_pause_micros.load(Ordering::Relaxed))
     }
 
     /// Takes a snapshot of `store` when one is due and the thread is free. `seq`: the last accepted frame.
@@ -171,7 +180,10 @@ impl Snapshots {
                 tracing::warn!(service = of.service, partition = partition.0, %error, "no snapshot of a store that fails");
             }
         }
-        metrics::histogram!(meters::SNAPSHOT_PAUSE_SECONDS, "service" => of.service).record(began.elapsed());
+        let pause = began.elapsed();
+        self.longest_pause_micros
+            .fetch_max(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        metrics::histogram!(meters::SNAPSHOT_PAUSE_SECONDS, "service" => of.service).record(pause);
     }
 }
 
@@ -224,7 +236,7 @@ impl Thread {
     }
 
     fn rest(&self, took: Duration) {
-        let until = Instant::now() + (took * REST).min(LONGEST_REST);
+        let until = Instant::now() + (took * self.options.rest).min(LONGEST_REST);
         while self.go_on().is_ok() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -299,6 +311,6 @@ fn write_steps(
     dir.sync()?;
     after(Step::Durable)?;
     // The new one is durable: the old ones may go. A failure here leaves one too many until the next time.
-    dir.prune(partition, options.keep)?;
+    dir.prune(partition, &path, options.keep)?;
     Ok((path, about))
 }
