@@ -92,6 +92,14 @@ impl MasterKey {
         }
     }
 
+    /// Whether there is a key: in a variable or in the file.
+    #[must_use]
+    pub fn is_given(data_dir: &Path) -> bool {
+        std::env::var_os(VARIABLE).is_some()
+            || std::env::var_os(FILE_VARIABLE).is_some()
+            || data_dir.join(FILE_NAME).exists()
+    }
+
     fn parse(text: &str, origin: &str) -> Result<Self, MasterKeyError> {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         hex::decode_to_slice(text.trim(), bytes.as_mut_slice())

@@ -140,6 +140,12 @@ impl FileKeyStore {
         Self::load(dir, None)
     }
 
+    /// Whether there is a store in `dir`.
+    #[must_use]
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     fn load(dir: &Path, lock: Option<DirLock>) -> Result<Self, KeyStoreError> {
         let path = dir.join(FILE);
         let file = OpenOptions::new()

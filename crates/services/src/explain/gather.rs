@@ -8,6 +8,7 @@ use domain::ids::ProgramId;
 use domain::normalization::FactsEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use stream::base::Base;
 use stream::cursor::Cursor;
 use stream::follow::Follower;
 use stream::judge::Frame;
@@ -265,21 +266,14 @@ async fn raw(
     positions: impl Iterator<Item = u64>,
 ) -> Result<BTreeMap<u64, Raw>, ExplainError> {
     let bounds = log.bounds(Topic::Ingest, partition).await?;
-    let mut shift = 0;
-    if bounds.end > bounds.start
-        && let Some(first) = log.record_at(Topic::Ingest, partition, bounds.start).await?
-        && let Ok(IngestRecord::Base { first_position }) = wire::ingest::decode(&first.value)
-    {
-        // An imported log says in its first record which position follows.
-        shift = first_position.saturating_sub(first.offset.0 + 1);
-    }
+    let base = Base::of(log.as_ref(), partition).await?;
     let mut records = BTreeMap::new();
     for position in positions {
-        let Some(offset) = position.checked_sub(shift) else { continue };
-        if offset < bounds.start.0 || offset >= bounds.end.0 {
+        let Some(offset) = base.offset(position) else { continue };
+        if offset < base.first() || offset >= bounds.end {
             continue;
         }
-        match log.record_at(Topic::Ingest, partition, Offset(offset)).await {
+        match log.record_at(Topic::Ingest, partition, offset).await {
             Ok(Some(record)) => {
                 if let Ok(record) = wire::ingest::decode(&record.value) {
                     records.insert(position, Raw { position, record });

@@ -10,6 +10,7 @@ use domain::normalization::{FactsEvent, Verdict};
 use readmodel::audit::Snapshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use stream::base::Base;
 use stream::judge::Frame;
 use stream::log::{Log, Offset, Partition, Reader, Record, Topic};
 use wire::ingest::IngestRecord;
@@ -139,8 +140,8 @@ struct Ingest {
     end: Offset,
     /// Next offset to be read.
     next: u64,
-    /// Position = offset + shift; an imported log's first record sets it.
-    shift: u64,
+    /// Where positions are; an imported log's first record says so.
+    base: Base,
     current: Option<Current>,
 }
 
@@ -167,35 +168,12 @@ enum Kind {
 impl Ingest {
     async fn open(log: &Arc<dyn Log>, partition: Partition) -> Result<Self, VerifyError> {
         let bounds = log.bounds(Topic::Ingest, partition).await?;
-        let reader = if bounds.end > bounds.start {
-            Some(log.reader(Topic::Ingest, partition, bounds.start).await?)
-        } else {
-            None
-        };
-        let mut ingest = Self {
-            partition,
-            reader,
-            ready: VecDeque::new(),
-            end: bounds.end,
-            next: bounds.start.0,
-            shift: 0,
-            current: None,
-        };
-        ingest.read_base().await?;
-        Ok(ingest)
-    }
-
-    /// An imported log says in its first record which position follows.
-    async fn read_base(&mut self) -> Result<(), VerifyError> {
-        self.fill().await?;
-        if let Some(first) = self.ready.front()
-            && let Ok(IngestRecord::Base { first_position }) = wire::ingest::decode(&first.value)
-        {
-            self.shift = first_position.saturating_sub(first.offset.0 + 1);
-            self.next = first.offset.0 + 1;
-            self.ready.pop_front();
-        }
-        Ok(())
+        let base = Base::of(log.as_ref(), partition).await?;
+        let first = base.first();
+        let reader =
+            if bounds.end > first { Some(log.reader(Topic::Ingest, partition, first).await?) } else { None };
+        let (ready, end, next) = (VecDeque::new(), bounds.end, first.0);
+        Ok(Self { partition, reader, ready, end, next, base, current: None })
     }
 
     async fn fill(&mut self) -> Result<(), VerifyError> {
@@ -272,7 +250,7 @@ impl Ingest {
     /// Makes the record at `position` the current one; none when it has expired.
     async fn advance_to(&mut self, position: u64, findings: &mut Findings) -> Result<(), VerifyError> {
         self.current = None;
-        if position < self.next + self.shift {
+        if self.base.offset(position).is_none_or(|offset| offset.0 < self.next) {
             return Ok(());
         }
         loop {
@@ -283,7 +261,7 @@ impl Ingest {
                 return Ok(());
             };
             self.next = record.offset.0 + 1;
-            let at = record.offset.0 + self.shift;
+            let at = self.base.position(record.offset).unwrap_or_default();
             let kind = match wire::ingest::decode(&record.value) {
                 Ok(IngestRecord::Request(_)) => Kind::External,
                 Ok(IngestRecord::Retry { .. }) => Kind::Retry,

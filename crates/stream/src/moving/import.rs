@@ -10,7 +10,7 @@ use bytes::Bytes;
 use domain::ids::Hash;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use wire::ingest::IngestRecord;
 
@@ -38,7 +38,15 @@ pub fn check(
     most_bytes: usize,
     on_progress: OnProgress<'_>,
 ) -> Result<(u32, Manifest), MoveError> {
-    let mut archive = open(path)?;
+    check_all(open(path)?, most_bytes, on_progress)
+}
+
+/// As [`check`].
+pub(super) fn check_all<R: Read>(
+    mut archive: Reader<R>,
+    most_bytes: usize,
+    on_progress: OnProgress<'_>,
+) -> Result<(u32, Manifest), MoveError> {
     let mut open: Option<(Section, u64, Judge)> = None;
     let (mut before, mut count) = (None, 0);
     while let Some(part) = archive.next()? {

@@ -11,10 +11,12 @@ use futures::future::BoxFuture;
 use std::collections::VecDeque;
 use std::path::Path;
 
-/// Blocks on their way to the brokers at a time: of about a megabyte each.
+/// Appends on their way to the brokers at a time: of about a megabyte each, or less.
 const IN_FLIGHT: usize = 8;
+/// Records of one append at most.
+const BATCH_RECORDS: usize = 8_000;
 
-/// Imports into empty topics, which must exist and have been checked.
+/// Imports into empty topics, which are created where they are missing, and checked (rule 10).
 ///
 /// # Errors
 /// [`MoveError`]. What the archive itself is refused for, and a target that is not empty, is found before anything is written.
@@ -25,6 +27,8 @@ pub async fn into_kafka(
 ) -> Result<Imported, MoveError> {
     let (partitions, manifest) = check(archive, MAX_RECORD_BYTES, on_progress)?;
     require_partitions(partitions, log.partition_count())?;
+    log.ensure_topics().await?;
+    log.check().await?;
     let (brokers, prefix) = (&log.options().brokers, &log.options().topic_prefix);
     let remedy = format!(
         "delete the topics, if nothing of value is in them (kafka-topics.sh --bootstrap-server {brokers} --delete --topic \
@@ -99,7 +103,11 @@ impl Topics<'_> {
                 (NewRecord { key: record.key, value: record.value }, time)
             })
             .collect();
-        self.send(section, &records).await
+        // Ticks are tiny: a block of them alone may be more records than a producer owes.
+        for some in records.chunks(BATCH_RECORDS) {
+            self.send(section, some).await?;
+        }
+        Ok(())
     }
 
     async fn send(
@@ -113,7 +121,7 @@ impl Topics<'_> {
         Ok(())
     }
 
-    /// Waits until at most `left` blocks are under way.
+    /// Waits until at most `left` appends are under way.
     async fn drain(&mut self, left: usize) -> Result<(), MoveError> {
         while self.in_flight.len() > left {
             let (Some(append), Some(section)) = (self.in_flight.pop_front(), self.section) else { break };
