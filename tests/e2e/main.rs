@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 mod bad_input;
 mod brokers;
+mod clients;
 mod configuration;
 mod crew;
 mod explain;
@@ -13,6 +14,7 @@ mod kills_apart;
 mod lifecycle;
 mod main_job;
 mod metrics;
+mod moving;
 mod native_api;
 mod otlp;
 mod outages;
@@ -24,8 +26,10 @@ mod referral;
 mod rolling;
 mod scaling;
 mod secrets;
+mod secured;
 mod settings;
 mod stages;
 mod stalled;
 mod stripe;
 mod telemetry;
+mod topics;

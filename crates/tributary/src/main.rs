@@ -9,8 +9,11 @@ mod database;
 mod demo;
 mod endpoint;
 mod explain;
+mod export;
+mod import;
 mod health;
 mod init;
+mod keys;
 mod parts;
 mod provider_facts;
 mod quarantine;
@@ -18,6 +21,7 @@ mod report;
 mod sample;
 mod services_task;
 mod settle;
+mod snapshots;
 mod stage;
 mod up;
 
@@ -70,6 +74,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Commission(args) => stage::commission(&args).await?,
         Command::Projector(args) => stage::projector(&args).await?,
         Command::Topics(args) => return brokers::topics(&args).await,
+        Command::Keys(command) => keys::keys(&command).await?,
+        Command::Snapshots(command) => snapshots::snapshots(command).await?,
         Command::Migrate(args) => report::migrate(&args).await?,
         Command::CheckConfig(args) => report::check_config(&args)?,
         Command::Health(args) => return health::health(&args).await,
@@ -81,6 +87,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Explain(args) => return explain::explain(&args).await,
+        Command::Export(args) => export::export(&args).await?,
+        Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
         Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
         Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,

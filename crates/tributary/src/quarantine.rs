@@ -20,10 +20,11 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stream::base::Base;
 use stream::cursor::Cursor;
 use stream::follow::Follower;
 use stream::judge::Frame;
-use stream::log::{Log, LogError, Offset, Partition, Topic};
+use stream::log::{Log, LogError, Partition, Topic};
 use wire::ingest::{IngestRecord, RawRequest};
 
 /// Entries of one call at most: the next call goes on.
@@ -375,7 +376,10 @@ enum Raw {
 }
 
 async fn raw_record(log: &Arc<dyn Log>, (partition, position): (i32, i64)) -> anyhow::Result<Raw> {
-    let (partition, offset) = (Partition(u32::try_from(partition)?), Offset(position.cast_unsigned()));
+    let partition = Partition(u32::try_from(partition)?);
+    let base = Base::of(log.as_ref(), partition).await?;
+    // Not in this log: expired before it was moved.
+    let Some(offset) = base.offset(position.cast_unsigned()) else { return Ok(Raw::Gone) };
     match log.record_at(Topic::Ingest, partition, offset).await {
         Ok(Some(record)) => Ok(match wire::ingest::decode(&record.value) {
             Ok(IngestRecord::Request(request) | IngestRecord::Retry { request, .. }) => {

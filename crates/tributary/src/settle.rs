@@ -9,6 +9,7 @@ use readmodel::batch::Followed;
 use services::projector::Progress;
 use std::sync::Arc;
 use std::time::Duration;
+use stream::base::Base;
 use stream::log::{Bounds, Log, Offset, Partition, Topic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,7 @@ pub(crate) async fn settled(
     for partition in (0..log.partition_count()).map(Partition) {
         let bounds = log.bounds(Topic::Ingest, partition).await?;
         if bounds.end > bounds.start {
-            waiting.push(Watched::new(partition));
+            waiting.push(Watched::new(partition, Base::of(log.as_ref(), partition).await?));
         }
     }
     let mut moved_at = tokio::time::Instant::now();
@@ -72,6 +73,8 @@ struct Seen {
 #[derive(Debug)]
 struct Watched {
     partition: Partition,
+    /// Where positions of `ingest` are.
+    base: Base,
     /// `facts`, `attributed`, `commissions`.
     chain: [ChainEnd; 3],
     ingest: Option<Scan>,
@@ -79,9 +82,9 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(partition: Partition) -> Self {
+    fn new(partition: Partition, base: Base) -> Self {
         let chain = [Topic::Facts, Topic::Attributed, Topic::Commissions].map(ChainEnd::new);
-        Self { partition, chain, ingest: None, projected_to: Offset(0) }
+        Self { partition, base, chain, ingest: None, projected_to: Offset(0) }
     }
 
     async fn look(
@@ -97,13 +100,14 @@ impl Watched {
         let projected_to = cursor.map_or(Offset(0), |cursor| cursor.next_offset());
         moved |= projected_to != self.projected_to;
         self.projected_to = projected_to;
-        let facts = self.chain[0].frame;
-        let scan =
-            self.ingest.get_or_insert_with(|| Scan::from(facts.map_or(Offset(0), |frame| frame.input)));
+        // By its position: a frame from before a move names the offset in the log of that time.
+        let normalized =
+            self.chain[0].frame.map_or(Offset(0), |facts| self.base.offset(facts.source).unwrap_or_default());
+        let scan = self.ingest.get_or_insert_with(|| Scan::from(normalized));
         scan.go_on(log, self.partition).await?;
         let settled = match self.chain.each_ref().map(|end| end.frame) {
             [Some(facts), Some(attributed), Some(commissions)] => {
-                scan.last_event.is_none_or(|event| facts.input > event)
+                scan.last_event.is_none_or(|event| normalized > event)
                     && facts.complete
                     && attributed.follows(facts)
                     && commissions.follows(attributed)
@@ -121,8 +125,10 @@ impl Watched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LastFrame {
     offset: Offset,
-    /// Of the record that it was decided from.
+    /// Offset of the frame that it was decided from.
     input: Offset,
+    /// Its input: `seq`, or position of `ingest`.
+    source: u64,
     /// No further step of that input follows.
     complete: bool,
 }
@@ -157,8 +163,8 @@ impl ChainEnd {
             if envelope.kind == Kind::Frame
                 && let Ok(frame) = wire::frame::decode(&content)
             {
-                let input = Offset(envelope.input_offset);
-                self.frame = Some(LastFrame { offset, input, complete: frame.last });
+                let (input, source) = (Offset(envelope.input_offset), frame.source);
+                self.frame = Some(LastFrame { offset, input, source, complete: frame.last });
                 break;
             }
         }
@@ -188,7 +194,8 @@ impl Scan {
         let mut reader = log.reader(Topic::Ingest, partition, self.next).await?;
         while self.next < end {
             for record in reader.next(SCAN_RECORDS, SCAN_BYTES).await? {
-                if !matches!(wire::ingest::decode(&record.value), Ok(IngestRecord::Tick)) {
+                let decoded = wire::ingest::decode(&record.value);
+                if !matches!(decoded, Ok(IngestRecord::Tick | IngestRecord::Base { .. })) {
                     self.last_event = Some(record.offset);
                 }
                 self.next = record.offset.next();
