@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// Nothing here may take longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// Partitions where the number does not matter: a broker makes 64 of each topic in several seconds.
+pub(crate) const FEW: u32 = 8;
+
 /// Which log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -36,24 +39,45 @@ pub(crate) struct Installation {
 impl Installation {
     pub(crate) async fn new(target: Target, name: &str) -> Result<Self> {
         let turn = TURN.lock().await;
+        let brokers = match target {
+            Target::Embedded => None,
+            Target::Kafka => Some(testkit::kafka::KafkaBroker::shared().await?.bootstrap().to_owned()),
+        };
+        Self::in_turn(turn, brokers, name)
+    }
+
+    /// On brokers of its own, which `start` starts (it may block) and `bootstrap` names.
+    pub(crate) async fn on_own<B: Send + 'static>(
+        start: fn() -> Result<B>,
+        bootstrap: fn(&B) -> String,
+        name: &str,
+    ) -> Result<(B, Self)> {
+        let turn = TURN.lock().await;
+        let brokers = tokio::task::spawn_blocking(start).await??;
+        let mut installation = Self::in_turn(turn, Some(bootstrap(&brokers)), name)?;
+        // A broker of its own also makes the topics, while the test waits.
+        installation.setup.partitions = Some(FEW);
+        Ok((brokers, installation))
+    }
+
+    fn in_turn(
+        turn: tokio::sync::MutexGuard<'static, ()>,
+        brokers: Option<String>,
+        name: &str,
+    ) -> Result<Self> {
         // Not under a private home: the database server runs as another user and must reach it.
         let directory = tempfile::Builder::new().prefix(&format!("tributary-{name}-")).tempdir()?;
         std::fs::set_permissions(
             directory.path(),
             <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755),
         )?;
-        let kafka = match target {
-            Target::Embedded => None,
-            Target::Kafka => {
-                let brokers = testkit::kafka::KafkaBroker::shared().await?.bootstrap().to_owned();
-                let unique = directory.path().file_name().context("a name")?.to_string_lossy().to_string();
-                Some((brokers, format!("{unique}.")))
-            }
-        };
+        let unique = directory.path().file_name().context("a name")?.to_string_lossy().to_string();
+        let kafka = brokers.map(|brokers| (brokers, format!("{unique}.")));
         let setup = Setup {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tributary")),
             data_dir: directory.path().join("data"),
             kafka,
+            partitions: None,
         };
         Ok(Self { _turn: turn, setup, directory })
     }
@@ -195,6 +219,7 @@ impl Installation {
             Some((brokers, prefix)) => {
                 let mut options = KafkaOptions::new(brokers);
                 options.topic_prefix.clone_from(prefix);
+                options.partitions = self.setup.partitions.unwrap_or(options.partitions);
                 KafkaLog::connect(options).await?
             }
         })

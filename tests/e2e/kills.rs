@@ -83,7 +83,7 @@ async fn kills(target: Target) -> Result<()> {
     let installation = Installation::new(target, "kills").await?;
     // A first start without load: the demo's sample traffic is not part of the client's record.
     let first = installation.setup.start(None).await?;
-    let sample = BTreeMap::from([("partner_john".to_owned(), 3_700), ("partner_mary".to_owned(), 2_500)]);
+    let sample = sample_balances();
     installation.wait_for_balances("prog_demo", &sample).await?;
     assert!(first.terminate().await?.success());
 
@@ -111,10 +111,25 @@ async fn kills(target: Target) -> Result<()> {
     table.print(target);
     println!("acknowledged: {}", acknowledged.len());
 
+    all_is_there_once(&installation, &acknowledged, sample).await?;
+    for point in stream::failpoint::POINTS {
+        assert!(table.counted_at(point) >= wanted_at_each_point(), "too few counted kills at {point}");
+    }
+    assert!(running.terminate().await?.success());
+    Ok(())
+}
+
+/// The oracles of a fault test: every acknowledged event has its verdict, no sale has two commissions, the balances are those of
+/// a naive model (`before`: what was there without the load), and `verify` is clean.
+pub(crate) async fn all_is_there_once(
+    installation: &Installation,
+    acknowledged: &[(String, Sent)],
+    before: BTreeMap<String, i64>,
+) -> Result<()> {
     let keys: Vec<String> = acknowledged.iter().map(|(key, _)| key.clone()).collect();
     installation.wait_for_verdicts(&keys).await?;
-    let sent: Vec<_> = acknowledged.into_iter().map(|(_, sent)| sent).collect();
-    let mut expected = sample;
+    let sent: Vec<_> = acknowledged.iter().map(|(_, sent)| sent.clone()).collect();
+    let mut expected = before;
     for (partner, amount) in net_by_partner(&sent, 200_000) {
         *expected.entry(partner).or_insert(0) += amount;
     }
@@ -128,11 +143,12 @@ async fn kills(target: Target) -> Result<()> {
     assert!(doubled.is_empty(), "sales with two commissions: {doubled:?}");
     let report = installation.verify_is_clean().await?;
     println!("verify: {report}");
-    for point in stream::failpoint::POINTS {
-        assert!(table.counted_at(point) >= wanted_at_each_point(), "too few counted kills at {point}");
-    }
-    assert!(running.terminate().await?.success());
     Ok(())
+}
+
+/// The balances that the demo's sample traffic makes.
+pub(crate) fn sample_balances() -> BTreeMap<String, i64> {
+    BTreeMap::from([("partner_john".to_owned(), 3_700), ("partner_mary".to_owned(), 2_500)])
 }
 
 /// Starts, lets the load run, kills at the named point or at a random moment. The number of acknowledged events that were
@@ -176,17 +192,20 @@ async fn kill_and_count(installation: &Installation, load: &Load, running: Runni
     running.kill().await?;
     load.point_at(None);
     // The database outlives the process: it shows what was projected at the moment of the kill.
-    let keys: Vec<String> = load.record.acknowledged().into_iter().map(|(key, _)| key).collect();
     let database = installation.database().await.context("the database right after the kill")?;
-    let without_verdict = missing_verdicts(&database, &keys).await?.len();
+    open_events(&database, &load.record.acknowledged()).await
+}
+
+/// How many of these acknowledged events lack their verdict or their balance in the database.
+pub(crate) async fn open_events(database: &sqlx::PgPool, acknowledged: &[(String, Sent)]) -> Result<usize> {
+    let keys: Vec<String> = acknowledged.iter().map(|(key, _)| key.clone()).collect();
+    let without_verdict = missing_verdicts(database, &keys).await?.len();
     // Every sale of the load earns something, so a sale without its `created` event has not reached its balance. (An early
     // refund has no event of its own to look for: it takes effect with its sale.)
-    let sales: Vec<String> = load
-        .record
-        .acknowledged()
-        .into_iter()
+    let sales: Vec<String> = acknowledged
+        .iter()
         .filter(|(_, sent)| matches!(sent, Sent::Sale { .. }))
-        .map(|(key, _)| key)
+        .map(|(key, _)| key.clone())
         .collect();
     let without_balance: i64 = sqlx::query_scalar(
         "select count(*) from unnest($1::text[]) as wanted(key)
@@ -194,12 +213,12 @@ async fn kill_and_count(installation: &Installation, load: &Load, running: Runni
          where not exists (select 1 from tributary.commission_events e where e.cause_event_id = v.event_id and e.kind = 'created')",
     )
     .bind(&sales)
-    .fetch_one(&database)
+    .fetch_one(database)
     .await?;
     Ok(without_verdict + usize::try_from(without_balance)?)
 }
 
-async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+pub(crate) async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
     let limit = Instant::now() + LIMIT;
     while !condition() {
         if Instant::now() > limit {

@@ -75,7 +75,7 @@ async fn while_postgres_is_away_callers_are_answered_and_afterwards_the_rows_cat
 }
 
 /// The private server of an installation, stopped and started behind its back.
-struct Server {
+pub(crate) struct Server {
     cluster: PathBuf,
     pid: Pid,
     /// As it was started.
@@ -83,7 +83,7 @@ struct Server {
 }
 
 impl Server {
-    fn of(data_dir: &Path) -> Result<Self> {
+    pub(crate) fn of(data_dir: &Path) -> Result<Self> {
         let cluster = match std::fs::read_to_string(data_dir.join("postgres.place")) {
             Ok(place) => Path::new(place.trim()).join("postgres"),
             Err(_) => data_dir.join("postgres"),
@@ -106,7 +106,24 @@ impl Server {
         Ok(())
     }
 
-    fn start_again(&self) -> Result<()> {
+    /// Ends it with SIGKILL, and waits until what it had started has noticed: the next one would refuse to run beside it.
+    pub(crate) async fn kill(&self) -> Result<()> {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid))?;
+        kill(self.pid, Signal::SIGKILL)?;
+        let limit = Instant::now() + LIMIT;
+        for child in children.split_whitespace() {
+            let child = Pid::from_raw(child.parse()?);
+            while kill(child, None).is_ok() {
+                if Instant::now() > limit {
+                    bail!("a backend outlives its server");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start_again(&self) -> Result<()> {
         let owner = std::fs::metadata(&self.cluster)?;
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("exec {}", self.command.trim())).current_dir("/");

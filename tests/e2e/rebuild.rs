@@ -112,7 +112,7 @@ async fn heads_of(log: &Arc<dyn Log>, topic: Topic, partition: Partition) -> Res
 }
 
 /// Projects the stopped installation's log to its end, and dumps every table.
-async fn project(installation: &Installation, from_nothing: bool) -> Result<Vec<TableDump>> {
+pub(crate) async fn project(installation: &Installation, from_nothing: bool) -> Result<Vec<TableDump>> {
     let database = PrivatePostgres::start(&installation.setup.data_dir).await?;
     if from_nothing {
         drop_schema(&database).await?;

@@ -40,6 +40,7 @@ impl Secured {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tributary")),
             data_dir: directory.path().join("data"),
             kafka: Some((broker.bootstrap().to_owned(), PREFIX.to_owned())),
+            partitions: None,
         };
         Ok(Self { broker, setup, database, directory })
     }
@@ -103,9 +104,11 @@ async fn every_service_works_with_exactly_the_documented_acls_and_says_what_else
     let secured = Secured::start().await?;
     let (wrong_ca, wrong_password) =
         (secured.broker.file("other-ca.pem"), secured.broker.file("topics.password"));
-    let said = secured.refused("gateway", &[("TRIBUTARY_KAFKA_SSL_CA", &wrong_ca)]).await?;
+    let said = secured.refused("gateway", &[("TRIBUTARY_KAFKA_SSL_CA", wrong_ca.as_path())]).await?;
     assert!(said.contains("set kafka.ssl_ca"), "{said}");
-    let said = secured.refused("gateway", &[("TRIBUTARY_KAFKA_SASL_PASSWORD_FILE", &wrong_password)]).await?;
+    let said = secured
+        .refused("gateway", &[("TRIBUTARY_KAFKA_SASL_PASSWORD_FILE", wrong_password.as_path())])
+        .await?;
     assert!(said.contains("check kafka.sasl_username (gateway)"), "{said}");
     // Creating topics is not a service's business.
     let said = secured.refused("normalizer", &[]).await?;

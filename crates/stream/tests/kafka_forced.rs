@@ -128,8 +128,7 @@ impl Place {
         let broker = tokio::task::spawn_blocking(move || KafkaBroker::start_with(&announced));
         let broker = broker.await.unwrap().unwrap();
         proxy.lead_to(broker.bootstrap());
-        let mut options = broker.options(1);
-        options.append_deadline = Duration::from_secs(2);
+        let options = broker.options(1);
         let directory = tempfile::tempdir().unwrap();
         Self { proxy, _broker: broker, options, directory }
     }
@@ -147,11 +146,16 @@ impl Place {
     }
 
     async fn owner(&self, name: &str) -> Owner {
+        self.owner_that_waits(name, Duration::from_secs(30)).await
+    }
+
+    /// An owner that waits so long for an acknowledgement.
+    async fn owner_that_waits(&self, name: &str, append_deadline: Duration) -> Owner {
         let log = self.log(name).await;
         let place = self.directory.path().join(format!("{}{name}", self.options.topic_prefix));
         let state = StateDb::open(&place.join("state")).unwrap();
         let keys = Arc::new(FileKeyStore::open(&place.join("keys")).unwrap());
-        let options = OwnerOptions { append_deadline: Duration::from_secs(2), ..OwnerOptions::default() };
+        let options = OwnerOptions { append_deadline, ..OwnerOptions::default() };
         let stop = CancellationToken::new();
         let log = Arc::new(Shared(log));
         let run = run_service(Arc::new(Counting), options, log, state, keys, stop.clone());
@@ -298,7 +302,7 @@ async fn a_frame_that_arrives_after_the_next_owners_fence_is_void(place: &Place)
 }
 
 async fn a_frame_that_landed_without_an_answer_counts_once(place: &Place) {
-    let owner = place.owner("unanswered").await;
+    let owner = place.owner_that_waits("unanswered", Duration::from_secs(2)).await;
     place.ingest(0..3).await;
     place.decided(3).await;
     let mute = place.proxy.on_produce("unanswered", Fate::AnswerLost, usize::MAX);

@@ -77,6 +77,26 @@ impl Record {
     }
 }
 
+impl Record {
+    /// How many were acknowledged so far.
+    ///
+    /// # Panics
+    /// When a writer panicked.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    /// What was acknowledged so far, but for the first `known`.
+    ///
+    /// # Panics
+    /// When a writer panicked.
+    #[must_use]
+    pub fn beyond(&self, known: usize) -> Vec<(String, Sent)> {
+        self.acknowledged.lock().unwrap()[known..].to_vec()
+    }
+}
+
 /// A load that runs until it is stopped; while the address is `None` it waits.
 #[derive(Debug)]
 pub struct Load {

@@ -20,6 +20,8 @@ pub struct Setup {
     pub data_dir: PathBuf,
     /// Kafka: bootstrap servers and topic prefix. `None`: the embedded log.
     pub kafka: Option<(String, String)>,
+    /// Partitions of every topic; `None`: as many as an installation has that says nothing.
+    pub partitions: Option<u32>,
 }
 
 impl Setup {
@@ -30,6 +32,9 @@ impl Setup {
         command.args(subcommand).arg("--data-dir").arg(&self.data_dir);
         if let Some((brokers, prefix)) = &self.kafka {
             command.args(["--kafka-brokers", brokers, "--topic-prefix", prefix]);
+        }
+        if let Some(partitions) = self.partitions {
+            command.env("TRIBUTARY_LOG_PARTITIONS", partitions.to_string());
         }
         command.kill_on_drop(true);
         command
