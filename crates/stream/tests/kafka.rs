@@ -148,12 +148,12 @@ async fn appender_and_readers_outlive_a_crash_of_the_broker() {
     assert_eq!(values(&read(&mut *reader, 2).await), ["1", "2"]);
 }
 
-/// A mock cluster with the topic `facts`, and a log on it that waits a second for acknowledgements.
-async fn mocked() -> (MockCluster<'static, DefaultProducerContext>, Arc<KafkaLog>) {
+/// A mock cluster with the topic `facts`, and a log on it that waits so long for acknowledgements.
+async fn mocked(append_deadline: Duration) -> (MockCluster<'static, DefaultProducerContext>, Arc<KafkaLog>) {
     let cluster = MockCluster::new(1).unwrap();
     let mut options = KafkaOptions::new(cluster.bootstrap_servers());
     options.partitions = 2;
-    options.append_deadline = Duration::from_secs(1);
+    options.append_deadline = append_deadline;
     cluster.create_topic(&options.topic_name(Topic::Facts), 2, 1).unwrap();
     let log = KafkaLog::connect(options).await.unwrap();
     (cluster, log)
@@ -161,7 +161,7 @@ async fn mocked() -> (MockCluster<'static, DefaultProducerContext>, Arc<KafkaLog
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_makes_every_append_of_that_producer_indefinite_and_the_next_appender_works() {
-    let (cluster, log) = mocked().await;
+    let (cluster, log) = mocked(Duration::from_secs(30)).await;
     let one = log.appender().await.unwrap();
     let other = log.appender().await.unwrap();
     one.append(Topic::Facts, P0, numbered(0..1)).await.unwrap();
@@ -182,12 +182,12 @@ async fn an_error_makes_every_append_of_that_producer_indefinite_and_the_next_ap
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_nobody_acknowledges_ends_as_indefinite_within_the_deadline() {
-    let (cluster, log) = mocked().await;
+    let (cluster, log) = mocked(Duration::from_secs(4)).await;
     let appender = log.appender().await.unwrap();
     appender.append(Topic::Facts, P0, numbered(0..1)).await.unwrap();
     cluster.broker_down(1).unwrap();
     let append = appender.append(Topic::Facts, P0, numbered(1..2));
-    let failed = tokio::time::timeout(Duration::from_secs(5), append).await.expect("an answer");
+    let failed = tokio::time::timeout(Duration::from_secs(20), append).await.expect("an answer");
     assert!(
         matches!(&failed, Err(AppendError::Indefinite(reason)) if reason.contains("no acknowledgement")),
         "{failed:?}"

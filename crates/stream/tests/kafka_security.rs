@@ -142,9 +142,13 @@ async fn what_no_acl_allows_is_refused_with_the_command_that_allows_it() {
     allowed(&said.to_string(), "nobody", "Write --topic acls.facts.v1");
 
     // Who may look, and write elsewhere, may neither write nor read here.
-    allow(broker, "User:onlooker", &["Describe", "DescribeConfigs"], "acls.");
-    allow(broker, "User:onlooker", &["Write"], "acls.outcomes");
+    allow(broker, "User:onlooker", &["Describe", "Write"], "acls.outcomes");
+    allow(broker, "User:onlooker", &["Describe"], "acls.facts");
     let onlooker = KafkaLog::connect(options(broker, "onlooker", "acls.")).await.unwrap();
+    let said = onlooker.check().await.unwrap_err().to_string();
+    allowed(&said, "onlooker", "DescribeConfigs --topic acls.facts.v1");
+    allowed(&said, "onlooker", "Describe --operation DescribeConfigs --topic acls.ingest.v1");
+    allow(broker, "User:onlooker", &["Describe", "DescribeConfigs"], "acls.");
     onlooker.check().await.unwrap();
     let append = onlooker.appender().await.unwrap().append(Topic::Facts, P0, record("never"));
     let said = tokio::time::timeout(PATIENCE, append).await.expect("an answer").unwrap_err();

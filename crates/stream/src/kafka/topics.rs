@@ -232,15 +232,20 @@ impl KafkaLog {
         let known = self.topics().await?;
         let mut problems = Vec::new();
         let mut thin = Vec::new();
+        let unseen = self.unseen(&known).await?;
         for (topic, resource) in Topic::ALL.into_iter().zip(self.settings().await?) {
             let name = self.options().topic_name(topic);
-            let found = match (known.get(&topic), resource) {
-                (Some(found), Ok(resource)) => self.wrong_in(topic, &name, found, &resource, &mut thin),
-                (_, Err(code)) if is_forbidden(code) => vec![self.unseen(&name, code)],
-                (Some(_), Err(code)) => return Err(unavailable(&name, &KafkaError::AdminOp(code))),
-                // Whoever may ask for its settings but not see it is told that there is none.
-                (None, Ok(_)) => vec![self.unseen(&name, RDKafkaErrorCode::TopicAuthorizationFailed)],
-                (None, Err(_)) => vec![problem(
+            let found = match (known.get(&topic), unseen.get(&topic)) {
+                // The wrapper drops the error of a single topic: then there are no settings.
+                (Some(_), _) if resource.entries.is_empty() => {
+                    vec![self.hidden(&name, "has settings that we may not see", "DescribeConfigs")]
+                }
+                (Some(found), _) => self.wrong_in(topic, &name, found, &resource, &mut thin),
+                (None, Some(code)) if is_forbidden(*code) => {
+                    let operations = "Describe --operation DescribeConfigs";
+                    vec![self.hidden(&name, "is not there, or we may not see it", operations)]
+                }
+                (None, _) => vec![problem(
                     "exists",
                     false,
                     true,
@@ -270,31 +275,51 @@ impl KafkaLog {
         Err(LogError::Misconfigured(lines.join("\n")))
     }
 
-    fn unseen(&self, name: &str, code: RDKafkaErrorCode) -> TopicProblem {
-        let remedy =
-            not_allowed(self.options(), "Describe --operation DescribeConfigs", &format!("--topic {name}"));
-        let what = format!("is not there, or we may not see its settings ({code})");
-        problem("access", "none", "Describe and DescribeConfigs", what, remedy)
+    fn hidden(&self, name: &str, what: &str, operations: &str) -> TopicProblem {
+        let remedy = not_allowed(self.options(), operations, &format!("--topic {name}"));
+        problem("access", "none", "Describe and DescribeConfigs", what.to_owned(), remedy)
     }
 
-    /// The settings of every topic, in the order of [`Topic::ALL`].
-    async fn settings(&self) -> Result<Vec<Result<ConfigResource, RDKafkaErrorCode>>, LogError> {
+    /// Why topics are not among those that were listed: the brokers list only what we may see. By its name each is asked
+    /// for as a consumer, whose settings forbid to create it by that.
+    async fn unseen(
+        &self,
+        known: &HashMap<Topic, Found>,
+    ) -> Result<HashMap<Topic, RDKafkaErrorCode>, LogError> {
+        let missing: Vec<_> = Topic::ALL
+            .into_iter()
+            .filter(|topic| !known.contains_key(topic))
+            .map(|topic| (topic, self.options().topic_name(topic)))
+            .collect();
+        self.blocking("topics not listed", move |consumer, timeout| {
+            let mut codes = HashMap::new();
+            for (topic, name) in &missing {
+                let metadata = consumer.fetch_metadata(Some(name), timeout)?;
+                let code = metadata.topics().iter().find_map(|found| found.error());
+                codes.extend(code.map(|code| (*topic, RDKafkaErrorCode::from(code))));
+            }
+            Ok(codes)
+        })
+        .await
+    }
+
+    /// The settings of every topic, in the order of [`Topic::ALL`]; none of those that are not there or not ours to see.
+    async fn settings(&self) -> Result<Vec<ConfigResource>, LogError> {
         let names: Vec<_> = Topic::ALL.iter().map(|topic| self.options().topic_name(*topic)).collect();
         let specifiers: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let admin = self.admin()?;
         let answers = admin.describe_configs(&specifiers, &self.admin_options()).await;
         dispose(admin);
-        let answers = answers.map_err(|error| unavailable("topic settings not read", &error))?;
-        // Answers come in the order of the questions; an error does not say which topic it is about.
-        let in_order = names.iter().zip(&answers).all(|(name, answer)| {
-            answer
-                .as_ref()
-                .map_or(true, |found| found.specifier == OwnedResourceSpecifier::Topic(name.clone()))
+        let failed = |error| unavailable("topic settings not read", &error);
+        let mut answers: Vec<_> = answers.map_err(failed)?.into_iter().flatten().collect();
+        let in_order = names.iter().map(|name| {
+            let wanted = OwnedResourceSpecifier::Topic(name.clone());
+            let place = answers.iter().position(|answer| answer.specifier == wanted);
+            place.map_or(ConfigResource { specifier: wanted, entries: Vec::new() }, |place| {
+                answers.swap_remove(place)
+            })
         });
-        if answers.len() != names.len() || !in_order {
-            return Err(LogError::Unavailable("topic settings came in another order than asked".to_owned()));
-        }
-        Ok(answers)
+        Ok(in_order.collect())
     }
 
     fn wrong_in(
