@@ -118,6 +118,16 @@ impl Engine {
             .with_context(|| String::from_utf8_lossy(&output.stderr).to_string())
     }
 
+    /// A job, again when it fails: what `restart: on-failure` asks of the engine, for instance when a broker is slow.
+    async fn until_done(&self, job: &Service) -> Result<()> {
+        let limit = Instant::now() + LIMIT;
+        while let Err(error) = self.run(job, &[]).await {
+            ensure!(Instant::now() < limit, "{error:#}");
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     fn spawn(&self, service: Service) -> Result<Process> {
         let log = self.directory.path().join(format!("{}.log", service.name));
         let mut command = self.command(&service, &service.words("/command"))?;
@@ -165,7 +175,7 @@ impl Engine {
             }
             there.insert(service.name.clone());
             if service.is_job() {
-                self.run(&service, &[]).await?;
+                self.until_done(&service).await?;
             } else {
                 let mut process = self.spawn(service)?;
                 self.until_healthy(&mut process).await?;
