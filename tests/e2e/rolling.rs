@@ -1,5 +1,6 @@
 //! Everything is restarted, one process after the other, under load, and no caller notices.
-use crate::crew::{Clients, Crew, SHARING};
+use crate::clients::Clients;
+use crate::crew::{Crew, SHARING};
 use anyhow::Result;
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Several processes of each service share the partitions; they come and go under load.
-use crate::crew::{Clients, Crew, SHARING};
+use crate::clients::Clients;
+use crate::crew::{Crew, SHARING};
 use anyhow::Result;
 use std::time::Duration;
 use tokio::time::Instant;
