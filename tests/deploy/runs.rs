@@ -219,9 +219,8 @@ async fn sell(configured: &str, sold: &str, key: &str) -> Result<()> {
     send(code, &json!({"partner_id": "ann"})).await?;
     // Through the other gateway: what one was told, all know.
     let sale = http.post(format!("{sold}{program}/sales")).bearer_auth(key);
-    let sale =
-        send(sale, &json!({"external_id": "order_1", "amount": 5_000, "currency": "EUR", "code": "ann10"}));
-    let answer = sale.await?;
+    let body = json!({"external_id": "order_1", "amount": 5_000, "currency": "EUR", "code": "ann10"});
+    let answer = send(sale, &body).await?;
     assert_eq!(
         (&answer["verdict"], &answer["commission"]["amount"]),
         (&json!("applied"), &json!(625)),

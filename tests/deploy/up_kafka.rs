@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -23,6 +23,18 @@ async fn printed(mut command: Command) -> Result<String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{:?}: {}\n{stderr}", command.as_std(), output.status);
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The script while it serves; told to end when a test fails before it said so.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(Err(error)) = pid.map(|pid| kill(Pid::from_raw(pid), Signal::SIGTERM)) {
+            eprintln!("scripts/up-kafka was not stopped: {error}");
+        }
+    }
 }
 
 /// The balances, without the line that says where it was ready.
@@ -60,8 +72,8 @@ async fn up_kafka_earns_what_one_process_earns_keeps_it_and_leaves_nothing_runni
     assert_eq!(balances(&apart), balances(&alone), "the same sample, the same money");
     assert_eq!(left_behind(&place)?, Vec::<String>::new());
 
-    let mut again = script(&place, &["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(again.stdout.take().context("piped")?).lines();
+    let mut again = Serving(script(&place, &["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?);
+    let mut lines = BufReader::new(again.0.stdout.take().context("piped")?).lines();
     let line = tokio::time::timeout(LIMIT, lines.next_line()).await??.context("a ready line")?;
     let url = line.strip_prefix("tributary ready: ").context("the ready line")?;
     let http = reqwest::Client::builder().no_proxy().build()?;
@@ -70,8 +82,8 @@ async fn up_kafka_earns_what_one_process_earns_keeps_it_and_leaves_nothing_runni
     question.args(["-c", ". \"$1/env\" && exec \"$2\" balances", "ask"]).arg(&place).arg(binary());
     assert_eq!(balances(&printed(question).await?), balances(&alone), "data stays");
 
-    kill(Pid::from_raw(i32::try_from(again.id().context("it runs")?)?), Signal::SIGTERM)?;
-    let status = tokio::time::timeout(LIMIT, again.wait()).await??;
+    kill(Pid::from_raw(i32::try_from(again.0.id().context("it runs")?)?), Signal::SIGTERM)?;
+    let status = tokio::time::timeout(LIMIT, again.0.wait()).await??;
     assert_eq!(status.code(), Some(143));
     assert_eq!(left_behind(&place)?, Vec::<String>::new());
     Ok(())
