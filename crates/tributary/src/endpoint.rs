@@ -15,7 +15,6 @@ use kit::config::Config;
 use kit::master_key::{self, MasterKey};
 use serde_json::{Value, json};
 use std::io::Read as _;
-use std::path::Path;
 use zeroize::Zeroizing;
 
 /// A shorter secret protects nothing; a longer one is not one.
@@ -242,7 +241,7 @@ fn read_secret(from: &SecretFrom) -> anyhow::Result<Option<Zeroizing<String>>> {
 /// Under the gateways' master key. Beside an embedded log it is in the same directory; on Kafka nobody can know whether one
 /// that is made here would be theirs.
 fn seal(config: &Config, program: &str, endpoint_id: &str, secret: &str) -> anyhow::Result<Vec<u8>> {
-    if config.kafka.brokers.is_some() && !has_master_key(&config.data_dir) {
+    if config.kafka.brokers.is_some() && !MasterKey::is_given(&config.data_dir) {
         bail!(
             "the secret must be sealed under the master key of the gateways: set {} or {}, or name the data directory \
              that holds it with --data-dir",
@@ -252,12 +251,6 @@ fn seal(config: &Config, program: &str, endpoint_id: &str, secret: &str) -> anyh
     }
     let key = MasterKey::load_or_create(&config.data_dir)?;
     Ok(key.seal_endpoint_secret(program, endpoint_id, secret.as_bytes())?)
-}
-
-fn has_master_key(data_dir: &Path) -> bool {
-    let given = [master_key::VARIABLE, master_key::FILE_VARIABLE];
-    given.into_iter().any(|name| std::env::var_os(name).is_some())
-        || data_dir.join(master_key::FILE_NAME).exists()
 }
 
 /// Names a sealed secret, as the native API does. Of the sealed bytes: of the secret it would let others try secrets out.

@@ -20,6 +20,7 @@ mod socket;
 mod space;
 mod writer;
 
+pub(crate) use remote::KEEP_ALL;
 pub(crate) use restore::Restore;
 pub(crate) use space::free_bytes;
 

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, watch};
 
 /// A hundred years.
-const KEEP_ALL: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const KEEP_ALL: Duration = Duration::from_secs(100 * 365 * 86_400);
 const READ_ONLY: &str = "this log is open for reading only";
 
 /// The log in `dir` for a command that only reads: through the process that has it open, else from the directory itself.

@@ -4,8 +4,10 @@ use super::import::{
     Imported, base_record, by_place, check, compare, open, require_empty, require_partitions,
 };
 use super::{MoveError, OnProgress, Progress};
-use crate::embedded::{MAX_RECORD_BYTES, Restore, files, open_read_only};
-use crate::log::{NewRecord, Offset, Topic};
+use crate::embedded::{
+    EmbeddedLog, EmbeddedOptions, KEEP_ALL, MAX_RECORD_BYTES, Restore, files, open_read_only,
+};
+use crate::log::{Log as _, NewRecord, Offset, Topic};
 use domain::time::Micros;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::{Sender, channel};
@@ -31,7 +33,10 @@ pub async fn into_embedded(
     let remedy =
         format!("choose another --data-dir, or move {} away, if nothing of value is in it", dir.display());
     if dir.exists() {
-        let found = open_read_only(dir).await?;
+        // Not through a running process's socket: what is replaced must be nobody's.
+        let mut options = EmbeddedOptions::new(dir);
+        (options.ingest_retention, options.outcome_retention) = (KEEP_ALL, KEEP_ALL);
+        let found = EmbeddedLog::open_existing(&options)?;
         require_partitions(archived, found.partition_count())?;
         require_empty(found.as_ref(), &remedy).await?;
     }
