@@ -198,7 +198,8 @@ async fn refuse_history(config: &Config, missing: &Path, or: &str) -> anyhow::Re
         match log.bounds(Topic::Facts, partition).await {
             Ok(bounds) if bounds.end.0 == 0 => {}
             Ok(_) => bail!(
-                "the log has a history, and {} is missing: copy keys/ and master.key from where the log comes from, or from                  their backup, {or}",
+                "the log has a history, and {} is missing: copy keys/ and master.key from where the log comes from, or from \
+                 their backup, {or}",
                 missing.display()
             ),
             // Topics that do not exist yet.

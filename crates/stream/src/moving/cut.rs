@@ -32,7 +32,8 @@ pub struct Behind {
 impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { service, partition, inputs } = self;
-        write!(f, "the {service} has {inputs} inputs of partition {partition} before it")
+        let plural = if *inputs == 1 { "" } else { "s" };
+        write!(f, "the {service} has {inputs} input{plural} of partition {partition} before it")
     }
 }
 

@@ -122,7 +122,7 @@ pub enum MoveError {
     },
     /// The target is not empty.
     #[error(
-        "{place} of the target already holds {records} records: a log is imported into an empty one only. {remedy}"
+        "{place} of the target already holds {records} records: a log is imported into an empty one only: {remedy}"
     )]
     NotEmpty {
         /// Topic and partition.
