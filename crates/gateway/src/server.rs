@@ -54,7 +54,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is taken, or not ours.
-    #[error("gateway cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("gateway cannot listen on {address}; choose another address with --listen")]
     Bind {
         /// The address.
         address: SocketAddr,
