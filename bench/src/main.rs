@@ -1,7 +1,8 @@
 //! Benchmarks that print ratios with both sides' figures. Nothing here is a test: no figure makes anything fail.
 //!
 //! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement. `pipeline`: source events per
-//! CPU-second through normalizer, attribution and commission. `latency`: webhook to balance at a fixed rate.
+//! CPU-second through normalizer, attribution and commission. `latency`: webhook to balance at a fixed rate. `timing`: whether
+//! the time of a refused signature tells anything.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -13,6 +14,7 @@ mod http_load;
 mod latency;
 mod pipeline;
 mod place;
+mod timing;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -72,6 +74,12 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Whether the time of a refused signature tells how much of it was right.
+    Timing {
+        /// Refusals of each check.
+        #[arg(long, default_value_t = 1_000_000)]
+        samples: usize,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -93,5 +101,6 @@ fn main() -> anyhow::Result<()> {
         Command::Latency { url, database_url, rate, seconds } => {
             latency::run(&url, &database_url, rate, seconds)
         }
+        Command::Timing { samples } => timing::run(samples),
     }
 }
