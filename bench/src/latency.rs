@@ -23,7 +23,15 @@ async fn measure(url: &str, database_url: &str, rate: u64, seconds: u64) -> Resu
     let database = sqlx::PgPool::connect(database_url).await?;
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
     let total = usize::try_from(rate * seconds)?;
-    let poller = tokio::spawn(poll(database, Arc::clone(&sent), total));
+    let partition = i32::try_from(partition_of("prog_demo", 64).0)?;
+    // Before anything is sent: what comes before this is not looked at.
+    let seen: i64 = sqlx::query_scalar(
+        "select coalesce(max(seq), 0) from tributary.commission_events where partition = $1",
+    )
+    .bind(partition)
+    .fetch_one(&database)
+    .await?;
+    let poller = tokio::spawn(poll(database, partition, seen, Arc::clone(&sent), total));
     let http = client();
     let started = Instant::now();
     let mut requests = JoinSet::new();
@@ -71,17 +79,12 @@ async fn measure(url: &str, database_url: &str, rate: u64, seconds: u64) -> Resu
 
 async fn poll(
     database: sqlx::PgPool,
+    partition: i32,
+    mut seen: i64,
     sent: Arc<Mutex<HashMap<String, Instant>>>,
     total: usize,
 ) -> Result<Vec<Duration>> {
-    let partition = i32::try_from(partition_of("prog_demo", 64).0)?;
     let mut latencies = Vec::with_capacity(total);
-    let mut seen: i64 = sqlx::query_scalar(
-        "select coalesce(max(seq), 0) from tributary.commission_events where partition = $1",
-    )
-    .bind(partition)
-    .fetch_one(&database)
-    .await?;
     let limit = Instant::now() + Duration::from_secs(600);
     while latencies.len() < total {
         anyhow::ensure!(Instant::now() < limit, "{} of {total} arrived", latencies.len());

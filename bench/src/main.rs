@@ -2,7 +2,7 @@
 //!
 //! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement. `pipeline`: source events per
 //! CPU-second through normalizer, attribution and commission. `restore`: state from snapshots and from offset 0. `latency`:
-//! webhook to balance at a fixed rate.
+//! webhook to balance at a fixed rate. `timing`: whether the time of a refused signature tells anything.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -15,6 +15,7 @@ mod latency;
 mod pipeline;
 mod place;
 mod restore;
+mod timing;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -86,6 +87,12 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Whether the time of a refused signature tells how much of it was right.
+    Timing {
+        /// Refusals of each check.
+        #[arg(long, default_value_t = 1_000_000)]
+        samples: usize,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -110,5 +117,6 @@ fn main() -> anyhow::Result<()> {
         Command::Latency { url, database_url, rate, seconds } => {
             latency::run(&url, &database_url, rate, seconds)
         }
+        Command::Timing { samples } => timing::run(samples),
     }
 }

@@ -160,6 +160,21 @@ async fn bad_input_gets_its_exact_status_body_and_verdict() -> Result<()> {
         assert_eq!(found[0]["verdict"], *verdict, "{key}: {found}");
         assert!(reason.is_empty() || found[0]["reason"] == *reason, "{key}: {found}");
     }
+    // SQL in every text that a sender or an operator may fill is a text like any other.
+    let sql = "x'); DROP SCHEMA tributary CASCADE; --";
+    let (status, body) = send(&http, url, &referral("prog_demo", "john123", sql, 1_000)).await?;
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = send(&http, url, &referral("prog_demo", sql, "sql_2", 1_000)).await?;
+    assert_eq!(status, 404, "{body}");
+    installation.wait_for_verdicts(&[sql.to_owned()]).await?;
+    let found = installation.setup.json(&["events", "find", sql, "--json"]).await?;
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+    for all in ["' OR '1'='1", "%", "_", "\\"] {
+        let found = installation.setup.json(&["events", "find", all, "--json"]).await?;
+        assert_eq!(found, json!([]), "{all}");
+        let found = installation.setup.json(&["quarantine", "list", "--reason", all, "--json"]).await?;
+        assert_eq!(found, json!([]), "{all}");
+    }
     // What was refused left nothing behind.
     let found = installation.setup.json(&["events", "find", "evt_bad_0", "--json"]).await?;
     assert_eq!(found, json!([]));

@@ -1,4 +1,5 @@
-//! Words that must not be seen, sent through everything, and looked for everywhere.
+//! Words that must not be seen, credentials that must not lie about, and lines that must not be forged: sent through
+//! everything, and looked for everywhere.
 //!
 //! What is allowed: a request's body and query are in `ingest` as they came, for as long as `ingest` is kept; that is where a
 //! retry and a dispute find them. Everything derived from them holds identifiers sealed, and references that are nobody's name.
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use stream::log::{Log, Topic};
 use testkit::load::{client, send};
 use testkit::requests::{Auth, DEMO_KEY, DEMO_WEBHOOK_SECRET, Request, paddle, paddle_sale, referral};
+use testkit::stripe::{stripe, stripe_charge, stripe_event};
 
 const EMAIL: &str = "canary.person@canary-mail.example";
 const CUSTOMER: &str = "ctm_canary_customer_key";
@@ -21,8 +23,12 @@ const WRONG_KEY: &str = "sk_canary_wrong_key";
 const WRONG_SECRET: &str = "whsec_canary_wrong_secret";
 /// Everything that must be nowhere but in `ingest`.
 const CANARIES: [&str; 6] = [EMAIL, CUSTOMER, METADATA, NAME, WRONG_KEY, WRONG_SECRET];
-/// Credentials that work: in `ingest` neither.
-const SECRETS: [&str; 4] = [DEMO_KEY, DEMO_WEBHOOK_SECRET, WRONG_KEY, WRONG_SECRET];
+/// A secret that `endpoint add` is given.
+const ENDPOINT_SECRET: &str = "whsec_canary_of_an_endpoint";
+/// Credentials, most of which work: in `ingest` neither.
+const SECRETS: [&str; 5] = [DEMO_KEY, DEMO_WEBHOOK_SECRET, WRONG_KEY, WRONG_SECRET, ENDPOINT_SECRET];
+/// What a line of ours would look like, were a line break of a sender's to get through, and a terminal's orders.
+const FORGERY: &str = "canary\r\n2026-01-01T00:00:00Z ERROR forged line\u{1b}[2J\u{9b}31m";
 
 fn requests() -> Vec<(u16, Request)> {
     let mut sale = paddle_sale("evt_canary_1", "txn_canary_1", 1_000, 0, Some("john123"), CUSTOMER);
@@ -52,7 +58,28 @@ fn requests() -> Vec<(u16, Request)> {
         body: format!("{{\"email\": \"{EMAIL}\"").into_bytes(),
         auth: Auth::Paddle { secret: DEMO_WEBHOOK_SECRET.to_owned() },
     };
+    let mut charge = stripe_charge("ch_canary_4", 1_000, 0, Some("john123"), Some(CUSTOMER));
+    charge["billing_details"] = json!({"email": EMAIL, "name": NAME});
+    charge["receipt_email"] = EMAIL.into();
+    charge["metadata"]["note"] = METADATA.into();
+    let charge = stripe_event("evt_canary_4", "charge.succeeded", charge);
+    let native = |body: Value| Request {
+        method: "POST",
+        path: "/v1/programs/prog_demo/sales".to_owned(),
+        body: body.to_string().into_bytes(),
+        auth: Auth::Bearer(DEMO_KEY.to_owned()),
+    };
+    let order = json!({"external_id": "order_canary_5", "amount": 1_000, "currency": "USD", "code": "john123",
+        "customer": {"key": CUSTOMER, "email": EMAIL}});
+    let mut wrong_bearer = native(order.clone());
+    wrong_bearer.auth = Auth::Bearer(WRONG_KEY.to_owned());
+    let mut unknown_field = order.clone();
+    unknown_field["name"] = NAME.into();
     vec![
+        (200, stripe("prog_demo", &charge)),
+        (200, native(order)),
+        (401, wrong_bearer),
+        (400, native(unknown_field)),
         (200, paddle("prog_demo", &sale)),
         (200, paddle("prog_demo", &sale)),
         (200, paddle("prog_demo", &conflict)),
@@ -86,14 +113,18 @@ async fn no_secret_and_no_personal_data_leaves_the_place_that_is_meant_for_it() 
         // Refusals do not repeat what they refuse.
         assert!(status == 200 || !CANARIES.iter().any(|canary| body.to_string().contains(canary)), "{body}");
     }
+    let made = make_credentials(&installation, &http, &running.url).await?;
+    send_forgeries(&http, &running.url).await?;
     installation
         .wait_for_verdicts(
-            &["evt_canary_1", "evt_canary_2", "evt_canary_3", "order_canary"].map(str::to_owned),
+            &["evt_canary_1", "evt_canary_2", "evt_canary_3", "evt_canary_4", "order_canary", "evt_forgery"]
+                .map(str::to_owned),
         )
         .await?;
     installation.verify_is_clean().await?;
 
-    let everywhere: Vec<&str> = CANARIES.iter().chain(&SECRETS).copied().collect();
+    let secrets: Vec<&str> = SECRETS.into_iter().chain(made.iter().map(String::as_str)).collect();
+    let everywhere: Vec<&str> = CANARIES.into_iter().chain(secrets.iter().copied()).collect();
     let scrape = Scrape::of(&running.metrics_url()?).await?;
     absent(&everywhere, "metrics", scrape.text().as_bytes());
     dump_is_clean(&installation, &everywhere).await?;
@@ -102,6 +133,7 @@ async fn no_secret_and_no_personal_data_leaves_the_place_that_is_meant_for_it() 
     let text = std::fs::read(&log_file)?;
     assert!(text.len() > 1_000, "something was logged");
     absent(&everywhere, "the process's log", &text);
+    lines_are_ours(&String::from_utf8(text)?);
     let spans = receiver.bytes();
     assert!(spans.len() > 1_000, "spans were sent");
     absent(&everywhere, "spans", &spans);
@@ -111,7 +143,7 @@ async fn no_secret_and_no_personal_data_leaves_the_place_that_is_meant_for_it() 
         let bytes = records(&log, topic).await?;
         if topic == Topic::Ingest {
             assert!(holds(&bytes, EMAIL), "the body is kept as it came");
-            absent(&SECRETS, "ingest", &bytes);
+            absent(&secrets, "ingest", &bytes);
         } else {
             absent(&everywhere, topic.name(), &bytes);
         }
@@ -127,7 +159,90 @@ async fn no_secret_and_no_personal_data_leaves_the_place_that_is_meant_for_it() 
     for file in files.iter().filter(|file| file.exists()) {
         absent(&everywhere, &file.display().to_string(), &std::fs::read(file)?);
     }
+    // Whoever copies the whole directory, log and database server included, can sign in nowhere and sign nothing.
+    let mut files = Vec::new();
+    list(&installation.setup.data_dir, &mut files)?;
+    files.retain(|file| file.is_file());
+    assert!(files.len() > 100, "{} files", files.len());
+    for file in &files {
+        absent(&secrets, &file.display().to_string(), &std::fs::read(file)?);
+    }
     Ok(())
+}
+
+/// Credentials made in every way there is: the texts, and the random part of keys.
+async fn make_credentials(
+    installation: &Installation,
+    http: &reqwest::Client,
+    url: &str,
+) -> Result<Vec<String>> {
+    let made = installation.setup.json(&["init", "--account", "Canary", "--json"]).await?;
+    let mut command = installation.setup.command(&["endpoint", "add", "stripe"]);
+    command.args(["--program", "prog_canary_test", "--secret-env", "WEBHOOK_SECRET"]);
+    let output = command.env("WEBHOOK_SECRET", ENDPOINT_SECRET).output().await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut sale = stripe("prog_canary_test", &stripe_event("evt_canary_6", "noise", json!({})));
+    sale.auth = Auth::Stripe { secret: ENDPOINT_SECRET.to_owned() };
+    assert_eq!(send(http, url, &sale).await?.0, 200, "it works");
+    let operator = made["operator_keys"][1]["secret"].as_str().context("a key")?.to_owned();
+    let new_key = Request {
+        method: "POST",
+        path: "/v1/programs/prog_canary_test/keys".to_owned(),
+        body: b"{}".to_vec(),
+        auth: Auth::Bearer(operator.clone()),
+    };
+    let (status, answer) = send(http, url, &new_key).await?;
+    assert_eq!(status, 200, "{answer}");
+    let key = answer["object"]["secret"].as_str().context("a key")?.to_owned();
+    let random = [&operator, &key].map(|key| key.rsplit('_').next().unwrap_or_default().to_owned());
+    assert!(random.iter().all(|part| part.len() == 64), "256 bits");
+    Ok([operator, key].into_iter().chain(random).collect())
+}
+
+/// Line breaks and orders to a terminal in everything that a sender may fill.
+async fn send_forgeries(http: &reqwest::Client, url: &str) -> Result<()> {
+    let encoded = "canary%0d%0a2026-01-01T00:00:00Z%20ERROR%20forged%20line%1b%5b2J";
+    let auth = || Auth::Bearer(DEMO_KEY.to_owned());
+    let sales = "/v1/programs/prog_demo/sales";
+    let sale = |field: &str| {
+        let mut sale = json!({"external_id": "order_forgery", "amount": 1, "currency": "USD"});
+        sale[field] = FORGERY.into();
+        sale.to_string().into_bytes()
+    };
+    let requests = [
+        (404, "POST", format!("/{encoded}"), Vec::new(), auth()),
+        (400, "POST", format!("/v1/programs/{encoded}/sales"), sale("code"), auth()),
+        (400, "PUT", format!("/v1/programs/prog_demo/codes/{encoded}"), b"{}".to_vec(), auth()),
+        (400, "POST", sales.to_owned(), sale("external_id"), auth()),
+        (400, "POST", sales.to_owned(), sale("currency"), auth()),
+        (400, "POST", sales.to_owned(), sale(FORGERY), auth()),
+        (200, "POST", sales.to_owned(), sale("code"), auth()),
+    ];
+    for (wanted, method, path, body, auth) in requests {
+        let request = Request { method, path, body, auth };
+        let (status, answer) = send(http, url, &request).await?;
+        assert_eq!(status, wanted, "{} {answer}", request.path);
+    }
+    for (event, event_type, object) in [
+        ("evt_forgery", "charge.succeeded", json!({"id": "ch_forgery", "currency": FORGERY})),
+        (FORGERY, "charge.succeeded", json!({})),
+        ("evt_forgery_2", FORGERY, json!({"id": FORGERY})),
+    ] {
+        let mut request = stripe("prog_demo", &stripe_event(event, event_type, object));
+        request.path.push_str(&format!("&note={encoded}"));
+        let (status, answer) = send(http, url, &request).await?;
+        assert_eq!(status, 200, "{answer}");
+    }
+    Ok(())
+}
+
+/// Nobody but us wrote a line of the log, and a terminal that shows it obeys nobody.
+fn lines_are_ours(text: &str) {
+    let foreign = |c: char| c.is_control() && c != '\n';
+    assert!(!text.chars().any(foreign), "a control character is in the log");
+    for line in text.lines() {
+        assert!(!line.starts_with("2026-01-01"), "{line}");
+    }
 }
 
 fn holds(bytes: &[u8], word: &str) -> bool {

@@ -74,6 +74,10 @@ fn on_all_cores<T: Send>(
 fn every_seeded_history_comes_to_what_the_reference_model_says() {
     quiet_panics();
     let one = from_environment("TRIBUTARY_TEST_SEED");
+    if one.is_some() {
+        // What the loops say belongs to the story of one history.
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stdout).init();
+    }
     let seeds =
         one.map_or(0..from_environment("TRIBUTARY_TEST_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
     let began = Instant::now();

@@ -139,7 +139,7 @@ pub(crate) fn rule(program: &str, version: u32, rate_ppm: i64) -> IngestRecord {
 pub(crate) fn key(program: &str, number: u8, removed: bool) -> IngestRecord {
     let object = ConfigObject::ApiKey(ApiKey {
         key_id: format!("key_{number}"),
-        sha256: [number; 32],
+        sha256: [number + 1; 32],
         account: "acc_simulation".into(),
         publishable: false,
         mode: Mode::Test,

@@ -84,7 +84,7 @@ pub(crate) enum Refusal {
     UnknownObject(&'static str),
     #[error("no such commission in this program")]
     UnknownCommission,
-    #[error("this was recorded before with other data, and what was recorded stands: {0}")]
+    #[error("{0}")]
     Conflict(String),
     #[error("the commission cannot be decided like this: {0}")]
     Declined(String),
@@ -202,7 +202,9 @@ impl Refusal {
     /// Status and body in the native envelope.
     pub(crate) fn envelope(&self) -> (StatusCode, serde_json::Value) {
         let (status, code, field) = self.class();
-        let doc = format!("{}#{code}", self.doc());
+        // The codes of configuration share one table.
+        let anchor = if matches!(self, Self::Config { .. }) { "refusals" } else { code.as_ref() };
+        let doc = format!("{}#{anchor}", self.doc());
         let message = self.to_string();
         (status, json!({"error": {"code": code, "message": message, "field": field, "doc": doc}}))
     }

@@ -10,18 +10,20 @@ use crate::routes;
 use crate::tail::Tail;
 use crate::trace;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use kit::config::Limits;
 use kit::health::Health;
 use kit::master_key::MasterKey;
 use kit::spans::Spans;
 use metrics::counter;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::log::Log;
@@ -36,6 +38,8 @@ use tower::Service as _;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Before a failed attempt to reach the log is repeated.
 const BACKOFF: Duration = Duration::from_millis(500);
+/// How long a connection that has asked nothing yet is listened to after the last one was taken: its request is on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a gateway is told.
 #[derive(Debug, Clone)]
@@ -54,7 +58,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is taken, or not ours.
-    #[error("gateway cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("gateway cannot listen on {address}; choose another address with --listen")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -179,19 +183,24 @@ async fn serve(app: &Arc<App>, router: &Router, listener: TcpListener, token: &C
         flag
     });
     let http = http(&app.limits);
-    let open = Arc::new(Semaphore::new(app.limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new(app.limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let per_address = PerAddress::new(app.limits.max_connections_per_address);
-    let graceful = GracefulShutdown::new();
+    let connections = Connections {
+        http,
+        router: router.clone(),
+        ending: CancellationToken::new(),
+        open: TaskTracker::new(),
+    };
     loop {
         // Beyond the cap, connections wait in the kernel's queue.
         let accepted = drained.run_until_cancelled(async {
-            let permit = Arc::clone(&open).acquire_owned().await;
+            let permit = Arc::clone(&permits).acquire_owned().await;
             (permit, listener.accept().await)
         });
         match accepted.await {
             None => break,
             Some((Ok(permit), Ok((socket, peer)))) => match per_address.enter(peer.ip()) {
-                Some(counted) => connect(&http, router, &graceful, socket, (permit, counted)),
+                Some(counted) => connections.serve(socket, (permit, counted)),
                 None => {
                     counter!(CONNECTIONS_REFUSED).increment(1);
                     drop(socket);
@@ -205,7 +214,7 @@ async fn serve(app: &Arc<App>, router: &Router, listener: TcpListener, token: &C
         }
     }
     drop(listener);
-    if tokio::time::timeout(app.limits.shutdown, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(app.limits.shutdown, connections.end()).await.is_err() {
         tracing::warn!("requests still open at the end of the time for them");
     }
     // Without the token the loop above ends only by a defect.
@@ -227,24 +236,64 @@ fn http(limits: &Limits) -> http1::Builder {
     http
 }
 
-fn connect(
-    http: &http1::Builder,
-    router: &Router,
-    graceful: &GracefulShutdown,
-    socket: TcpStream,
-    permit: (OwnedSemaphorePermit, Counted),
-) {
-    // Answers are small and whole: waiting for more to send only delays them.
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay not set");
-    }
-    let router = router.clone();
-    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request));
-    let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), service));
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection ended");
+/// The connections that are open.
+struct Connections {
+    http: http1::Builder,
+    router: Router,
+    ending: CancellationToken,
+    open: TaskTracker,
+}
+
+impl Connections {
+    fn serve(&self, socket: TcpStream, permit: (OwnedSemaphorePermit, Counted)) {
+        // Answers are small and whole: waiting for more to send only delays them.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "nodelay not set");
         }
-        drop(permit);
-    });
+        let (router, asked) = (self.router.clone(), CancellationToken::new());
+        let first = asked.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            first.cancel();
+            router.clone().call(request)
+        });
+        let connection = self.http.serve_connection(TokioIo::new(socket), service);
+        let ending = self.ending.clone();
+        self.open.spawn(async move {
+            if let Err(error) = until_ended(connection, &asked, &ending).await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Waits until all are answered; those that are idle are closed.
+    async fn end(&self) {
+        self.ending.cancel();
+        self.open.close();
+        self.open.wait().await;
+    }
+}
+
+/// Serves a connection, after `ending` only until its request is answered. hyper would close one that was just made without
+/// reading the request that is on its way, and whoever sent it could not know that nothing was done with it.
+async fn until_ended<S>(
+    connection: http1::Connection<TokioIo<TcpStream>, S>,
+    asked: &CancellationToken,
+    ending: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = ending.cancelled() => {}
+    }
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = asked.cancelled() => {}
+        () = tokio::time::sleep(FIRST_REQUEST) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }

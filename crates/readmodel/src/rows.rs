@@ -371,21 +371,6 @@ fn places<E>(partition: Partition, frame: &Frame<E>) -> impl Iterator<Item = (At
     frame.events.iter().enumerate().map(move |(ordinal, event)| (at(partition, frame, ordinal), event))
 }
 
-/// The word of an account in views.
-pub(crate) const fn account_name(account: Account) -> &'static str {
-    match account {
-        Account::Expense => "expense",
-        Account::Pending => "pending",
-        Account::Review => "review",
-        Account::Available => "available",
-        Account::InFlight => "in_flight",
-        Account::PaidOut => "paid_out",
-        Account::Debt => "debt",
-        Account::ProgramLoss => "program_loss",
-        Account::FxRounding => "fx_rounding",
-    }
-}
-
 /// The word of a reversal's state in views.
 pub(crate) const fn state_name(state: ReversalState) -> &'static str {
     match state {
@@ -423,7 +408,7 @@ fn postings_json(postings: &[Posting]) -> String {
     let rows: Vec<PostingJson<'_>> = postings
         .iter()
         .map(|posting| PostingJson {
-            account: account_name(posting.account),
+            account: posting.account.name(),
             currency: posting.currency.code(),
             amount: posting.amount.0,
         })

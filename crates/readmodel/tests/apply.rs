@@ -103,30 +103,3 @@ async fn frames_must_be_exactly_those_between_the_cursors() {
     batch.push(commissions(4..6)).unwrap();
     assert_eq!((batch.frames(), batch.after()[&(Followed::Commissions, PARTITION)]), (5, cursor(5)));
 }
-
-/// Not a check: prints how long a batch takes. `cargo test --release -p tributary-readmodel -- --ignored --nocapture timing`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn timing() {
-    let database = Database::new().await;
-    let mut connection = ready(&database).await;
-    let mut seq = 1;
-    for size in [1_u64, 100, 5_000] {
-        let mut took = Vec::new();
-        for _ in 0..21 {
-            let batch =
-                batch([commissions(seq..seq + size), facts(seq..seq + size, VerdictKind::Applied, "")]);
-            let started = std::time::Instant::now();
-            apply(&mut connection, GENERATION, &batch).await.unwrap();
-            took.push(started.elapsed());
-            seq += size;
-        }
-        took.sort();
-        println!(
-            "{size} events (1 verdict, sale and commission each): p50 {:?}, worst {:?}",
-            took[10], took[20]
-        );
-    }
-    drop(connection);
-    database.stop().await;
-}

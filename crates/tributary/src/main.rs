@@ -25,7 +25,6 @@ mod snapshots;
 mod stage;
 mod up;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
 use nix::sys::stat::{Mode, umask};
@@ -80,10 +79,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(args) => report::check_config(&args)?,
         Command::Health(args) => return health::health(&args).await,
         Command::Demo(args) => stage::demo(&args).await?,
-        Command::Openapi => {
-            let written = std::io::Write::write_all(&mut std::io::stdout(), gateway::openapi().as_bytes());
-            written.context("standard output")?;
-        }
+        Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Explain(args) => return explain::explain(&args).await,

@@ -390,6 +390,24 @@ pub enum Account {
     FxRounding,
 }
 
+impl Account {
+    /// Its word wherever people read it: views, reports, explanations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expense => "expense",
+            Self::Pending => "pending",
+            Self::Review => "review",
+            Self::Available => "available",
+            Self::InFlight => "in_flight",
+            Self::PaidOut => "paid_out",
+            Self::Debt => "debt",
+            Self::ProgramLoss => "program_loss",
+            Self::FxRounding => "fx_rounding",
+        }
+    }
+}
+
 /// What the caller of an event is told; a twin is told the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerRecorded {

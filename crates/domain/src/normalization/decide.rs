@@ -229,9 +229,7 @@ impl Judge<'_> {
                 Comparison::Conflict { differs } => {
                     conflict.get_or_insert_with(|| {
                         let (kind, id) = (fact.body.kind(), &fact.object_id);
-                        format!(
-                            "{kind} {id} was recorded before and {differs} differs; what was recorded stands"
-                        )
+                        format!("{kind} {id} was recorded before with {differs}; what was recorded stands")
                     });
                 }
             }

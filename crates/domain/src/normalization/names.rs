@@ -63,7 +63,8 @@ impl NameRow {
                 return Comparison::Same;
             }
             if !adds_up {
-                let differs = if known.content == content { "the customer" } else { "money or links" };
+                let differs =
+                    if known.content == content { "another customer" } else { "other money or links" };
                 result = Comparison::Conflict { differs };
             }
         }

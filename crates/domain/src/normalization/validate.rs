@@ -117,7 +117,10 @@ pub(super) fn write(
         return Ok(None);
     }
     if create_only && standing.is_some() {
-        let detail = format!("{} is there already; change it, or choose another id", fact.key());
+        let detail = format!(
+            "{} is there already with other contents: leave those as they are, or choose another id",
+            fact.key()
+        );
         return Err(refusal(code::ALREADY_EXISTS, id_field(&fact.object), detail));
     }
     values(&fact.object)?;
@@ -383,7 +386,7 @@ fn version(before: &Rule, after: &Rule) -> Checked {
         return Ok(());
     }
     let detail = format!(
-        "rule {} is at version {}, so the next is {next}; 0 asks for the next whatever it is",
+        "rule {} is at version {}, so the next is {next}, which a write without a version becomes",
         before.rule, before.version
     );
     refuse(code::VERSION_CONFLICT, "version", detail)

@@ -1,8 +1,8 @@
-//! One test for each attack that the gateway has an answer to, named by the attack (`docs/reference/gateway.md`).
+//! One test for each attack that the gateway has an answer to, named by the attack (`docs/reference/attacks.md`).
 use crate::fake_log::{FakeLog, Mood};
 use crate::harness::{
-    BODY, REFERRAL, SECRET, WEBHOOK, configure_key, configure_key_as, gateway, gateway_with, limits, seen,
-    signature,
+    BODY, REFERRAL, SECRET, WEBHOOK, configure_endpoint, configure_key, configure_key_as, gateway,
+    gateway_with, limits, seen, signature,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -128,6 +128,50 @@ async fn slow_heads_slow_bodies_and_many_sockets_from_one_address_are_ended() {
     assert!(!answer.contains(" 200 "), "{answer}");
     // And their ends make room.
     assert_eq!(gateway.deliver(WEBHOOK, BODY.as_bytes()).await.0, 200);
+}
+
+/// One address, however many sockets it opens and never finishes, leaves the others their places.
+#[tokio::test]
+async fn slow_sockets_from_one_address_leave_good_traffic_its_places() {
+    const SLOW: usize = 300;
+    let mut limits = limits();
+    (limits.max_connections, limits.max_connections_per_address) = (64, 16);
+    let gateway = gateway_with(FakeLog::new(), limits).await;
+    let mut slow = Vec::with_capacity(SLOW);
+    for number in 0..SLOW {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // All of 127.0.0.0/8 is this machine; the good client below comes from 127.0.0.1.
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut socket = socket.connect(gateway.running.local_addr).await.unwrap();
+        let head = format!("POST {WEBHOOK} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n");
+        // Half of them never end their heads, half never their bodies. Those above the cap may be closed by now.
+        let sent = if number % 2 == 0 { &head.as_bytes()[..20] } else { head.as_bytes() };
+        let _closed = socket.write_all(sent).await;
+        slow.push(socket);
+    }
+    for _ in 0..50 {
+        assert_eq!(gateway.deliver(WEBHOOK, BODY.as_bytes()).await.0, 200);
+    }
+    assert_eq!(gateway.log.ingested().len(), 50);
+}
+
+#[tokio::test]
+async fn a_body_ends_at_its_cap_however_its_length_is_told() {
+    let gateway = gateway().await;
+    let large = vec![b' '; limits().body_bytes + 1];
+    assert_eq!(code(&gateway.deliver(WEBHOOK, &large).await), (413, "body_too_large"));
+    // Chunked: the length is not known before it was read, and nobody reads on.
+    let head = format!("POST {WEBHOOK} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut socket = TcpStream::connect(gateway.running.local_addr).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    // 64 MiB are offered; what is beyond the cap is not wanted, and the sender's writes end in an error.
+    let mut taken = 0;
+    while taken < 1_024 && socket.write_all(&chunk).await.is_ok() {
+        taken += 1;
+    }
+    assert!(taken < 1_024, "64 MiB were read");
+    assert!(gateway.log.ingested().is_empty());
 }
 
 #[tokio::test]
@@ -295,6 +339,10 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
         }
     }
     assert!(gateway.log.ingested().is_empty() && gateway.log.configured().is_empty());
+    // A webhook's program is a claim in its URL: the secret of another program's endpoint vouches for nothing there.
+    configure_endpoint(&gateway.log, 5, "prog_other", &["whsec_of_the_other"]);
+    let elsewhere = "/webhooks/paddle?program_id=prog_other";
+    assert_eq!(code(&gateway.deliver(elsewhere, BODY.as_bytes()).await), (401, "signature_mismatch"));
     // The dialect's own words for the same.
     let referral =
         json!({"ref_code": "j", "program_id": "prog_demo", "spent_amount": 1, "transaction_id": "t"})
@@ -304,6 +352,9 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
     {
         assert_eq!(gateway.refer(REFERRAL, token, &referral).await.0, status, "{token}");
     }
+    let foreign = referral.replace("prog_demo", "prog_other");
+    assert_eq!(gateway.refer(REFERRAL, "sk_demo", &foreign).await.0, 403);
+    assert!(gateway.log.ingested().is_empty());
 }
 
 #[tokio::test]

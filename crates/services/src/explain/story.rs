@@ -79,7 +79,7 @@ fn standing(gathered: &Gathered) -> Option<Standing> {
         holds: last.holds.clone(),
         accounts: accounts
             .map(|((account, currency), amount)| Leg {
-                account: account_name(account),
+                account: account.name(),
                 currency: currency.to_owned(),
                 amount_minor: amount,
             })
@@ -269,7 +269,7 @@ impl Teller<'_> {
                 .postings
                 .iter()
                 .map(|leg| Leg {
-                    account: account_name(leg.account),
+                    account: leg.account.name(),
                     currency: leg.currency.code().to_owned(),
                     amount_minor: leg.amount.0,
                 })
@@ -415,19 +415,5 @@ const fn state_name(state: ReversalState) -> &'static str {
         ReversalState::Pending => "pending",
         ReversalState::Live => "live",
         ReversalState::Dead => "dead",
-    }
-}
-
-const fn account_name(account: Account) -> &'static str {
-    match account {
-        Account::Expense => "expense",
-        Account::Pending => "pending",
-        Account::Review => "review",
-        Account::Available => "available",
-        Account::InFlight => "in_flight",
-        Account::PaidOut => "paid_out",
-        Account::Debt => "debt",
-        Account::ProgramLoss => "program_loss",
-        Account::FxRounding => "fx_rounding",
     }
 }

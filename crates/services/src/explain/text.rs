@@ -1,4 +1,5 @@
-//! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor.
+//! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor,
+//! and a line break in a code must not write a line that looks like ours.
 use super::{Arithmetic, Change, Decision, Event, Explanation, Fact, Leg, Step};
 
 /// One paragraph per step.
@@ -41,8 +42,7 @@ struct Text(String);
 
 impl Text {
     fn line(&mut self, indent: usize, line: &str) {
-        let line: String =
-            line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+        let line: String = line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         if !line.is_empty() {
             self.0.extend(std::iter::repeat_n(' ', indent));
         }
@@ -75,7 +75,9 @@ fn step(out: &mut Text, number: usize, step: &Step) {
             ),
         );
         if let Some(body) = &raw.body {
-            out.line(3, &format!("body {body}"));
+            for line in body.lines() {
+                out.line(3, &format!("body {line}"));
+            }
         }
     }
     if let Some(verdict) = &step.verdict {
@@ -239,4 +241,19 @@ fn legs(legs: &[Leg]) -> String {
 
 fn list(holds: &[String]) -> String {
     if holds.is_empty() { "none".to_owned() } else { holds.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sender_wrote_stays_on_its_line() {
+        let mut out = Text::default();
+        out.line(3, "touch code A\r\n   postings: available +9 USD\u{1b}[1A -> nobody");
+        assert_eq!(
+            out.0,
+            "   touch code A\u{fffd}\u{fffd}   postings: available +9 USD\u{fffd}[1A -> nobody\n"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! What a row must say, from what the log says: one function per table, in the order of its columns. Written apart from the
 //! projector, so that a mistake there is a difference here.
-use domain::commission::{Account, CommissionEvent, ReversalRecorded, SaleRecorded, Terms};
+use domain::commission::{CommissionEvent, ReversalRecorded, SaleRecorded, Terms};
 use domain::config::{
     Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, Reward, Rule,
 };
@@ -87,20 +87,6 @@ fn list(values: &[String]) -> Option<String> {
     Some(values.join(", "))
 }
 
-const fn account(account: Account) -> &'static str {
-    match account {
-        Account::Expense => "expense",
-        Account::Pending => "pending",
-        Account::Review => "review",
-        Account::Available => "available",
-        Account::InFlight => "in_flight",
-        Account::PaidOut => "paid_out",
-        Account::Debt => "debt",
-        Account::ProgramLoss => "program_loss",
-        Account::FxRounding => "fx_rounding",
-    }
-}
-
 const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Live => "live",
@@ -130,7 +116,7 @@ pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells 
     let legs: Vec<String> = event
         .postings
         .iter()
-        .map(|leg| format!("{} {} {}", account(leg.account), leg.currency.code(), leg.amount.0))
+        .map(|leg| format!("{} {} {}", leg.account.name(), leg.currency.code(), leg.amount.0))
         .collect();
     vec![
         text(event.id.as_str()),

@@ -79,7 +79,9 @@ impl Kind {
             Self::Flag => "true or false".to_owned(),
             Self::Currency => "an ISO 4217 code".to_owned(),
             Self::Moment => "a moment in RFC 3339".to_owned(),
-            Self::Percent => "a percentage from 0 to 100 as text, with at most four decimals".to_owned(),
+            Self::Percent => {
+                "a percentage above 0 and up to 100 as text, with at most four decimals".to_owned()
+            }
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("a list of {}, each at most once", words.join(", ")),
             Self::Texts { most } => format!("a list of at most {most} texts"),
@@ -365,7 +367,7 @@ fn text(raw: &RawValue, path: &str, kind: Kind, most: usize) -> Result<String, R
     Ok(text.into_owned())
 }
 
-/// `12.5` as parts per million; `None`: no percentage from 0 to 100 with at most four decimals.
+/// `12.5` as parts per million; `None`: no percentage above 0 and up to 100 with at most four decimals.
 fn percent(text: &str) -> Option<RatePpm> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str, most: usize| {
@@ -376,6 +378,7 @@ fn percent(text: &str) -> Option<RatePpm> {
     }
     let scale = 10_i64.pow(4 - u32::try_from(part.len()).ok()?);
     RatePpm::new(whole.parse::<i64>().ok()? * 10_000 + part.parse::<i64>().ok()? * scale)
+        .filter(|rate| rate.0 > 0)
 }
 
 /// The keys and values of an object in their order, repeated ones included.
@@ -472,6 +475,7 @@ mod tests {
             (r#"{"id":"a","percent":"100.0001"}"#, "bad_field", "percent"),
             (r#"{"id":"a","percent":"1.23456"}"#, "bad_field", "percent"),
             (r#"{"id":"a","percent":"-1"}"#, "bad_field", "percent"),
+            (r#"{"id":"a","percent":"0.0"}"#, "bad_field", "percent"),
             (r#"{"id":"a","percent":"."}"#, "bad_field", "percent"),
         ] {
             assert_eq!(refused(body), (code, field.to_owned()), "{body}");

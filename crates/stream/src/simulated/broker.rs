@@ -6,7 +6,7 @@ use domain::time::Micros;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
@@ -38,6 +38,8 @@ pub(super) struct State {
     calls: BTreeMap<u64, Call>,
     /// When the last record of an appender's ordinary appends to a partition lands: its order is kept.
     lanes: BTreeMap<(u64, Topic, Partition), Instant>,
+    /// Appenders whose leader for this partition is gone: nothing of theirs succeeds there any more.
+    severed: BTreeSet<(u64, Topic, Partition)>,
     next: u64,
 }
 
@@ -126,6 +128,7 @@ impl Broker {
             parts: BTreeMap::new(),
             calls: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            severed: BTreeSet::new(),
             next: 0,
         };
         let active = watch::Sender::new((0..partitions).map(Partition).collect());
@@ -171,6 +174,14 @@ impl Broker {
         part.records.truncate(left);
         part.generation += 1;
         part.changed.notify_waiters();
+        // No log loses a tail under a writer that goes on as if nothing had happened: the new leader does not know its
+        // sequence numbers, and the embedded log loses one only when the process ends.
+        let to = (topic, partition);
+        for call in state.calls.values_mut().filter(|call| call.to == to) {
+            call.told = Told::Failure;
+        }
+        let writers: Vec<_> = state.lanes.keys().filter(|lane| (lane.1, lane.2) == to).copied().collect();
+        state.severed.extend(writers);
     }
 
     pub(super) fn expire(&self, topic: Topic, partition: Partition, start: Offset) {
@@ -222,6 +233,7 @@ impl Broker {
         let mut guard = self.state();
         let state = &mut *guard;
         state.lanes.retain(|(lane, ..), _| *lane != appender);
+        state.severed.retain(|(lane, ..)| *lane != appender);
         if state.faults.appends_per_mille == 0 {
             return;
         }
@@ -252,7 +264,8 @@ impl State {
         reply: oneshot::Sender<Answer>,
     ) -> Vec<Instant> {
         let forced = self.forced.get_mut(&to).and_then(VecDeque::pop_front);
-        let fault = forced.or_else(|| self.faults.choose(&mut self.chance));
+        let gone = self.severed.contains(&(appender, to.0, to.1)).then_some(Fault::Lost);
+        let fault = gone.or(forced).or_else(|| self.faults.choose(&mut self.chance));
         self.faults_met += u64::from(fault.is_some());
         let lane = self.lanes.get(&(appender, to.0, to.1)).copied().unwrap_or(now);
         let lands = lane.max(now + self.faults.delay(&mut self.chance));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions, RemoteLog};
 use stream::kafka::{KafkaLog, KafkaOptions};
-use stream::log::{Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic};
+use stream::log::{
+    AppendError, Appender, Bounds, Log, LogError, NewRecord, Offset, Partition, Reader, Record, Topic,
+};
 pub(crate) use stream::simulated::Faults;
 use stream::simulated::SimulatedLog;
 use testkit::kafka::KafkaBroker;
@@ -63,7 +65,12 @@ impl Embedded {
         }
         log.serve().unwrap();
         let remote = RemoteLog::connect(dir.path()).await.unwrap();
-        assert!(remote.appender().await.is_err(), "another process only reads");
+        let appender = remote.appender().await.unwrap();
+        let refused = appender.append(Topic::Facts, Partition(0), vec![new("a")]).await;
+        assert!(
+            matches!(refused, Err(AppendError::Refused(_))),
+            "of a chain there is one process: {refused:?}"
+        );
         Arc::new(Split { log, remote })
     }
 }
