@@ -6,8 +6,8 @@
 //!
 //! Read next: [`judge`] (which records count: rule 2), [`owner`] (how a partition is taken and served: rules 1, 4, 5, 7),
 //! [`follow`] (how everybody else reads), then [`embedded`] and [`kafka`].
-pub mod base;
 pub mod assignment;
+pub mod base;
 pub mod cursor;
 pub mod embedded;
 pub mod failpoint;

@@ -388,7 +388,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// [`MoveError::Damaged`] with the place; [`MoveError::Read`].
-    pub fn next(&mut self) -> Result<Option<Part>, MoveError> {
+    pub fn next_part(&mut self) -> Result<Option<Part>, MoveError> {
         if self.ended {
             return Ok(None);
         }

@@ -49,7 +49,7 @@ pub(super) fn check_all<R: Read>(
 ) -> Result<(u32, Manifest), MoveError> {
     let mut open: Option<(Section, u64, Judge)> = None;
     let (mut before, mut count) = (None, 0);
-    while let Some(part) = archive.next()? {
+    while let Some(part) = archive.next_part()? {
         match part {
             Part::Section(section) => {
                 let place = ORDER.iter().position(|topic| *topic == section.topic);

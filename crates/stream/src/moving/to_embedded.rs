@@ -88,7 +88,7 @@ fn restore(
     let (mut bases, mut count) = (0, 0);
     // A base record that waits for the time of the record behind it.
     let mut base: Option<NewRecord> = None;
-    while let Some(part) = parts.next()? {
+    while let Some(part) = parts.next_part()? {
         match part {
             Part::Section(section) => {
                 let records = sums.get(&(section.topic, section.partition)).map_or(0, |sums| sums.records);

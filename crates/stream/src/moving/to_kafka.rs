@@ -47,7 +47,7 @@ pub async fn into_kafka(
     let sums = by_place(&manifest);
     let mut parts = open(archive)?;
     let mut count = 0;
-    while let Some(part) = parts.next()? {
+    while let Some(part) = parts.next_part()? {
         match part {
             Part::Section(section) => {
                 let records = sums.get(&(section.topic, section.partition)).map_or(0, |sums| sums.records);
