@@ -146,7 +146,12 @@ pub(crate) async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
 }
 
 /// Programs, then signed-for sales of 1.4 KB; the number of records.
-pub(crate) async fn fill(log: &Arc<dyn Log>, events: usize, programs: usize, customers: usize) -> Result<u64> {
+pub(crate) async fn fill(
+    log: &Arc<dyn Log>,
+    events: usize,
+    programs: usize,
+    customers: usize,
+) -> Result<u64> {
     let appender = log.appender().await?;
     let mut batches: Vec<Vec<NewRecord>> = vec![Vec::new(); PARTITIONS as usize];
     let mut records = 0;

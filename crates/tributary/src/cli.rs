@@ -116,7 +116,8 @@ Takes any id of the commission, its sale, a refund or dispute of it, or an event
 Bodies may hold personal data and are shown only with --body. Works beside a running `up` and without one; needs no Postgres.")]
     Explain(Explain),
     /// Write everything that the log holds to an archive: to move it to Kafka, or as a backup
-    #[command(after_help = "For a move the services must have worked everything off, and nothing may come meanwhile. So stop `up`, let
+    #[command(
+        after_help = "For a move the services must have worked everything off, and nothing may come meanwhile. So stop `up`, let
 `tributary up --once` work off what is left, export, import, and start again on Kafka with the same keys.
 
 Examples:
@@ -124,15 +125,18 @@ Examples:
   tributary export --wait 30 acme.tributary          beside a running `up` that nobody sends to any more
   tributary export --backup - | zstd > acme.zst      a consistent copy at any time, also beside a busy `up`
 
-The archive holds raw requests, which may hold personal data, but no keys: keys/ and master.key go another way.")]
+The archive holds raw requests, which may hold personal data, but no keys: keys/ and master.key go another way."
+    )]
     Export(Export),
     /// Read an archive into an empty log: topics of Kafka with --kafka-brokers, else the data directory
-    #[command(after_help = "The archive is checked as a whole before anything is written; what was written is read back and compared.
+    #[command(
+        after_help = "The archive is checked as a whole before anything is written; what was written is read back and compared.
 Topics are created where they are missing; their number of partitions must be that of the archive.
 
 Examples:
   tributary import acme.tributary --kafka-brokers kafka:9092
-  tributary import acme.tributary --data-dir restored")]
+  tributary import acme.tributary --data-dir restored"
+    )]
     Import(Import),
     /// Ask what happened to events
     #[command(subcommand)]

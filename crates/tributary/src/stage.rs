@@ -1,5 +1,5 @@
 //! One service in a process of its own, on Kafka.
-use crate::cli::{Demo, Gateway, Read, Stage};
+use crate::cli::{Demo, Gateway, Stage};
 use crate::database::Database;
 use crate::parts::{
     NoKeys, Process, configure, configure_quietly, create_data_dir, open_kafka, open_keys, open_master_key,

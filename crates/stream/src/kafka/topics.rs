@@ -10,7 +10,7 @@ use rdkafka::admin::{
 };
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
