@@ -80,6 +80,16 @@ impl Fleet {
         self.stages.remove(name).with_context(|| format!("{name} does not run"))
     }
 
+    /// The ends of all logs, for an error that wants explaining.
+    pub(crate) fn tails(&self) -> String {
+        let tail = |(name, stage): (&&str, &Stage)| {
+            let log = stage.log();
+            let lines: Vec<_> = log.lines().collect();
+            format!("{name}:\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+        };
+        self.stages.iter().map(tail).collect()
+    }
+
     /// The gateway's address.
     pub(crate) async fn url(&mut self) -> Result<String> {
         self.stage("gateway")?.url().await

@@ -218,7 +218,7 @@ async fn kill(
     }
     let limit = Instant::now() + LIMIT;
     while open_events(&database, &acknowledged).await? > 0 {
-        anyhow::ensure!(Instant::now() < limit, "{names:?} killed: what was open stays open");
+        anyhow::ensure!(Instant::now() < limit, "what was open stays open\n{}", fleet.tails());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let recovery = since.elapsed();

@@ -2,7 +2,9 @@
 use crate::installation::{Installation, Target};
 use crate::metrics::wait_for;
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -110,6 +112,11 @@ impl Server {
     pub(crate) async fn kill(&self) -> Result<()> {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid))?;
         kill(self.pid, Signal::SIGKILL)?;
+        // While nobody has waited for it, its process id is taken and the next server would believe that it lives.
+        match waitpid(self.pid, None) {
+            Ok(_) | Err(Errno::ECHILD) => {}
+            Err(error) => return Err(error.into()),
+        }
         let limit = Instant::now() + LIMIT;
         for child in children.split_whitespace() {
             let child = Pid::from_raw(child.parse()?);

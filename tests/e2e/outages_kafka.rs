@@ -4,6 +4,7 @@ use crate::fleet::{Fleet, acknowledged_beyond};
 use crate::installation::{FEW, Installation, LIMIT};
 use crate::kills::{all_is_there_once, open_events, sample_balances};
 use anyhow::{Context, Result};
+use readmodel::private_postgres::PrivatePostgres;
 use std::path::Path;
 use std::time::Duration;
 use stream::log::{Topic, partition_of};
@@ -118,7 +119,9 @@ impl Damaged {
 
     /// Runs everything for `count` more sales, until each has its answer, and ends it.
     async fn run(&mut self, count: usize) -> Result<()> {
-        let running = self.installation.setup.start(None).await?;
+        let given: Vec<_> =
+            self.variables.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let running = self.installation.setup.start_with(None, &given).await?;
         let http = client();
         let mut keys = Vec::new();
         for _ in 0..count {
@@ -187,12 +190,10 @@ async fn a_log_that_is_not_what_it_was_is_refused_with_a_diagnosis() -> Result<(
     let (broker, installation) =
         Installation::on_own(KafkaBroker::start, |broker| broker.bootstrap().to_owned(), "damaged").await?;
     let partition = partition_of("prog_demo", FEW).0;
-    let mut damaged =
-        Damaged { broker, installation, variables: Vec::new(), partition, orders: 0, starts: 0 };
+    let postgres = PrivatePostgres::start(&installation.setup.data_dir).await?;
+    let variables = vec![("DATABASE_URL".to_owned(), postgres.url().to_owned())];
+    let mut damaged = Damaged { broker, installation, variables, partition, orders: 0, starts: 0 };
     damaged.run(5).await?;
-    let data_dir = damaged.installation.setup.data_dir.clone();
-    let postgres = readmodel::private_postgres::PrivatePostgres::start(&data_dir).await?;
-    damaged.variables = vec![("DATABASE_URL".to_owned(), postgres.url().to_owned())];
     println!("| what was done | who was asked | what it says |");
     println!("|---|---|---|");
     lost_tail(&mut damaged).await?;

@@ -56,7 +56,8 @@ async fn stall(fleet: &mut Fleet, load: &Load, name: &'static str, output: Topic
         let log = old.log();
         let lost = log.lines().find(|line| line.contains(LOST));
         if let Some(line) = lost {
-            break line.rsplit_once("error=").map_or(line, |(_, error)| error).to_owned();
+            let error = line.rsplit_once("error=").map_or(line, |(_, error)| error);
+            break error.split(" pause=").next().unwrap_or(error).to_owned();
         }
         anyhow::ensure!(Instant::now() < limit, "it has not noticed:\n{log}");
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -102,6 +102,8 @@ struct Place {
     proxy: Proxy,
     _broker: KafkaBroker,
     options: KafkaOptions,
+    /// For the test's own looks at the topics.
+    log: Arc<KafkaLog>,
     directory: tempfile::TempDir,
 }
 
@@ -129,16 +131,18 @@ impl Place {
         let broker = broker.await.unwrap().unwrap();
         proxy.lead_to(broker.bootstrap());
         let options = broker.options(1);
-        let directory = tempfile::tempdir().unwrap();
-        Self { proxy, _broker: broker, options, directory }
+        let log = KafkaLog::connect(options.clone()).await.unwrap();
+        Self { proxy, _broker: broker, options, log, directory: tempfile::tempdir().unwrap() }
     }
 
     /// Topics that no case before has written to.
     async fn afresh(&mut self, case: &str) {
         self.options.topic_prefix = format!("{case}.");
-        self.log("setup").await.ensure_topics().await.unwrap();
+        self.log = KafkaLog::connect(self.options.clone()).await.unwrap();
+        self.log.ensure_topics().await.unwrap();
     }
 
+    /// As another process would have it.
     async fn log(&self, client: &str) -> Arc<KafkaLog> {
         let mut options = self.options.clone();
         options.client.insert("client.id".to_owned(), client.to_owned());
@@ -166,14 +170,12 @@ impl Place {
         let records = numbers
             .map(|number| NewRecord { key: Bytes::new(), value: Bytes::from(format!("input-{number}")) })
             .collect();
-        let log = self.log("ingest").await;
-        log.appender().await.unwrap().append(Topic::Ingest, P0, records).await.unwrap();
+        self.log.appender().await.unwrap().append(Topic::Ingest, P0, records).await.unwrap();
     }
 
     async fn records(&self) -> Vec<Record> {
-        let log = self.log("reader").await;
-        let end = log.bounds(Topic::Facts, P0).await.unwrap().end;
-        let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
+        let end = self.log.bounds(Topic::Facts, P0).await.unwrap().end;
+        let mut reader = self.log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
         let mut records = Vec::new();
         while records.len() < usize::try_from(end.0).unwrap() {
             records.extend(reader.next(1_000, usize::MAX).await.unwrap());

@@ -195,10 +195,28 @@ fn watermarks(
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match consumer.fetch_watermarks(name, partition, left) {
+            // Brokers that have just come back tell of topics before they know of all partitions and leaders, and the client
+            // believes them for minutes: it does not ask again by itself.
+            Err(KafkaError::MetadataFetch(
+                RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::LeaderNotAvailable,
+            )) if left > ELECTION_PAUSE && is_listed(consumer, name, partition, left)? => {
+                std::thread::sleep(ELECTION_PAUSE);
+            }
             Err(error) if left > ELECTION_PAUSE && is_election(&error) => std::thread::sleep(ELECTION_PAUSE),
             answer => return answer,
         }
     }
+}
+
+/// Whether the brokers, asked now, list the partition. What they say replaces what the client remembers.
+fn is_listed(
+    consumer: &BaseConsumer<Context>,
+    name: &str,
+    partition: i32,
+    timeout: Duration,
+) -> KafkaResult<bool> {
+    let metadata = consumer.fetch_metadata(Some(name), timeout)?;
+    Ok(metadata.topics().iter().any(|topic| topic.partitions().iter().any(|known| known.id() == partition)))
 }
 
 fn is_election(error: &KafkaError) -> bool {

@@ -5,7 +5,7 @@
 //! is checked against the log before it is used, and it may be deleted at any time.
 //!
 //! The loop only opens a view of its store, which takes microseconds; a thread of the process writes it. Reading is in
-//! [`restore`]. What a file looks like is in `file.rs`, what it is called in `directory.rs`.
+//! `restore.rs`. What a file looks like is in `file.rs`, what it is called in `directory.rs`.
 mod directory;
 mod file;
 pub(crate) mod restore;
