@@ -1,7 +1,9 @@
 //! The proof and the explanation, from outside: beside a running `up`, without one, and on Kafka.
-use crate::installation::{Installation, Target};
+use crate::installation::{Installation, LIMIT, Target};
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A sale of the demo's sample traffic that is refunded in part.
 const SALE: &str = "txn_demo_0001";
@@ -20,8 +22,16 @@ async fn explained(target: Target) -> Result<()> {
     let installation = Installation::new(target, "explain").await?;
     let running = installation.setup.start(None).await?;
     installation.settled("prog_demo").await?;
-    let (id, status, gross, net) = installation.commissions(SALE).await?.remove(0);
     let beside = installation.setup.json(&["explain", SALE, "--json"]).await?;
+    // The rows come a little after the log, which `explain` reads.
+    let deadline = Instant::now() + LIMIT;
+    let (id, status, gross, net) = loop {
+        let row = installation.commissions(SALE).await?.remove(0);
+        if beside[0]["commission"]["status"] == row.1 || Instant::now() > deadline {
+            break row;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!(beside.as_array().map(Vec::len), Some(1), "{beside}");
     let commission = &beside[0]["commission"];
     assert_eq!(commission["commission_id"], json!(id), "{beside}");
