@@ -63,7 +63,7 @@ async fn each_fault_does_what_its_name_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_tail_makes_readers_open_again_and_retention_moves_the_start() {
+async fn a_lost_tail_makes_readers_and_writers_begin_again_and_retention_moves_the_start() {
     let log = SimulatedLog::new(1, 7, Faults::NONE);
     let client: Arc<dyn Log> = log.client();
     let appender = client.appender().await.unwrap();
@@ -73,6 +73,9 @@ async fn a_lost_tail_makes_readers_open_again_and_retention_moves_the_start() {
     assert!(matches!(reader.next(9, 9).await, Err(LogError::Unavailable(_))));
     let beyond = client.reader(Topic::Facts, P, Offset(3)).await;
     assert!(matches!(beyond, Err(LogError::OutOfRange { .. })));
+    let late = appender.append(Topic::Facts, P, records(&["z"])).await;
+    assert!(matches!(late, Err(AppendError::Indefinite(_))), "its leader is gone: {late:?}");
+    let appender = client.appender().await.unwrap();
     appender.append(Topic::Facts, P, records(&["d"])).await.unwrap();
     assert_eq!(held(&log, Topic::Facts), ["a", "d"]);
 
