@@ -9,6 +9,8 @@ const KNOWN_LIMIT: Duration = Duration::from_secs(20);
 const KNOWN_PAUSE: Duration = Duration::from_millis(50);
 /// For one request, its outcome included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long a request is repeated that the log does not acknowledge.
+const AGAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// One request of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,18 +81,18 @@ pub(crate) async fn play(base_url: &str, secret: &str) -> anyhow::Result<usize> 
     // No proxy: this talks to itself, whatever the environment says.
     let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
     for request in &requests {
-        let method = reqwest::Method::from_bytes(request.method.as_bytes())?;
-        let mut builder = client.request(method, format!("{base_url}{}", request.path));
-        for (name, value) in &request.headers {
-            builder = builder.header(*name, *value);
-        }
-        if request.path.starts_with("/webhooks/paddle") {
-            let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-            let signature =
-                sources::signature::sign_paddle(secret.as_bytes(), seconds as i64, request.body.as_bytes());
-            builder = builder.header("paddle-signature", signature);
-        }
-        let answer = builder.body(request.body.to_owned()).send().await?;
+        let deadline = tokio::time::Instant::now() + AGAIN_LIMIT;
+        let answer = loop {
+            let answer = prepared(&client, base_url, secret, request)?.send().await?;
+            // Not acknowledged in time: the gateway asks to come back, and a repetition counts once.
+            let later = answer.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE;
+            if !later || tokio::time::Instant::now() > deadline {
+                break answer;
+            }
+            let after =
+                answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            tokio::time::sleep(Duration::from_secs(after.unwrap_or(1).min(5))).await;
+        };
         let status = answer.status();
         if !status.is_success() {
             let text = answer.text().await.unwrap_or_default();
@@ -99,6 +101,27 @@ pub(crate) async fn play(base_url: &str, secret: &str) -> anyhow::Result<usize> 
         tracing::info!(title = request.title, status = status.as_u16(), "sample request answered");
     }
     Ok(requests.len())
+}
+
+/// The request, signed at this moment where it is a webhook.
+fn prepared(
+    client: &reqwest::Client,
+    base_url: &str,
+    secret: &str,
+    request: &SampleRequest<'_>,
+) -> anyhow::Result<reqwest::RequestBuilder> {
+    let method = reqwest::Method::from_bytes(request.method.as_bytes())?;
+    let mut builder = client.request(method, format!("{base_url}{}", request.path));
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, *value);
+    }
+    if request.path.starts_with("/webhooks/paddle") {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let signature =
+            sources::signature::sign_paddle(secret.as_bytes(), seconds as i64, request.body.as_bytes());
+        builder = builder.header("paddle-signature", signature);
+    }
+    Ok(builder.body(request.body.to_owned()))
 }
 
 #[cfg(test)]
