@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use readmodel::private_postgres::PrivatePostgres;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,8 @@ impl Engine {
         let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
         std::fs::set_permissions(directory.path(), open)?;
         let secrets = directory.path().join("secrets");
-        let made = Command::new(repository().join("deploy/docker/secrets")).arg(&secrets).status().await?;
-        ensure!(made.success(), "deploy/docker/secrets");
+        let made = Command::new(repository().join("deploy/docker/secrets")).arg(&secrets).output().await?;
+        ensure!(made.status.success(), "secrets: {}", String::from_utf8_lossy(&made.stderr));
         let properties = kafka_properties(&compose.service("kafka")?.environment());
         let kafka = tokio::task::spawn_blocking(move || KafkaBroker::start_with(&properties)).await??;
         let names = compose.services()?.into_iter().map(|service| service.name);
@@ -59,13 +60,14 @@ impl Engine {
             password.len() == 48 && password.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "48 hex digits"
         );
-        let pool = sqlx::PgPool::connect(database.url()).await?;
+        // One connection: another could not be opened once the password is changed.
+        let mut connection = sqlx::PgConnection::connect(database.url()).await?;
         // What the postgres image does when its volume is empty.
         let statement = format!("alter role tributary password '{password}'");
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await?;
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
         let script = std::fs::read_to_string(repository().join("deploy/docker/keys.sql"))?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&pool).await?;
-        pool.close().await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&mut connection).await?;
+        connection.close().await?;
         let (_, address) = database.url().rsplit_once('@').context("an address")?;
         let (address, _) = address.split_once('/').context("host and port")?;
         for name in ["database_url", "keys_database_url"] {
