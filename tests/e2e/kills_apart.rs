@@ -68,7 +68,7 @@ impl Victim {
             Self::Service("attribution" | "commission") => &CHAIN_POINTS[1..],
             _ => return None,
         };
-        (round % 3 != 0).then(|| points[(round - round / 3 - 1) % points.len()])
+        (!round.is_multiple_of(3)).then(|| points[(round - round / 3 - 1) % points.len()])
     }
 }
 

@@ -38,11 +38,11 @@ impl Cluster {
         let home = tempfile::Builder::new().prefix("tributary-kafka3-").tempdir()?;
         let (clients, controllers) = ports()?;
         let voters: Vec<String> =
-            (0..BROKERS).map(|index| format!("{}@127.0.0.1:{}", index + 1, controllers[index])).collect();
+            controllers.iter().zip(1..).map(|(port, node)| format!("{node}@127.0.0.1:{port}")).collect();
         let mut cluster =
             Self { home, jars, ports: clients, running: [None, None, None], guards: Vec::new() };
-        for index in 0..BROKERS {
-            cluster.format(index, controllers[index], &voters.join(","))?;
+        for (index, port) in controllers.iter().enumerate() {
+            cluster.format(index, *port, &voters.join(","))?;
         }
         // A majority must be there before any of them serves.
         for index in 0..BROKERS {
