@@ -14,6 +14,7 @@ mod options;
 mod producer;
 mod reader;
 mod security;
+mod told;
 mod topics;
 
 pub use import::Importer;

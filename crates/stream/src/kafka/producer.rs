@@ -9,6 +9,7 @@ use super::context::{Trouble, log_error, log_line};
 use super::import::header_of;
 use super::options::{KafkaOptions, MAX_RECORD_BYTES};
 use super::security::{is_forbidden, not_allowed};
+use super::told::Told;
 use crate::log::{AppendError, Appender, NewRecord, Offset, Partition, Topic};
 use domain::time::Micros;
 use futures::future::BoxFuture;
@@ -65,6 +66,7 @@ impl Generation {
     fn start(options: &KafkaOptions, topic: Topic) -> Result<Self, KafkaError> {
         let ledger = Arc::new(Ledger::default());
         let context = Deliveries {
+            told: Told::default(),
             ledger: Arc::clone(&ledger),
             options: options.clone(),
             topic,
@@ -205,6 +207,7 @@ impl Housekeeper {
 
 /// Takes delivery reports.
 struct Deliveries {
+    told: Told,
     ledger: Arc<Ledger>,
     options: KafkaOptions,
     topic: Topic,
@@ -247,7 +250,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
         match result {
             Ok(message) => {
-                let offset = u64::try_from(message.offset()).ok().map(Offset);
+                let offset = self.told.offset(message.partition(), message.offset());
                 if slot.acknowledge(offset) {
                     self.ledger.close(slot.batch());
                 }
