@@ -231,6 +231,14 @@ pub(super) fn remedy(options: &KafkaOptions, code: RDKafkaErrorCode, reason: &st
         Code::BrokerTransportFailure if reason.contains("security.protocol") => format!(
             "the broker's listener wants something else than kafka.security_protocol = {protocol}: write ssl or sasl_ssl"
         ),
+        // A listener that wants TLS just hangs up: all that the client knows is that nobody answers.
+        Code::AllBrokersDown | Code::BrokerTransportFailure
+            if matches!(options.security.protocol, Protocol::Plaintext | Protocol::SaslPlaintext) =>
+        {
+            format!(
+                "check kafka.brokers, and kafka.security_protocol, which is {protocol}: where the listener is TLS, write ssl or sasl_ssl"
+            )
+        }
         _ => return None,
     };
     Some(text)
