@@ -110,7 +110,12 @@ impl KafkaLog {
             Ok(count) => Ok(count),
             Err((_, Some(refusal))) => Err(LogError::Misconfigured(format!("kafka refuses us: {refusal}"))),
             Err((error, None)) => {
-                let because = self.control.consumer().context().trouble().because(&self.options);
+                let mut because = self.control.consumer().context().trouble().because(&self.options);
+                if let Some(code) = error.rdkafka_error_code().filter(|_| because.is_empty())
+                    && let Some(remedy) = security::remedy(&self.options, code, "")
+                {
+                    because = format!(" ({remedy})");
+                }
                 Err(LogError::Unavailable(format!("{}: {error}{because}", self.options.brokers)))
             }
         }

@@ -239,6 +239,9 @@ pub(super) fn remedy(options: &KafkaOptions, code: RDKafkaErrorCode, reason: &st
                 "check kafka.brokers, and kafka.security_protocol, which is {protocol}: where the listener is TLS, write ssl or sasl_ssl"
             )
         }
+        Code::AllBrokersDown | Code::BrokerTransportFailure => format!(
+            "check kafka.brokers; one whose listener is not TLS hangs up like this: give its TLS port, or set kafka.security_protocol, which is {protocol}"
+        ),
         _ => return None,
     };
     Some(text)
