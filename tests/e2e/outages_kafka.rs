@@ -193,11 +193,6 @@ impl Damaged {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_what_it_was_is_refused_with_a_diagnosis() -> Result<()> {
-    // Part of the long form only: not all of its rows have been seen yet on a busy machine.
-    if std::env::var_os("TRIBUTARY_TEST_BROKER_OUTAGE_SECONDS").is_none() {
-        println!("skipped: scripts/soak runs it");
-        return Ok(());
-    }
     let (broker, installation) =
         Installation::on_own(KafkaBroker::start, |broker| broker.bootstrap().to_owned(), "damaged").await?;
     let partition = partition_of("prog_demo", FEW).0;

@@ -111,12 +111,12 @@ async fn a_connection_that_is_refused_says_at_once_which_setting_mends_it() {
 
     // A broker that hangs up looks like one that is away; the reason is in the error all the same.
     let mut not_tls = right.clone();
-    not_tls.request_timeout = Duration::from_secs(10);
+    not_tls.request_timeout = Duration::from_secs(2);
     KafkaBroker::shared().await.unwrap().bootstrap().clone_into(&mut not_tls.brokers);
     let said = KafkaLog::connect(not_tls).await.err().unwrap().to_string();
     assert!(said.contains("listener is not TLS"), "{said}");
     let mut without = with(&|security| *security = Security::default());
-    without.request_timeout = Duration::from_secs(10);
+    without.request_timeout = Duration::from_secs(2);
     let said = KafkaLog::connect(without).await.err().unwrap().to_string();
     assert!(said.contains("write ssl or sasl_ssl"), "{said}");
 }
