@@ -31,11 +31,6 @@ async fn while_postgres_is_away_callers_are_answered_and_afterwards_the_rows_cat
     let mut running = installation.setup.start(None).await?;
     let metrics = running.metrics_url()?;
     let http = client();
-    wait_for(&metrics, "the projector has begun", |scrape| {
-        scrape.value("tributary_projector_following", &[]) == 1.0
-            && scrape.value("tributary_projector_frames_total", &[]) > 0.0
-    })
-    .await?;
     let server = Server::of(&installation.setup.data_dir)?;
     server.stop().await?;
     let back_at = Instant::now() + outage();

@@ -1,12 +1,13 @@
 //! The projector's metrics. `docs/reference/metrics.md` says what each means.
-use super::Progress;
+use super::{Progress, State};
 use domain::time::Micros;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use readmodel::batch::Followed;
+use readmodel::batch::{Followed, Place};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stream::cursor::Cursor;
 use stream::lag::Lag;
-use stream::log::Log;
+use stream::log::{Log, Partition, Topic};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -61,6 +62,21 @@ pub(super) fn committed(frames: usize, took: Duration) {
     histogram!(BATCH_SECONDS).record(took.as_secs_f64());
 }
 
+/// Where the rows stand. Before the database has ever told, nothing counts as projected: a lag of 0 while it is away would
+/// say that all is well.
+fn places(known: &Progress, partitions: u32) -> Vec<(Topic, Partition, u64, Micros)> {
+    if known.cursors.is_empty() && !matches!(known.state, State::Following) {
+        let all = |followed: Followed| {
+            (0..partitions).map(move |partition| (followed.topic(), Partition(partition), 0, Micros(0)))
+        };
+        return Followed::ALL.into_iter().flat_map(all).collect();
+    }
+    let place = |((followed, partition), cursor): (&Place, &Cursor)| {
+        (followed.topic(), *partition, cursor.offset, cursor.clock)
+    };
+    known.cursors.iter().map(place).collect()
+}
+
 /// Publishes how far the projector is behind, by topic, for ever.
 pub(super) async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progress>) {
     let mut lag = Lag::default();
@@ -69,13 +85,10 @@ pub(super) async fn watch_lag(log: Arc<dyn Log>, progress: watch::Receiver<Progr
         tokio::time::sleep(pause).await;
         let since = Instant::now();
         // Cloned into a name of its own: the guard must not live across a wait.
-        let cursors = progress.borrow().cursors.clone();
+        let known = progress.borrow().clone();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
-        let places = cursors.into_iter().map(|((followed, partition), cursor)| {
-            (followed.topic(), partition, cursor.offset, cursor.clock)
-        });
-        let behind = lag.measure(log.as_ref(), places, now).await;
+        let behind = lag.measure(log.as_ref(), places(&known, log.partition_count()), now).await;
         for followed in Followed::ALL {
             let (records, seconds) = behind.get(&followed.topic()).copied().unwrap_or_default();
             // Gauges are floats; a lag that one cannot hold exactly is an alarm all the same.
