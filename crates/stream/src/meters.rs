@@ -40,6 +40,8 @@ pub const CLOCK_AHEAD: &str = "tributary_clock_ahead_total";
 pub const VOID: &str = "tributary_void_records_total";
 /// Kafka producers thrown away after a doubt, by topic.
 pub const PRODUCERS_DISCARDED: &str = "tributary_kafka_producers_discarded_total";
+/// Kafka readers given up because the client brought no records though there were some, by topic.
+pub const READERS_STUCK: &str = "tributary_kafka_readers_stuck_total";
 /// 1 once the embedded log cannot be trusted any more: the process ends.
 pub const POISONED: &str = "tributary_log_poisoned_total";
 /// Groups that the embedded log refused for want of space.
@@ -98,6 +100,7 @@ pub fn register() {
     describe_counter!(CLOCK_AHEAD, "records too far ahead of this machine's clock, by service");
     describe_counter!(VOID, "records that do not count, by topic and reason");
     describe_counter!(PRODUCERS_DISCARDED, "Kafka producers thrown away after a doubt, by topic");
+    describe_counter!(READERS_STUCK, "Kafka readers given up because the client stood still, by topic");
     describe_counter!(POISONED, "1 once the embedded log cannot be trusted any more");
     describe_counter!(NO_SPACE, "groups refused for want of space");
     describe_gauge!(FREE_BYTES, Unit::Bytes, "free bytes on the log's file system");
@@ -121,6 +124,7 @@ pub fn register() {
     }
     for topic in Topic::ALL {
         counter!(PRODUCERS_DISCARDED, "topic" => topic.name()).absolute(0);
+        counter!(READERS_STUCK, "topic" => topic.name()).absolute(0);
     }
 }
 

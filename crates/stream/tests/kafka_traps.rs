@@ -34,6 +34,8 @@ async fn mocked_with(
     options.client.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     options.partitions = 1;
     options.append_deadline = append_deadline;
+    options.reader_patience = Duration::from_secs(2);
+    options.request_timeout = Duration::from_secs(4);
     cluster.create_topic(&options.topic_name(Topic::Facts), 1, brokers).unwrap();
     let log = KafkaLog::connect(options).await.unwrap();
     (cluster, log)
@@ -48,13 +50,23 @@ async fn append(appender: &dyn Appender, number: u32) -> Result<Vec<Option<Offse
     tokio::time::timeout(LIMIT, appender.append(Topic::Facts, P0, numbered(number))).await.expect("an answer")
 }
 
+/// Reads the first records, with another reader where one says that it stands still.
 async fn stored(log: &KafkaLog, count: usize) -> Vec<String> {
-    let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
     let mut values = Vec::new();
+    let mut readers = 0;
     while values.len() < count {
-        let records =
-            tokio::time::timeout(LIMIT, reader.next(count, usize::MAX)).await.expect("records").unwrap();
-        values.extend(records.into_iter().map(|record| String::from_utf8(record.value.to_vec()).unwrap()));
+        readers += 1;
+        assert!(readers < 10, "{} of {count} read by nine readers", values.len());
+        let mut reader = log.reader(Topic::Facts, P0, Offset(values.len() as u64)).await.unwrap();
+        while values.len() < count {
+            match tokio::time::timeout(LIMIT, reader.next(count, usize::MAX)).await.expect("an answer") {
+                Ok(records) => values.extend(
+                    records.into_iter().map(|record| String::from_utf8(record.value.to_vec()).unwrap()),
+                ),
+                Err(LogError::Unavailable(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
     values
 }
@@ -113,26 +125,78 @@ async fn a_producer_that_lost_its_sequence_is_discarded_and_the_next_one_goes_on
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_moves_all_the_time_costs_no_acknowledged_record_and_no_order() {
-    let one_at_a_time = ("max.in.flight.requests.per.connection", "1");
-    let (cluster, log) = mocked_with(3, LIMIT, &[one_at_a_time]).await;
+/// Appends the numbers, ten at a time, moving the leader before each ten. What is in doubt is left to the caller.
+async fn append_while_the_leader_moves(
+    cluster: &Cluster,
+    log: &KafkaLog,
+    numbers: std::ops::Range<u32>,
+) -> Vec<Result<Vec<Option<Offset>>, AppendError>> {
     let name = log.options().topic_name(Topic::Facts);
     let appender = log.appender().await.unwrap();
     let mut appends = Vec::new();
-    for round in 0..30_u32 {
-        cluster.partition_leader(&name, 0, Some(1 + (round % 3) as i32)).unwrap();
-        appends
-            .extend((0..10).map(|number| appender.append(Topic::Facts, P0, numbered(round * 10 + number))));
-        if round % 3 == 0 {
-            // In the middle of what is in flight now and then, not only between batches.
-            appends.pop().map(|last| tokio::time::timeout(LIMIT, last)).unwrap().await.unwrap().unwrap();
+    for number in numbers {
+        if number % 10 == 0 {
+            cluster.partition_leader(&name, 0, Some(1 + (number / 10 % 3) as i32)).unwrap();
+        }
+        appends.push(appender.append(Topic::Facts, P0, numbered(number)));
+        if number % 30 == 9 {
+            // In the middle of what is in flight now and then, not only between batches. Asked again below if it failed.
+            let waited = tokio::time::timeout(LIMIT, appends.pop().unwrap()).await.expect("an answer");
+            appends.push(Box::pin(std::future::ready(waited)));
         }
     }
+    let mut answers = Vec::new();
     for append in appends {
-        tokio::time::timeout(LIMIT, append).await.expect("an answer").unwrap();
+        answers.push(tokio::time::timeout(LIMIT, append).await.expect("an answer"));
     }
-    assert_eq!(stored(&log, 300).await, (0..300).map(|number| number.to_string()).collect::<Vec<_>>());
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_moves_all_the_time_costs_no_acknowledged_record_and_no_order() {
+    const COUNT: u32 = 300;
+    let one_at_a_time = ("max.in.flight.requests.per.connection", "1");
+    let (cluster, log) = mocked_with(3, Duration::from_secs(3), &[one_at_a_time]).await;
+    let mut acknowledged = std::collections::BTreeMap::new();
+    let mut next = 0;
+    // The client itself can stay with a broker that leads no more. Then its producer is discarded, and the records that
+    // are in doubt are appended again with the next one, as an owner does after it has taken its partition again.
+    for _attempt in 0..20 {
+        for (number, answer) in (next..).zip(append_while_the_leader_moves(&cluster, &log, next..COUNT).await)
+        {
+            match answer {
+                Ok(offsets) if number == next => {
+                    acknowledged.insert(number, offsets[0]);
+                    next += 1;
+                }
+                Ok(_) => panic!("{number} was acknowledged behind {next}, which was not"),
+                Err(AppendError::Indefinite(_)) => {}
+                Err(error) => panic!("{number}: {error:?}"),
+            }
+        }
+        if next == COUNT {
+            break;
+        }
+    }
+    assert_eq!(next, COUNT, "twenty producers did not append them all");
+    let end = log.bounds(Topic::Facts, P0).await.unwrap().end.0;
+    let values: Vec<u32> =
+        stored(&log, end as usize).await.iter().map(|value| value.parse().unwrap()).collect();
+    for (number, offset) in acknowledged {
+        let Some(Offset(offset)) = offset else {
+            panic!("{number}: one request at a time always tells where");
+        };
+        assert_eq!(values[offset as usize], number, "at offset {offset}");
+    }
+    // Repetitions aside, everything is there in order.
+    let mut first_seen = values.clone();
+    let mut highest = None;
+    first_seen.retain(|value| {
+        let new = Some(*value) > highest;
+        highest = highest.max(Some(*value));
+        new
+    });
+    assert_eq!(first_seen, (0..COUNT).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,4 +246,32 @@ async fn a_position_that_a_broker_denies_is_an_error_of_the_reader_and_never_a_j
     let mut again = log.reader(Topic::Facts, P0, Offset(3)).await.unwrap();
     let records = tokio::time::timeout(LIMIT, again.next(1, 1)).await.expect("a record").unwrap();
     assert_eq!(records[0].offset, Offset(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_its_client_forgot_at_the_wrong_broker_says_so_and_the_next_one_reads_on() {
+    let (cluster, log) = mocked(1, LIMIT).await;
+    let appender = log.appender().await.unwrap();
+    append(&*appender, 0).await.unwrap();
+    let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
+    let first = tokio::time::timeout(LIMIT, reader.next(1, 1)).await.expect("a record").unwrap();
+    assert_eq!(first[0].offset, Offset(0));
+    // The client asks for ever, and keeps the answer to itself.
+    cluster.request_errors(
+        RDKafkaApiKey::Fetch,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 10_000],
+    );
+    append(&*appender, 1).await.unwrap();
+    let said = tokio::time::timeout(LIMIT, reader.next(1, 1)).await.expect("an answer");
+    assert!(
+        matches!(&said, Err(LogError::Unavailable(reason)) if reason.contains("from offset 1 on")),
+        "{said:?}"
+    );
+    cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+    let mut again = log.reader(Topic::Facts, P0, Offset(1)).await.unwrap();
+    let records = tokio::time::timeout(LIMIT, again.next(1, 1)).await.expect("a record").unwrap();
+    assert_eq!(records[0].offset, Offset(1));
+    // Nobody is owed anything: silence alone is no error.
+    let quiet = tokio::time::timeout(Duration::from_secs(8), again.next(1, 1)).await;
+    assert!(quiet.is_err(), "{quiet:?}");
 }

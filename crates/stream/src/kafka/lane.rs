@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) struct Lane {
     consumer: Arc<BaseConsumer<Context>>,
     commands: Sender<Command>,
     taken: Mutex<HashSet<(Topic, Partition)>>,
+    /// Its client no longer brings all records: nobody else is to sit in it.
+    retired: AtomicBool,
 }
 
 impl Lane {
@@ -52,7 +55,7 @@ impl Lane {
             .name(format!("read {name}"))
             .spawn(move || serve(&served, &receiver))
             .map_err(|error| LogError::Unavailable(format!("thread not started: {error}")))?;
-        Ok(Arc::new(Self { consumer, commands, taken: Mutex::default() }))
+        Ok(Arc::new(Self { consumer, commands, taken: Mutex::default(), retired: AtomicBool::new(false) }))
     }
 
     /// The client, for questions that block.
@@ -97,6 +100,11 @@ impl Slot {
         })?;
         let assigned = assigned.await.map_err(|_| LogError::Closed)?;
         assigned.map_err(|error| unavailable("partition not assigned", &error))
+    }
+
+    /// Leaves the lane to those who sit in it: whoever comes next gets a new client.
+    pub(super) fn retire_lane(&self) {
+        self.lane.retired.store(true, Ordering::Release);
     }
 
     fn number(&self) -> i32 {
@@ -144,6 +152,7 @@ impl Lanes {
     ) -> Result<Slot, LogError> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lanes = lanes.entry(purpose).or_default();
+        lanes.retain(|lane| !lane.retired.load(Ordering::Acquire));
         let name = self.options.topic_name(topic);
         let free = lanes.iter().find(|lane| lane.try_take(topic, partition)).map(Arc::clone);
         if let Some(lane) = free {

@@ -302,6 +302,8 @@ impl Log for KafkaLog {
             Ok(Err(LogError::OutOfRange { bounds, .. })) if offset < bounds.start => Ok(None),
             Ok(Err(error)) => Err(error),
             Err(_) => {
+                // Whatever keeps this client from it, the next question has another.
+                reader.retire_lane();
                 let name = self.options.topic_name(topic);
                 Err(LogError::Unavailable(format!(
                     "{name} partition {}: offset {} not read in time",

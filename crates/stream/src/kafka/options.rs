@@ -45,6 +45,9 @@ pub struct KafkaOptions {
     pub compression: Compression,
     /// Longest time for one question to the brokers: bounds, topics, settings, one record.
     pub request_timeout: Duration,
+    /// After how long without a record a reader asks whether there is one that the client does not bring. An idle process
+    /// asks once in this time for each partition that it reads.
+    pub reader_patience: Duration,
     /// Longest time from an append to its acknowledgement; then the producer is discarded (rule 7).
     pub append_deadline: Duration,
     /// After how long without a sign of life another process takes a process's partitions over. Brokers refuse less than
@@ -70,6 +73,7 @@ impl KafkaOptions {
             outcomes_retention: Duration::from_secs(10 * 60),
             compression: Compression::None,
             request_timeout: Duration::from_secs(10),
+            reader_patience: Duration::from_secs(30),
             append_deadline: Duration::from_secs(30),
             session_timeout: Duration::from_secs(3),
             security: Security::default(),

@@ -3,7 +3,7 @@ use super::KafkaLog;
 use super::context::Context;
 use super::lane::{Assigned, Slot};
 use super::security::{is_forbidden, not_allowed};
-use crate::log::{LogError, Offset, Partition, Reader, Record, Topic};
+use crate::log::{Log as _, LogError, Offset, Partition, Reader, Record, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::time::Micros;
@@ -14,6 +14,7 @@ use rdkafka::message::BorrowedMessage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Reads one partition. The queue wakes the waiting task itself: no thread and no channel between client and reader.
 /// librdkafka stops fetching a partition whose queue is full, so a slow reader costs a bounded amount of memory.
@@ -21,7 +22,7 @@ pub(super) struct KafkaReader {
     // First: the queue must be gone before the slot gives the partition back.
     queue: PartitionQueue<Context>,
     wake: Arc<Notify>,
-    _slot: Slot,
+    slot: Slot,
     log: Arc<KafkaLog>,
     topic: Topic,
     partition: Partition,
@@ -30,6 +31,20 @@ pub(super) struct KafkaReader {
     kept: Option<Record>,
     /// An error that came behind records.
     failed: Option<KafkaError>,
+    silence: Silence,
+}
+
+/// How long nothing came, and what should have.
+struct Silence {
+    since: Instant,
+    /// The end of the log, as asked when the silence had lasted; records before it must come soon.
+    owed: Option<Offset>,
+}
+
+impl Silence {
+    fn begin() -> Self {
+        Self { since: Instant::now(), owed: None }
+    }
 }
 
 impl KafkaReader {
@@ -40,7 +55,13 @@ impl KafkaReader {
         from: Offset,
     ) -> Result<Self, LogError> {
         let Assigned { queue, wake } = slot.assign(from).await?;
-        Ok(Self { queue, wake, _slot: slot, log, topic, partition, next: from, kept: None, failed: None })
+        let silence = Silence::begin();
+        Ok(Self { queue, wake, slot, log, topic, partition, next: from, kept: None, failed: None, silence })
+    }
+
+    /// Leaves its client to those who use it: whoever reads next gets a new one.
+    pub(super) fn retire_lane(&self) {
+        self.slot.retire_lane();
     }
 
     /// The next message of the queue as a record, without waiting.
@@ -60,6 +81,48 @@ impl KafkaReader {
                 return Some(Ok(record));
             }
         }
+    }
+
+    /// Waits for the next message. A client can stay with a broker that no longer leads the partition: it is refused
+    /// there for ever, tells nobody, and does not move any more. So a long silence is held against the log's end.
+    async fn wait(&mut self) -> Result<(), LogError> {
+        let options = self.log.options();
+        let (patience, grace) = (options.reader_patience, options.request_timeout);
+        let until = self.silence.since + if self.silence.owed.is_some() { grace } else { patience };
+        // The queue was seen empty: its next message sets the permit, also when it came since.
+        if tokio::time::timeout_at(until, self.wake.notified()).await.is_ok() {
+            return Ok(());
+        }
+        if let Some(owed) = self.silence.owed {
+            self.retire_lane();
+            metrics::counter!(crate::meters::READERS_STUCK, "topic" => self.topic.name()).increment(1);
+            return Err(LogError::Unavailable(format!(
+                "{} partition {}: the client brings no record from offset {} on, though there are some before {}; reading goes \
+                 on with a new client",
+                self.topic.name(),
+                self.partition.0,
+                self.next.0,
+                owed.0
+            )));
+        }
+        match self.log.bounds(self.topic, self.partition).await {
+            Ok(bounds) => {
+                let owed = Some(bounds.end).filter(|end| *end > self.next);
+                self.silence = Silence { owed, ..Silence::begin() };
+            }
+            // Nobody can be asked now: the silence is explained.
+            Err(LogError::Unavailable(reason)) => {
+                tracing::debug!(
+                    topic = self.topic.name(),
+                    partition = self.partition.0,
+                    reason,
+                    "end not known"
+                );
+                self.silence = Silence::begin();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn explain(&self, error: &KafkaError) -> LogError {
@@ -119,11 +182,11 @@ impl Reader for KafkaReader {
                 }
             }
             if !records.is_empty() {
+                self.silence = Silence::begin();
                 return Ok(records);
             }
-            // The queue was seen empty: its next message sets the permit, also when it came since.
             if self.failed.is_none() {
-                self.wake.notified().await;
+                self.wait().await?;
             }
         }
     }
