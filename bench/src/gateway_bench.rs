@@ -1,7 +1,8 @@
 //! The gateway, every answer after the log's acknowledgement, beside a bare axum handler that reads the same body and
-//! answers at once. Same process arrangement for both: two cores for server, log and load together; pairs interleaved.
+//! answers at once, and on Kafka beside axum with nothing but a signature check and a raw producer. Same process arrangement
+//! for all: two cores for server, log and load together; samples interleaved.
 use crate::http_load::{Run, post, saturate};
-use crate::{place, usage};
+use crate::{place, raw, usage};
 use anyhow::{Context, Result};
 use axum::{Router, routing::post as route};
 use bytes::Bytes;
@@ -28,36 +29,58 @@ pub(crate) fn run(brokers: Option<&str>, seconds: u64, pairs: usize, connections
     let gateway = server.block_on(gateway(brokers, directory.path(), stop.clone()))?;
     let time = Duration::from_secs(seconds);
     let path = format!("/webhooks/paddle?program_id={PROGRAM}");
+    let raw = brokers.map(|brokers| server.block_on(raw_on(brokers))).transpose()?;
     println!(
-        "| pair | bare req/s | gateway req/s | ratio | gateway p50 ms | p99 ms |\n|---|---|---|---|---|---|"
+        "| round | bare req/s | raw producer req/s | gateway req/s | gateway / bare | gateway / raw | gateway p50 ms | p99 ms |\n\
+         |---|---|---|---|---|---|---|---|"
     );
-    let mut ratios = Vec::new();
-    for pair in 0..pairs {
-        // A signature lives for minutes only: new ones for each pair.
-        let requests = Arc::new(requests(&path, pair));
+    let (mut to_bare, mut to_raw) = (Vec::new(), Vec::new());
+    for round in 0..pairs {
+        // A signature lives for minutes only: new ones for each round.
+        let requests = Arc::new(requests(&path, round));
         let sample = |address: SocketAddr| -> Result<Run> {
             load.block_on(saturate(address, Arc::clone(&requests), connections, time))
         };
-        let (plain, durable) = if pair % 2 == 0 {
-            let plain = sample(bare)?;
-            (plain, sample(gateway)?)
-        } else {
-            let durable = sample(gateway)?;
-            (sample(bare)?, durable)
-        };
+        // Each is first in turn.
+        let mut runs = [None, None, None];
+        for turn in 0..3 {
+            let which = (round + turn) % 3;
+            if let Some(address) = [Some(bare), raw, Some(gateway)][which] {
+                runs[which] = Some(sample(address)?);
+            }
+        }
+        let [Some(plain), raw, Some(durable)] = runs else { anyhow::bail!("a sample is missing") };
         let ratio = durable.per_second / plain.per_second;
-        ratios.push(ratio);
+        to_bare.push(ratio);
+        let beside = raw.as_ref().map(|raw| durable.per_second / raw.per_second);
+        to_raw.extend(beside);
+        let shown = |value: Option<f64>, digits: usize| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
         println!(
-            "| {pair} | {:.0} | {:.0} | {ratio:.2} | {:.1} | {:.1} |",
+            "| {round} | {:.0} | {} | {:.0} | {ratio:.2} | {} | {:.1} | {:.1} |",
             plain.per_second,
+            shown(raw.map(|raw| raw.per_second), 0),
             durable.per_second,
+            shown(beside, 2),
             durable.p50.as_secs_f64() * 1e3,
             durable.p99.as_secs_f64() * 1e3
         );
     }
-    println!("median ratio {:.2} at {connections} connections", usage::median(ratios));
+    println!("median ratio to bare {:.2} at {connections} connections", usage::median(to_bare));
+    if !to_raw.is_empty() {
+        println!("median ratio to the raw producer {:.2}", usage::median(to_raw));
+    }
     stop.cancel();
     Ok(())
+}
+
+/// Its topic is like the gateway's, but another one.
+async fn raw_on(brokers: &str) -> Result<SocketAddr> {
+    let log = place::kafka(brokers, PARTITIONS).await?;
+    let topic = log.options().topic_name(Topic::Ingest);
+    let partition = i32::try_from(partition_of(PROGRAM, PARTITIONS).0)?;
+    raw::start(brokers, topic, partition).await
 }
 
 fn requests(path: &str, pair: usize) -> Vec<Vec<u8>> {

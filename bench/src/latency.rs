@@ -1,7 +1,9 @@
 //! Webhook to balance: open loop at a fixed rate; an event is done when its balance row's transaction can be read.
-use anyhow::Result;
+use crate::usage::{self, Process};
+use anyhow::{Context, Result};
 use domain::ids::SaleId;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stream::log::partition_of;
@@ -9,13 +11,57 @@ use testkit::load::{client, send};
 use testkit::requests::{paddle, paddle_sale};
 use tokio::task::JoinSet;
 
-pub(crate) fn run(url: &str, database_url: &str, rate: u64, seconds: u64) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(
-        url,
-        database_url,
-        rate,
-        seconds,
-    ))
+pub(crate) fn run(
+    url: &str,
+    database_url: &str,
+    rate: u64,
+    seconds: u64,
+    processes_of: Option<&Path>,
+) -> Result<()> {
+    let processes = processes_of.map(processes).transpose()?.unwrap_or_default();
+    let sample =
+        || -> Result<Vec<Process>> { processes.iter().map(|(_, pid)| usage::process(*pid)).collect() };
+    let (before, started) = (sample()?, Instant::now());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(url, database_url, rate, seconds))?;
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let (after, wall) = (sample()?, started.elapsed());
+    let events = (rate * seconds) as f64;
+    println!("\n| process | CPU us/event | of one core | resident MiB |\n|---|---|---|---|");
+    let mut total = Duration::ZERO;
+    for (((name, _), before), after) in processes.iter().zip(before).zip(after) {
+        let cpu = after.cpu.saturating_sub(before.cpu);
+        total += cpu;
+        println!(
+            "| {name} | {:.0} | {:.0}% | {} |",
+            cpu.as_secs_f64() * 1e6 / events,
+            cpu.as_secs_f64() / wall.as_secs_f64() * 100.0,
+            after.resident_mib
+        );
+    }
+    println!(
+        "| together | {:.0} | {:.0}% | |",
+        total.as_secs_f64() * 1e6 / events,
+        total.as_secs_f64() / wall.as_secs_f64() * 100.0
+    );
+    Ok(())
+}
+
+/// Names and ids of what `scripts/up-kafka` started in this directory.
+fn processes(directory: &Path) -> Result<Vec<(String, u32)>> {
+    let mut found = Vec::new();
+    for line in std::fs::read_to_string(directory.join("pids"))?.lines() {
+        let (pid, name) = line.split_once(' ').context("a line of `pids` without a name")?;
+        found.push((name.to_owned(), pid.parse()?));
+    }
+    for (name, file) in [("Kafka", "kafka/pid"), ("Postgres", "postgres/postmaster.pid")] {
+        if let Ok(text) = std::fs::read_to_string(directory.join(file)) {
+            found.push((name.to_owned(), text.lines().next().context("no process id")?.trim().parse()?));
+        }
+    }
+    Ok(found)
 }
 
 async fn measure(url: &str, database_url: &str, rate: u64, seconds: u64) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Benchmarks that print ratios with both sides' figures. Nothing here is a test: no figure makes anything fail.
 //!
-//! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement. `pipeline`: source events per
-//! CPU-second through normalizer, attribution and commission. `restore`: state from snapshots and from offset 0. `latency`:
+//! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement, and on Kafka beside a raw producer.
+//! `pipeline`: source events per CPU-second through normalizer, attribution and commission. `tax` (feature `weaknesses`): the
+//! same with and without the checks of exactly once. `restore`: state from snapshots and from offset 0. `latency`:
 //! webhook to balance at a fixed rate. `timing`: whether the time of a refused signature tells anything.
 #![allow(
     missing_docs,
@@ -14,6 +15,7 @@ mod http_load;
 mod latency;
 mod pipeline;
 mod place;
+mod raw;
 mod restore;
 mod timing;
 mod usage;
@@ -59,6 +61,19 @@ enum Command {
         /// Customers; without it each event has a new one.
         #[arg(long)]
         customers: Option<usize>,
+        /// Process of a broker on this machine, to tell its CPU time too.
+        #[arg(long)]
+        broker_pid: Option<u32>,
+    },
+    /// The same with and without the checks that make it exactly once.
+    #[cfg(feature = "weaknesses")]
+    Tax {
+        /// Events of each sample.
+        #[arg(long, default_value_t = 100_000)]
+        events: usize,
+        /// Pairs of samples.
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
     },
     /// The state of each service restored from snapshots and from offset 0.
     Restore {
@@ -86,6 +101,9 @@ enum Command {
         /// Seconds.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// Data directory of `scripts/up-kafka`: tells what each of its processes took.
+        #[arg(long)]
+        processes_of: Option<std::path::PathBuf>,
     },
     /// Whether the time of a refused signature tells how much of it was right.
     Timing {
@@ -108,14 +126,21 @@ fn main() -> anyhow::Result<()> {
         Command::Gateway { seconds, pairs, connections } => {
             gateway_bench::run(brokers, seconds, pairs, connections)
         }
-        Command::Pipeline { events, programs, customers } => {
-            pipeline::run(brokers, events, programs, customers.unwrap_or(events))
+        Command::Pipeline { events, programs, customers, broker_pid } => {
+            let customers = customers.unwrap_or(events);
+            pipeline::run(pipeline::Work { brokers, events, programs, customers, broker_pid })
+        }
+        #[cfg(feature = "weaknesses")]
+        Command::Tax { events, pairs } => {
+            let work =
+                pipeline::Work { brokers, events, programs: 1_000, customers: events, broker_pid: None };
+            pipeline::tax(work, pairs)
         }
         Command::Restore { customers, programs, dir } => {
             restore::run(brokers, customers, programs, dir.as_deref())
         }
-        Command::Latency { url, database_url, rate, seconds } => {
-            latency::run(&url, &database_url, rate, seconds)
+        Command::Latency { url, database_url, rate, seconds, processes_of } => {
+            latency::run(&url, &database_url, rate, seconds, processes_of.as_deref())
         }
         Command::Timing { samples } => timing::run(samples),
     }

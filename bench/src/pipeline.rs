@@ -1,6 +1,6 @@
 //! Source events per CPU-second through normalizer, attribution and commission: `ingest` is filled first, then the services
 //! run in this process until `commissions` holds a frame for each record; all their CPU time counts, the log's writer and
-//! the sealing of a new customer in each event included. A Kafka broker is another process and is not counted.
+//! the sealing of a new customer in each event included. A Kafka broker is another process: what it took is told beside it.
 use crate::{place, usage};
 use anyhow::Result;
 use bytes::Bytes;
@@ -26,23 +26,123 @@ use wire::ingest::{IngestRecord, RawRequest};
 pub(crate) const PARTITIONS: u32 = 8;
 const PREFILL_BATCH: usize = 2_000;
 
-pub(crate) fn run(brokers: Option<&str>, events: usize, programs: usize, customers: usize) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?
-        .block_on(measure(brokers, events, programs, customers))
+/// What is to be worked off, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) brokers: Option<&'a str>,
+    pub(crate) events: usize,
+    pub(crate) programs: usize,
+    pub(crate) customers: usize,
+    /// The broker's process, whose CPU time is to be told beside ours.
+    pub(crate) broker_pid: Option<u32>,
 }
 
-async fn measure(brokers: Option<&str>, events: usize, programs: usize, customers: usize) -> Result<()> {
+/// What it took.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    wall: Duration,
+    cpu: Duration,
+    broker_cpu: Option<Duration>,
+}
+
+pub(crate) fn run(work: Work<'_>) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let log = place::open(brokers, directory.path(), PARTITIONS).await?;
-    let records = fill(&log, events, programs, customers).await?;
+    let took = runtime(&[])?.block_on(measure(work, directory.path()))?;
+    let (events, seconds) = (work.events as f64, |time: Duration| time.as_secs_f64());
+    println!(
+        "| log | events | events/s | events/CPU-s | CPU us/event | broker CPU us/event | peak MiB |\n|---|---|---|---|---|---|---|"
+    );
+    println!(
+        "| {} | {events} | {:.0} | {:.0} | {:.1} | {} | {} |",
+        if work.brokers.is_some() { "kafka" } else { "embedded" },
+        events / seconds(took.wall),
+        events / seconds(took.cpu),
+        seconds(took.cpu) * 1e6 / events,
+        took.broker_cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.1}", seconds(cpu) * 1e6 / events)),
+        usage::peak_mib()?
+    );
+    let per_event = |bytes: u64| bytes as f64 / events;
+    println!("\n| state | rows/event | bytes/event |\n|---|---|---|");
     let state = StateDb::open(&directory.path().join("state"))?;
-    let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.path().join("keys"))?);
+    for (name, version) in [
+        (Normalizer::NAME, Normalizer::STATE_VERSION),
+        (Attribution::NAME, Attribution::STATE_VERSION),
+        (Commission::NAME, Commission::STATE_VERSION),
+    ] {
+        let (rows, bytes) = held(&state, name, version)?;
+        println!("| {name} | {:.2} | {:.0} |", per_event(rows), per_event(bytes));
+    }
+    println!("| key store, on disk | | {:.0} |", per_event(size_of(&directory.path().join("keys"))?));
+    Ok(())
+}
+
+/// The same work with the checks that make it exactly once and without them, in turn. Without: a frame counts when it is
+/// acknowledged, whoever wrote it, and nothing is compared with what was read before. Never a way to run it.
+#[cfg(feature = "weaknesses")]
+pub(crate) fn tax(work: Work<'_>, pairs: usize) -> Result<()> {
+    use stream::weakness::Weakness;
+    const CHECKS: &[Weakness] = &[
+        Weakness::NoEpochNoHead,
+        Weakness::NoWriterId,
+        Weakness::OffsetOnly,
+        Weakness::AckIsAcceptance,
+        Weakness::NoAnchors,
+        Weakness::PanicNotCaught,
+    ];
+    println!(
+        "| pair | events/CPU-s with | without | ratio | events/s with | without |\n|---|---|---|---|---|---|"
+    );
+    let mut ratios = Vec::new();
+    for pair in 0..pairs {
+        let sample = |removed: &'static [Weakness]| -> Result<(f64, f64)> {
+            let directory = tempfile::tempdir()?;
+            let took = runtime(removed)?.block_on(measure(work, directory.path()))?;
+            let per = |time: Duration| work.events as f64 / time.as_secs_f64();
+            Ok((per(took.cpu), per(took.wall)))
+        };
+        let (with, without) = if pair % 2 == 0 {
+            let with = sample(&[])?;
+            (with, sample(CHECKS)?)
+        } else {
+            let without = sample(CHECKS)?;
+            (sample(&[])?, without)
+        };
+        let ratio = with.0 / without.0;
+        ratios.push(ratio);
+        println!(
+            "| {pair} | {:.0} | {:.0} | {ratio:.2} | {:.0} | {:.0} |",
+            with.0, without.0, with.1, without.1
+        );
+    }
+    println!("median ratio {:.2}", usage::median(ratios));
+    Ok(())
+}
+
+/// Two workers, with these rules removed on each.
+fn runtime(removed: &'static [stream::weakness::Weakness]) -> Result<tokio::runtime::Runtime> {
+    let start = move || {
+        #[cfg(feature = "weaknesses")]
+        stream::weakness::remove(removed);
+        #[cfg(not(feature = "weaknesses"))]
+        debug_assert!(removed.is_empty(), "rules can be removed only with the feature `weaknesses`");
+    };
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(start)
+        .enable_all()
+        .build()?)
+}
+
+async fn measure(work: Work<'_>, directory: &Path) -> Result<Took> {
+    let Work { brokers, events, programs, customers, broker_pid } = work;
+    let log = place::open(brokers, directory, PARTITIONS).await?;
+    let records = fill(&log, events, programs, customers).await?;
+    let state = StateDb::open(&directory.join("state"))?;
+    let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.join("keys"))?);
     let normalizer = Arc::new(Normalizer::new(keys.index_key(), PARTITIONS));
     let stop = CancellationToken::new();
-    let (cpu, started) = (usage::cpu_time()?, Instant::now());
+    let broker = || broker_pid.map(usage::process).transpose();
+    let (cpu, broker_before, started) = (usage::cpu_time()?, broker()?, Instant::now());
     let options = OwnerOptions::default();
     let tasks = [
         tokio::spawn(run_service(
@@ -76,34 +176,12 @@ async fn measure(brokers: Option<&str>, events: usize, programs: usize, customer
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (wall, cpu) = (started.elapsed(), usage::cpu_time()? - cpu);
-    let seconds = |time: Duration| time.as_secs_f64();
-    println!(
-        "| log | events | events/s | events/CPU-s | CPU us/event | peak MiB |\n|---|---|---|---|---|---|"
-    );
-    println!(
-        "| {} | {events} | {:.0} | {:.0} | {:.1} | {} |",
-        if brokers.is_some() { "kafka" } else { "embedded" },
-        events as f64 / seconds(wall),
-        events as f64 / seconds(cpu),
-        seconds(cpu) * 1e6 / events as f64,
-        usage::peak_mib()?
-    );
+    let broker_cpu = broker_before.zip(broker()?).map(|(before, after)| after.cpu.saturating_sub(before.cpu));
     stop.cancel();
     for task in tasks {
         task.await??;
     }
-    let per_event = |bytes: u64| bytes as f64 / events as f64;
-    println!("\n| state | rows/event | bytes/event |\n|---|---|---|");
-    for (name, version) in [
-        (Normalizer::NAME, Normalizer::STATE_VERSION),
-        (Attribution::NAME, Attribution::STATE_VERSION),
-        (Commission::NAME, Commission::STATE_VERSION),
-    ] {
-        let (rows, bytes) = held(&state, name, version)?;
-        println!("| {name} | {:.2} | {:.0} |", per_event(rows), per_event(bytes));
-    }
-    println!("| key store, on disk | | {:.0} |", per_event(size_of(&directory.path().join("keys"))?));
-    Ok(())
+    Ok(Took { wall, cpu, broker_cpu })
 }
 
 /// Rows of a service's state, and the bytes of their keys and values.

@@ -2,6 +2,7 @@
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use stream::embedded::{EmbeddedLog, EmbeddedOptions};
 use stream::kafka::{KafkaLog, KafkaOptions};
 use stream::log::Log;
@@ -14,14 +15,22 @@ pub(crate) async fn open(brokers: Option<&str>, directory: &Path, partitions: u3
             options.partitions = partitions;
             Ok(EmbeddedLog::open(options)?)
         }
-        Some(brokers) => {
-            let prefix = format!("bench-{}-{}.", std::process::id(), testkit::requests::now_seconds());
-            let mut options = KafkaOptions::new(brokers);
-            options.topic_prefix = prefix;
-            options.partitions = partitions;
-            let log = KafkaLog::connect(options).await?;
-            log.ensure_topics().await?;
-            Ok(log)
-        }
+        Some(brokers) => Ok(kafka(brokers, partitions).await?),
     }
+}
+
+/// Fresh topics on a real Kafka.
+pub(crate) async fn kafka(brokers: &str, partitions: u32) -> Result<Arc<KafkaLog>> {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    let mut options = KafkaOptions::new(brokers);
+    options.topic_prefix = format!(
+        "bench-{}-{}-{}.",
+        std::process::id(),
+        testkit::requests::now_seconds(),
+        OPENED.fetch_add(1, Ordering::Relaxed)
+    );
+    options.partitions = partitions;
+    let log = KafkaLog::connect(options).await?;
+    log.ensure_topics().await?;
+    Ok(log)
 }

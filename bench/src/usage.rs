@@ -1,6 +1,7 @@
-//! CPU time of this process, by the operating system's own accounting.
-use anyhow::Result;
+//! CPU time and memory of this process and of others, by the operating system's own accounting.
+use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::{SysconfVar, sysconf};
 use std::time::Duration;
 
 /// User and system time so far.
@@ -15,6 +16,50 @@ pub(crate) fn cpu_time() -> Result<Duration> {
 /// Peak resident memory in MiB.
 pub(crate) fn peak_mib() -> Result<i64> {
     Ok(getrusage(UsageWho::RUSAGE_SELF)?.max_rss() / 1024)
+}
+
+/// CPU time so far of a process and its direct children (a database has one for each connection), and what they hold in
+/// memory now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process {
+    pub(crate) cpu: Duration,
+    pub(crate) resident_mib: u64,
+}
+
+/// Reads `/proc`. Children that have ended are counted once their parent has waited for them.
+pub(crate) fn process(pid: u32) -> Result<Process> {
+    let ticks_per_second = sysconf(SysconfVar::CLK_TCK)?.context("CLK_TCK")?;
+    let page_bytes = sysconf(SysconfVar::PAGE_SIZE)?.context("PAGE_SIZE")?;
+    let (mut ticks, mut pages) = (0_u64, 0_u64);
+    let mut found = false;
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // It may have ended meanwhile.
+        let Ok(line) = std::fs::read_to_string(format!("/proc/{other}/stat")) else { continue };
+        // The name may hold spaces and parentheses; the fields after it do not (proc_pid_stat(5)).
+        let Some((_, rest)) = line.rsplit_once(") ") else { continue };
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok());
+        if other != pid && field(4) != Some(u64::from(pid)) {
+            continue;
+        }
+        found |= other == pid;
+        for number in [14, 15]
+            .into_iter()
+            .chain(if other == pid { [16, 17] } else { [0, 0] })
+            .filter(|number| *number > 0)
+        {
+            ticks += field(number).unwrap_or_default();
+        }
+        pages += field(24).unwrap_or_default();
+    }
+    anyhow::ensure!(found, "process {pid} does not run");
+    Ok(Process {
+        cpu: Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64),
+        resident_mib: pages * u64::try_from(page_bytes)? / (1024 * 1024),
+    })
 }
 
 /// The value at `share` (0..=1) of a sorted list.
