@@ -18,8 +18,8 @@ pub(crate) fn peak_mib() -> Result<i64> {
     Ok(getrusage(UsageWho::RUSAGE_SELF)?.max_rss() / 1024)
 }
 
-/// CPU time so far of a process and its direct children (a database has one for each connection), and what they hold in
-/// memory now.
+/// CPU time so far of a process and its direct children (a database has one for each connection), and the sum of what they
+/// hold in memory now: what they share counts once for each of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
     pub(crate) cpu: Duration,
@@ -46,13 +46,9 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
             continue;
         }
         found |= other == pid;
-        for number in [14, 15]
-            .into_iter()
-            .chain(if other == pid { [16, 17] } else { [0, 0] })
-            .filter(|number| *number > 0)
-        {
-            ticks += field(number).unwrap_or_default();
-        }
+        // User and system time; of the parent also those of children that it has waited for.
+        let last = if other == pid { 17 } else { 15 };
+        ticks += (14..=last).filter_map(field).sum::<u64>();
         pages += field(24).unwrap_or_default();
     }
     anyhow::ensure!(found, "process {pid} does not run");

@@ -1,9 +1,13 @@
 //! A database elsewhere is reached over TLS, and a server that cannot show who it is gets nothing.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use tributary_readmodel as readmodel;
 use tributary_readmodel::private_postgres::PrivatePostgres;
+
+/// For the server to take a setting up.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// A throwaway authority: its certificate as PEM, and one for 127.0.0.1 with its key.
 struct Authority {
@@ -57,21 +61,20 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_
     place(&pool, "server.key", &ours.key).await;
     sqlx::query("ALTER SYSTEM SET ssl = on").execute(&pool).await.unwrap();
     sqlx::query("SELECT pg_reload_conf()").execute(&pool).await.unwrap();
-    // The server's parts take the change up one after the other.
-    while sqlx::query_scalar::<_, String>("SHOW ssl").fetch_one(&pool).await.unwrap() != "on" {
-        tokio::task::yield_now().await;
-    }
-
-    let sealed = loop {
-        match readmodel::connect(&url("verify-full", &ours.ca), 1).await {
-            Ok(pool) => break pool,
-            // The process that takes connections is the last to hear of it.
-            Err(error) if format!("{error:#}").contains("does not support TLS") => {
-                tokio::task::yield_now().await;
+    // The process that takes connections hears of it a moment later.
+    let first_sealed = async {
+        loop {
+            match readmodel::connect(&url("verify-full", &ours.ca), 1).await {
+                Ok(pool) => return pool,
+                Err(error) if format!("{error:#}").contains("does not support TLS") => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("{error:#}"),
             }
-            Err(error) => panic!("{error:#}"),
         }
     };
+    let sealed =
+        tokio::time::timeout(LIMIT, first_sealed).await.expect("the server takes its certificate up");
     let encrypted: bool = sqlx::query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         .fetch_one(&sealed)
         .await
