@@ -48,8 +48,15 @@ impl<S: Service> Serving<S> {
         partition: Partition,
         lease: &Lease,
     ) -> Result<Self, OwnerError> {
-        let taken = take(&shared, partition, lease).await?;
-        let input = InputReader::open(&shared, partition, taken.folded.position).await?;
+        let mut taken = take(&shared, partition, lease).await?;
+        let input = match InputReader::open(&shared, partition, taken.folded.position).await {
+            // Another owner may have worked the input off since our fence, and retention have taken it since then. Its fence
+            // is in the output by now: only who still owns the partition may say that something is missing.
+            Err(error) if error.is_halt() && !taken.is_still_ours(&shared, partition, lease).await? => {
+                return Err(OwnerError::Lost);
+            }
+            opened => opened?,
+        };
         let meters = Meters::new(S::NAME, partition);
         let deadline = shared.options.append_deadline;
         let side = Side::new(S::NAME, Arc::clone(&shared.log), partition, deadline);

@@ -61,6 +61,20 @@ pub(super) struct Taken {
     pub(super) writer: WriterId,
 }
 
+impl Taken {
+    /// Whether no other owner has fenced up to the output's present end.
+    pub(super) async fn is_still_ours<S: Service>(
+        &mut self,
+        shared: &Shared<S>,
+        partition: Partition,
+        lease: &Lease,
+    ) -> Result<bool, OwnerError> {
+        let end = shared.log.bounds(S::OUTPUT, partition).await?.end;
+        fold_to(shared, partition, lease, &mut self.folded, end).await?;
+        Ok(self.folded.judge.is_owner(self.epoch, self.writer))
+    }
+}
+
 impl From<RestoreError> for OwnerError {
     fn from(error: RestoreError) -> Self {
         match error {
