@@ -14,5 +14,6 @@ pub mod facts;
 pub mod ids;
 pub mod money;
 pub mod normalization;
+pub mod rules;
 pub mod tables;
 pub mod time;

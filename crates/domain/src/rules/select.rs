@@ -1,0 +1,183 @@
+//! Which rule a conversion gets, line by line, and why the others did not win.
+use super::{Case, Clauses, Line, RuleRef, Window, plus_months};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+
+/// How many rules that did not win an event names; of the rest it says how many.
+pub const MAX_CONSIDERED: usize = 16;
+
+/// Precedence: the smaller rank comes first. Total, since no two rules have the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rank {
+    priority: Reverse<i32>,
+    specificity: Reverse<u32>,
+    order: u64,
+}
+
+impl Rank {
+    /// Of a rule; `order`: the how-manieth rule of its program it is, kept over its versions.
+    #[must_use]
+    pub fn of(clauses: &Clauses, order: u64) -> Self {
+        Self { priority: Reverse(clauses.priority), specificity: Reverse(clauses.when.specificity()), order }
+    }
+}
+
+/// A rule that may apply.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its place.
+    pub rank: Rank,
+    /// What it asks for.
+    pub clauses: &'a Clauses,
+    /// Its name.
+    pub rule: &'a RuleRef,
+    /// It pays one amount, above 0, whatever was bought: it takes a whole conversion or nothing.
+    pub takes_all: bool,
+}
+
+/// A rule that did not win, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// The rule.
+    pub rule: RuleRef,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a rule did not win.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// A comparison was false for every line: the field and the operator.
+    Condition(String, String),
+    /// The customer's time or payments are over.
+    Window,
+    /// The base is below the least amount, or in another currency.
+    Minimum,
+    /// Another came first by priority.
+    Priority,
+    /// Another came first by narrower conditions.
+    Specificity,
+    /// Another came first because it is older.
+    Age,
+    /// It pays one amount, and another rule has won a part.
+    TakesAll,
+}
+
+impl Why {
+    /// The word in events and explanations.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Condition(..) => "condition",
+            Self::Window => "window",
+            Self::Minimum => "minimum",
+            Self::Priority => "priority",
+            Self::Specificity => "specificity",
+            Self::Age => "age",
+            Self::TakesAll => "takes_all",
+        }
+    }
+}
+
+/// What was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// For each line the place of its rule among the candidates; one entry for a conversion without lines.
+    pub lines: Vec<Option<usize>>,
+    /// The rules that won nothing, in their order, at most [`MAX_CONSIDERED`].
+    pub considered: Vec<Considered>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+impl Selection {
+    /// The first winner in order of precedence.
+    #[must_use]
+    pub fn first(&self) -> Option<usize> {
+        self.lines.iter().flatten().min().copied()
+    }
+}
+
+/// Chooses for each line the first candidate that applies to it. A rule that pays one amount wins all lines or none: all,
+/// where it is the first to apply to any of them.
+///
+/// `candidates` are in order of their ranks, as [`Rank`] sorts them.
+#[must_use]
+pub fn select(case: &Case<'_>, candidates: &[Candidate<'_>]) -> Selection {
+    let lines: Vec<Option<&Line<'_>>> =
+        if case.lines.is_empty() { vec![None] } else { case.lines.iter().map(Some).collect() };
+    let mut selection = Selection { lines: vec![None; lines.len()], ..Selection::default() };
+    let mut first: Option<&Candidate<'_>> = None;
+    for (place, candidate) in candidates.iter().enumerate() {
+        match apply(case, candidate, &lines, &selection.lines, first) {
+            Ok(won) => {
+                for (line, _) in selection.lines.iter_mut().zip(won).filter(|(_, won)| *won) {
+                    *line = Some(place);
+                }
+                first = first.or(Some(candidate));
+            }
+            Err(_) if selection.considered.len() >= MAX_CONSIDERED => {
+                selection.more = selection.more.saturating_add(1);
+            }
+            Err(why) => {
+                selection.considered.push(Considered { rule: candidate.rule.clone(), why });
+            }
+        }
+    }
+    selection
+}
+
+/// Which of the lines that are still free the candidate wins.
+fn apply(
+    case: &Case<'_>,
+    candidate: &Candidate<'_>,
+    lines: &[Option<&Line<'_>>],
+    taken: &[Option<usize>],
+    first: Option<&Candidate<'_>>,
+) -> Result<Vec<bool>, Why> {
+    let clauses = candidate.clauses;
+    let holds: Vec<bool> = lines.iter().map(|line| clauses.when.holds(case, *line)).collect();
+    if !holds.contains(&true) {
+        let failing = lines.first().and_then(|line| clauses.when.failing(case, *line));
+        let (field, operator) = failing
+            .map(|failing| (failing.field.name(), failing.operator.name().to_owned()))
+            .unwrap_or_default();
+        return Err(Why::Condition(field, operator));
+    }
+    if clauses.window.is_some_and(|window| !within(case, window)) {
+        return Err(Why::Window);
+    }
+    let below =
+        |minimum: super::Limit| minimum.currency.code() != case.currency || case.amount < minimum.amount;
+    if clauses.minimum.is_some_and(below) {
+        return Err(Why::Minimum);
+    }
+    let Some(first) = first else {
+        return Ok(if candidate.takes_all { vec![true; lines.len()] } else { holds });
+    };
+    if candidate.takes_all {
+        return Err(Why::TakesAll);
+    }
+    let free: Vec<bool> = holds.iter().zip(taken).map(|(holds, taken)| *holds && taken.is_none()).collect();
+    if free.contains(&true) {
+        return Ok(free);
+    }
+    Err(
+        match (
+            first.rank.priority == candidate.rank.priority,
+            first.rank.specificity == candidate.rank.specificity,
+        ) {
+            (false, _) => Why::Priority,
+            (true, false) => Why::Specificity,
+            (true, true) => Why::Age,
+        },
+    )
+}
+
+fn within(case: &Case<'_>, window: Window) -> bool {
+    match window {
+        // Half-open: of "12 months" with monthly payments the thirteenth is not in it.
+        Window::Months(months) => case.occurred_at < plus_months(case.first_purchase_at, i64::from(months)),
+        Window::Payments(payments) => case.payment_number <= u64::from(payments),
+    }
+}
