@@ -101,44 +101,67 @@ impl Selection {
 /// Chooses for each line the first candidate that applies to it. A rule that pays one amount wins all lines or none: all,
 /// where it is the first to apply to any of them.
 ///
-/// `candidates` are in order of their ranks, as [`Rank`] sorts them.
-#[must_use]
-pub fn select(case: &Case<'_>, candidates: &[Candidate<'_>]) -> Selection {
-    let lines: Vec<Option<&Line<'_>>> =
-        if case.lines.is_empty() { vec![None] } else { case.lines.iter().map(Some).collect() };
-    let mut selection = Selection { lines: vec![None; lines.len()], ..Selection::default() };
-    let mut first: Option<&Candidate<'_>> = None;
-    for (place, candidate) in candidates.iter().enumerate() {
-        match apply(case, candidate, &lines, &selection.lines, first) {
+/// Candidates are offered in order of their ranks, until nobody wants to know of more.
+#[derive(Debug)]
+pub struct Selecting<'case, 'data> {
+    case: &'case Case<'data>,
+    lines: Vec<Option<&'case Line<'data>>>,
+    selection: Selection,
+    offered: usize,
+    first: Option<Rank>,
+}
+
+impl<'case, 'data> Selecting<'case, 'data> {
+    /// Nothing offered yet.
+    #[must_use]
+    pub fn new(case: &'case Case<'data>) -> Self {
+        let lines: Vec<Option<&Line<'data>>> =
+            if case.lines.is_empty() { vec![None] } else { case.lines.iter().map(Some).collect() };
+        let selection = Selection { lines: vec![None; lines.len()], ..Selection::default() };
+        Self { case, lines, selection, offered: 0, first: None }
+    }
+
+    /// Whether a further candidate could change what [`finish`](Self::finish) says by name.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.selection.lines.contains(&None) || self.selection.considered.len() < MAX_CONSIDERED
+    }
+
+    /// The next candidate.
+    pub fn offer(&mut self, candidate: &Candidate<'_>) {
+        let place = self.offered;
+        self.offered = self.offered.saturating_add(1);
+        match self.apply(candidate) {
             Ok(won) => {
-                for (line, _) in selection.lines.iter_mut().zip(won).filter(|(_, won)| *won) {
+                for (line, _) in self.selection.lines.iter_mut().zip(won).filter(|(_, won)| *won) {
                     *line = Some(place);
                 }
-                first = first.or(Some(candidate));
+                self.first.get_or_insert(candidate.rank);
             }
-            Err(_) if selection.considered.len() >= MAX_CONSIDERED => {
-                selection.more = selection.more.saturating_add(1);
+            Err(_) if self.selection.considered.len() >= MAX_CONSIDERED => {
+                self.selection.more = self.selection.more.saturating_add(1);
             }
             Err(why) => {
-                selection.considered.push(Considered { rule: candidate.rule.clone(), why });
+                self.selection.considered.push(Considered { rule: candidate.rule.clone(), why });
             }
         }
     }
-    selection
+
+    /// What was chosen, with so many candidates not even offered.
+    #[must_use]
+    pub fn finish(mut self, not_offered: usize) -> Selection {
+        self.selection.more = self.selection.more.saturating_add(not_offered);
+        self.selection
+    }
 }
 
+impl Selecting<'_, '_> {
 /// Which of the lines that are still free the candidate wins.
-fn apply(
-    case: &Case<'_>,
-    candidate: &Candidate<'_>,
-    lines: &[Option<&Line<'_>>],
-    taken: &[Option<usize>],
-    first: Option<&Candidate<'_>>,
-) -> Result<Vec<bool>, Why> {
-    let clauses = candidate.clauses;
-    let holds: Vec<bool> = lines.iter().map(|line| clauses.when.holds(case, *line)).collect();
+fn apply(&self, candidate: &Candidate<'_>) -> Result<Vec<bool>, Why> {
+    let (case, clauses) = (self.case, candidate.clauses);
+    let holds: Vec<bool> = self.lines.iter().map(|line| clauses.when.holds(case, *line)).collect();
     if !holds.contains(&true) {
-        let failing = lines.first().and_then(|line| clauses.when.failing(case, *line));
+        let failing = self.lines.first().and_then(|line| clauses.when.failing(case, *line));
         let (field, operator) = failing
             .map(|failing| (failing.field.name(), failing.operator.name().to_owned()))
             .unwrap_or_default();
@@ -152,20 +175,21 @@ fn apply(
     if clauses.minimum.is_some_and(below) {
         return Err(Why::Minimum);
     }
-    let Some(first) = first else {
-        return Ok(if candidate.takes_all { vec![true; lines.len()] } else { holds });
+    let Some(first) = self.first else {
+        return Ok(if candidate.takes_all { vec![true; self.lines.len()] } else { holds });
     };
     if candidate.takes_all {
         return Err(Why::TakesAll);
     }
+    let taken = &self.selection.lines;
     let free: Vec<bool> = holds.iter().zip(taken).map(|(holds, taken)| *holds && taken.is_none()).collect();
     if free.contains(&true) {
         return Ok(free);
     }
     Err(
         match (
-            first.rank.priority == candidate.rank.priority,
-            first.rank.specificity == candidate.rank.specificity,
+            first.priority == candidate.rank.priority,
+            first.specificity == candidate.rank.specificity,
         ) {
             (false, _) => Why::Priority,
             (true, false) => Why::Specificity,
