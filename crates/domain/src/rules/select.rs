@@ -156,46 +156,46 @@ impl<'case, 'data> Selecting<'case, 'data> {
 }
 
 impl Selecting<'_, '_> {
-/// Which of the lines that are still free the candidate wins.
-fn apply(&self, candidate: &Candidate<'_>) -> Result<Vec<bool>, Why> {
-    let (case, clauses) = (self.case, candidate.clauses);
-    let holds: Vec<bool> = self.lines.iter().map(|line| clauses.when.holds(case, *line)).collect();
-    if !holds.contains(&true) {
-        let failing = self.lines.first().and_then(|line| clauses.when.failing(case, *line));
-        let (field, operator) = failing
-            .map(|failing| (failing.field.name(), failing.operator.name().to_owned()))
-            .unwrap_or_default();
-        return Err(Why::Condition(field, operator));
+    /// Which of the lines that are still free the candidate wins.
+    fn apply(&self, candidate: &Candidate<'_>) -> Result<Vec<bool>, Why> {
+        let (case, clauses) = (self.case, candidate.clauses);
+        let holds: Vec<bool> = self.lines.iter().map(|line| clauses.when.holds(case, *line)).collect();
+        if !holds.contains(&true) {
+            let failing = self.lines.first().and_then(|line| clauses.when.failing(case, *line));
+            let (field, operator) = failing
+                .map(|failing| (failing.field.name(), failing.operator.name().to_owned()))
+                .unwrap_or_default();
+            return Err(Why::Condition(field, operator));
+        }
+        if clauses.window.is_some_and(|window| !within(case, window)) {
+            return Err(Why::Window);
+        }
+        let below =
+            |minimum: super::Limit| minimum.currency.code() != case.currency || case.amount < minimum.amount;
+        if clauses.minimum.is_some_and(below) {
+            return Err(Why::Minimum);
+        }
+        let Some(first) = self.first else {
+            return Ok(if candidate.takes_all { vec![true; self.lines.len()] } else { holds });
+        };
+        if candidate.takes_all {
+            return Err(Why::TakesAll);
+        }
+        let taken = &self.selection.lines;
+        let free: Vec<bool> =
+            holds.iter().zip(taken).map(|(holds, taken)| *holds && taken.is_none()).collect();
+        if free.contains(&true) {
+            return Ok(free);
+        }
+        Err(
+            match (first.priority == candidate.rank.priority, first.specificity == candidate.rank.specificity)
+            {
+                (false, _) => Why::Priority,
+                (true, false) => Why::Specificity,
+                (true, true) => Why::Age,
+            },
+        )
     }
-    if clauses.window.is_some_and(|window| !within(case, window)) {
-        return Err(Why::Window);
-    }
-    let below =
-        |minimum: super::Limit| minimum.currency.code() != case.currency || case.amount < minimum.amount;
-    if clauses.minimum.is_some_and(below) {
-        return Err(Why::Minimum);
-    }
-    let Some(first) = self.first else {
-        return Ok(if candidate.takes_all { vec![true; self.lines.len()] } else { holds });
-    };
-    if candidate.takes_all {
-        return Err(Why::TakesAll);
-    }
-    let taken = &self.selection.lines;
-    let free: Vec<bool> = holds.iter().zip(taken).map(|(holds, taken)| *holds && taken.is_none()).collect();
-    if free.contains(&true) {
-        return Ok(free);
-    }
-    Err(
-        match (
-            first.priority == candidate.rank.priority,
-            first.specificity == candidate.rank.specificity,
-        ) {
-            (false, _) => Why::Priority,
-            (true, false) => Why::Specificity,
-            (true, true) => Why::Age,
-        },
-    )
 }
 
 fn within(case: &Case<'_>, window: Window) -> bool {
