@@ -138,11 +138,13 @@ fn program() -> Vec<ConfigObject> {
             rule: "rule_1".into(),
             version: 1,
             reward: Reward::Percent(RatePpm(200_000)),
+            ..Rule::default()
         }),
         ConfigObject::Partner(Partner {
             partner: "partner_john".into(),
             name: "John".to_owned(),
             active: true,
+            ..Partner::default()
         }),
         ConfigObject::Code(Code { code: "john123".to_owned(), partner: "partner_john".into(), active: true }),
     ]

@@ -280,12 +280,18 @@ fn program_objects() -> [ConfigObject; 4] {
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
         }),
-        ConfigObject::Partner(Partner { partner: "partner_a".into(), name: "A".into(), active: true }),
+        ConfigObject::Partner(Partner {
+            partner: "partner_a".into(),
+            name: "A".into(),
+            active: true,
+            ..Partner::default()
+        }),
         ConfigObject::Code(Code { code: "a123".into(), partner: "partner_a".into(), active: true }),
         ConfigObject::Rule(Rule {
             rule: "rule_1".into(),
             version: 1,
             reward: Reward::Percent(RatePpm(200_000)),
+            ..Rule::default()
         }),
     ]
 }

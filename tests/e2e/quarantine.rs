@@ -196,11 +196,13 @@ fn configuration() -> Vec<ConfigFact> {
             rule: "rule_later".into(),
             version: 1,
             reward: Reward::Percent(RatePpm(200_000)),
+            ..Rule::default()
         }),
         ConfigObject::Partner(Partner {
             partner: "partner_late".into(),
             name: "Late".to_owned(),
             active: true,
+            ..Partner::default()
         }),
         ConfigObject::Code(Code { code: "late1".to_owned(), partner: "partner_late".into(), active: true }),
     ];

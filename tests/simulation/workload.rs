@@ -115,7 +115,8 @@ pub(crate) fn setup(program: &str) -> Vec<IngestRecord> {
     });
     let mut records = vec![fact(program, object)];
     for partner in PARTNERS {
-        let object = Partner { partner: partner.into(), name: partner.into(), active: true };
+        let object =
+            Partner { partner: partner.into(), name: partner.into(), active: true, ..Partner::default() };
         records.push(fact(program, ConfigObject::Partner(object)));
         records.push(code(program, partner, true));
     }
@@ -132,7 +133,7 @@ pub(crate) fn code(program: &str, name: &str, active: bool) -> IngestRecord {
 /// The rule in another version.
 pub(crate) fn rule(program: &str, version: u32, rate_ppm: i64) -> IngestRecord {
     let reward = Reward::Percent(RatePpm(rate_ppm));
-    fact(program, ConfigObject::Rule(Rule { rule: "rule".into(), version, reward }))
+    fact(program, ConfigObject::Rule(Rule { rule: "rule".into(), version, reward, ..Rule::default() }))
 }
 
 /// An API key, or its removal.

@@ -1,6 +1,7 @@
 //! Configuration is events: each object is a fact on the log of its home program.
 use crate::ids::{AccountId, PartnerId, ProgramId, RuleId};
 use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::rules::{Clauses, Tiers};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -267,7 +268,7 @@ pub struct Program {
 }
 
 /// A partner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Partner {
     /// Its id within the program.
     pub partner: PartnerId,
@@ -275,6 +276,8 @@ pub struct Partner {
     pub name: String,
     /// Earns new commissions.
     pub active: bool,
+    /// The group that rules may ask for; empty: none.
+    pub group: String,
 }
 
 /// A referral code, exact: no trimming, no case folding.
@@ -299,8 +302,8 @@ pub struct Coupon {
     pub active: bool,
 }
 
-/// A commission rule, in one version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A commission rule, in one version. What it means is in [`crate::rules`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rule {
     /// Its id.
     pub rule: RuleId,
@@ -308,6 +311,10 @@ pub struct Rule {
     pub version: u32,
     /// What it pays.
     pub reward: Reward,
+    /// A percentage that depends on what the partner has brought; in place of that of `reward`.
+    pub tiers: Option<Tiers>,
+    /// What it asks for, and its limits.
+    pub clauses: Clauses,
 }
 
 /// What a rule pays.
@@ -324,6 +331,13 @@ pub enum Reward {
         /// What a refund of the sale takes back.
         on_refund: FlatRefund,
     },
+}
+
+impl Default for Reward {
+    /// Nothing: no rule is valid with it.
+    fn default() -> Self {
+        Self::Percent(RatePpm::default())
+    }
 }
 
 /// What a refund takes from a flat reward.

@@ -121,8 +121,14 @@ impl Chain {
             commission: Stage::new(Commission::new(PARTITIONS)),
             position: 0,
         };
-        let partner =
-            |id: &str| ConfigObject::Partner(Partner { partner: id.into(), name: id.into(), active: true });
+        let partner = |id: &str| {
+            ConfigObject::Partner(Partner {
+                partner: id.into(),
+                name: id.into(),
+                active: true,
+                ..Partner::default()
+            })
+        };
         let code = |code: &str, partner: &str| {
             ConfigObject::Code(Code { code: code.into(), partner: partner.into(), active: true })
         };
@@ -145,6 +151,7 @@ impl Chain {
                 rule: "rule_demo".into(),
                 version: 1,
                 reward: Reward::Percent(RatePpm(200_000)),
+                ..Rule::default()
             }),
             partner("partner_john"),
             partner("partner_mary"),

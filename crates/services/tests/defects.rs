@@ -298,8 +298,14 @@ fn configuration() -> Vec<ConfigObject> {
             rule: "rule_demo".into(),
             version: 1,
             reward: Reward::Percent(RatePpm(200_000)),
+            ..Rule::default()
         }),
-        ConfigObject::Partner(Partner { partner: "partner_john".into(), name: "John".into(), active: true }),
+        ConfigObject::Partner(Partner {
+            partner: "partner_john".into(),
+            name: "John".into(),
+            active: true,
+            ..Partner::default()
+        }),
         ConfigObject::Code(Code { code: "john123".into(), partner: "partner_john".into(), active: true }),
     ]
 }

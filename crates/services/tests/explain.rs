@@ -149,8 +149,14 @@ fn adjustment(event: &str, id: &str, action: &str, (net, tax): (u64, u64)) -> St
 
 /// 12.5%; john's code against mary's coupon and mary's customer.
 async fn configured(it: &Running) {
-    let partner =
-        |id: &str| ConfigObject::Partner(Partner { partner: id.into(), name: id.into(), active: true });
+    let partner = |id: &str| {
+        ConfigObject::Partner(Partner {
+            partner: id.into(),
+            name: id.into(),
+            active: true,
+            ..Partner::default()
+        })
+    };
     let code = |code: &str, partner: &str| {
         ConfigObject::Code(Code { code: code.into(), partner: partner.into(), active: true })
     };
@@ -173,6 +179,7 @@ async fn configured(it: &Running) {
             rule: "rule_eighth".into(),
             version: 3,
             reward: Reward::Percent(RatePpm(125_000)),
+            ..Rule::default()
         }),
         partner("partner_john"),
         partner("partner_mary"),

@@ -80,6 +80,7 @@ fn configuration() -> Vec<ConfigFact> {
             partner: "partner_2".into(),
             name: "Two".to_owned(),
             active: true,
+            ..Partner::default()
         })),
         fact(ConfigObject::Code(Code { code: "two".to_owned(), partner: "partner_2".into(), active: true })),
     ]

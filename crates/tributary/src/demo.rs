@@ -103,7 +103,12 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
         ConfigObject::Code(Code { code: code.to_owned(), partner: partner.into(), active: true })
     };
     let partner = |id: &str, name: &str| {
-        ConfigObject::Partner(Partner { partner: id.into(), name: name.to_owned(), active: true })
+        ConfigObject::Partner(Partner {
+            partner: id.into(),
+            name: name.to_owned(),
+            active: true,
+            ..Partner::default()
+        })
     };
     let mut objects = vec![
         ConfigObject::Program(Program {
@@ -124,6 +129,7 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
             rule: "rule_default".into(),
             version: 1,
             reward: Reward::Percent(demo.rate),
+            ..Rule::default()
         }),
         partner("partner_john", "John"),
         partner("partner_mary", "Mary"),

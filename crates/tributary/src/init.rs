@@ -98,7 +98,8 @@ impl Plan {
         };
         for (id, program) in &self.programs {
             made.programs.push(create(id, ConfigObject::Program(program.clone())).await?);
-            let rule = Rule { rule: RULE.into(), version: 1, reward: Reward::Percent(self.rate) };
+            let rule =
+                Rule { rule: RULE.into(), version: 1, reward: Reward::Percent(self.rate), ..Rule::default() };
             create(id, ConfigObject::Rule(rule)).await?;
         }
         for mode in [Mode::Live, Mode::Test] {

@@ -1,15 +1,16 @@
 //! Configuration objects, as facts and as `gateway-config.v1` records.
 use crate::common::{currency, fixed, number};
+use crate::rules;
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
 use bytes::Bytes;
 use domain::config::{
-    Account, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, KeyScope, Mode, Partner,
-    Profile, Program, Reward, Rule, SaleFrom,
+    Account, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, Mode, Partner, Profile,
+    Program, SaleFrom,
 };
 use domain::ids::{AccountId, ProgramId};
-use domain::money::{Minor, RatePpm, Rounding};
+use domain::money::Rounding;
 use domain::time::Micros;
 use prost::Message;
 use v1::config_fact::Object;
@@ -81,6 +82,7 @@ pub(crate) fn write(w: &mut Writer, fact: &ConfigFact) {
             w.text(1, partner.partner.as_str());
             w.text(2, &partner.name);
             w.flag(3, partner.active);
+            w.text(4, &partner.group);
         }),
         ConfigObject::Code(code) => w.message(5, |w| {
             w.text(1, &code.code);
@@ -92,18 +94,7 @@ pub(crate) fn write(w: &mut Writer, fact: &ConfigFact) {
             w.text(2, coupon.partner.as_str());
             w.flag(3, coupon.active);
         }),
-        ConfigObject::Rule(rule) => w.message(7, |w| {
-            w.text(1, rule.rule.as_str());
-            w.uint(2, u64::from(rule.version));
-            match rule.reward {
-                Reward::Percent(rate) => w.int(3, rate.0),
-                Reward::Flat { amount, currency, on_refund } => {
-                    w.text(4, currency.code());
-                    w.int(5, amount.0);
-                    w.text(6, on_refund.name());
-                }
-            }
-        }),
+        ConfigObject::Rule(rule) => w.message(7, |w| rules::write(w, rule)),
         ConfigObject::ApiKey(key) => w.message(8, |w| {
             w.text(1, &key.key_id);
             w.bytes(2, &key.sha256);
@@ -156,6 +147,7 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             partner: partner.partner_id.into(),
             name: partner.name,
             active: partner.active,
+            group: partner.group,
         }),
         Object::Code(code) => {
             ConfigObject::Code(Code { code: code.code, partner: code.partner_id.into(), active: code.active })
@@ -165,11 +157,7 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
             partner: coupon.partner_id.into(),
             active: coupon.active,
         }),
-        Object::Rule(rule) => ConfigObject::Rule(Rule {
-            reward: reward(&rule)?,
-            rule: rule.rule_id.into(),
-            version: rule.version,
-        }),
+        Object::Rule(rule) => ConfigObject::Rule(rules::read(rule)?),
         Object::ApiKey(key) => ConfigObject::ApiKey(ApiKey {
             sha256: fixed(MESSAGE, "key hash", &key.sha256)?,
             mode: mode(key.mode)?,
@@ -192,18 +180,6 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
         }
     };
     Ok(ConfigFact { program: fact.program_id.into(), actor: fact.actor, object, removed: fact.removed })
-}
-
-fn reward(rule: &v1::Rule) -> Result<Reward, Unknown> {
-    if rule.flat_currency.is_empty() {
-        return Ok(Reward::Percent(RatePpm(rule.rate_ppm)));
-    }
-    Ok(Reward::Flat {
-        amount: Minor(rule.flat_minor),
-        currency: currency(MESSAGE, &rule.flat_currency)?,
-        on_refund: FlatRefund::parse(&rule.flat_on_refund)
-            .ok_or_else(|| Unknown::value(MESSAGE, "flat_on_refund", &rule.flat_on_refund))?,
-    })
 }
 
 fn scopes(names: &[String]) -> Result<Vec<KeyScope>, Unknown> {

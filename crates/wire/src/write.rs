@@ -73,6 +73,16 @@ impl Writer {
         self.uint(tag, value.cast_unsigned());
     }
 
+    /// Signed numbers, as a repeated `int64` has them: packed; nothing when there are none.
+    pub(crate) fn packed(&mut self, tag: u32, values: &[i64]) {
+        if values.is_empty() {
+            return;
+        }
+        let mut inner = Self(Vec::with_capacity(values.len()));
+        values.iter().for_each(|value| inner.varint(value.cast_unsigned()));
+        self.present(tag, &inner.0);
+    }
+
     /// A signed number with presence: written when there is one, 0 too.
     pub(crate) fn maybe_int(&mut self, tag: u32, value: Option<i64>) {
         if let Some(value) = value {

@@ -57,6 +57,7 @@ impl Attribution {
             partner: partner.into(),
             name: String::new(),
             active,
+            ..Partner::default()
         }));
     }
 

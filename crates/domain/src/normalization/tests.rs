@@ -28,6 +28,7 @@ impl Normalizer {
                 partner: "partner_john".into(),
                 name: "John".into(),
                 active: true,
+                ..Partner::default()
             }),
             false,
         );

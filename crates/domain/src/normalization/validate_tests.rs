@@ -100,7 +100,12 @@ fn program(change: impl FnOnce(&mut Program)) -> ConfigObject {
 }
 
 fn partner(id: &str) -> ConfigObject {
-    ConfigObject::Partner(Partner { partner: id.into(), name: String::new(), active: true })
+    ConfigObject::Partner(Partner {
+        partner: id.into(),
+        name: String::new(),
+        active: true,
+        ..Partner::default()
+    })
 }
 
 fn code(code: &str, partner: &str, active: bool) -> ConfigObject {
@@ -112,13 +117,18 @@ fn coupon(coupon: &str, partner: &str) -> ConfigObject {
 }
 
 fn rule(version: u32, ppm: i64) -> ConfigObject {
-    ConfigObject::Rule(Rule { rule: "r".into(), version, reward: Reward::Percent(RatePpm(ppm)) })
+    ConfigObject::Rule(Rule {
+        rule: "r".into(),
+        version,
+        reward: Reward::Percent(RatePpm(ppm)),
+        ..Rule::default()
+    })
 }
 
 fn flat(version: u32, amount: i64) -> ConfigObject {
     let currency = Currency::parse("USD").unwrap();
     let reward = Reward::Flat { amount: Minor(amount), currency, on_refund: FlatRefund::Any };
-    ConfigObject::Rule(Rule { rule: "r".into(), version, reward })
+    ConfigObject::Rule(Rule { rule: "r".into(), version, reward, ..Rule::default() })
 }
 
 /// A key of program `prog` whose hash depends on its id, unless changed.

@@ -160,11 +160,21 @@ impl World {
     }
 
     pub fn rule(&mut self, version: u32, reward: Reward) {
-        self.config(ConfigObject::Rule(Rule { rule: "rule_default".into(), version, reward }));
+        self.config(ConfigObject::Rule(Rule {
+            rule: "rule_default".into(),
+            version,
+            reward,
+            ..Rule::default()
+        }));
     }
 
     pub fn partner(&mut self, partner: &str, active: bool) {
-        self.config(ConfigObject::Partner(Partner { partner: partner.into(), name: String::new(), active }));
+        self.config(ConfigObject::Partner(Partner {
+            partner: partner.into(),
+            name: String::new(),
+            active,
+            ..Partner::default()
+        }));
     }
 
     fn config(&mut self, object: ConfigObject) {

@@ -63,7 +63,7 @@ fn object(call: &Call<'_>, values: &Values) -> Result<Option<(ConfigObject, Valu
             let id = name("partner");
             let shown_name = values.text("name").unwrap_or(&id).to_owned();
             let shown = json!({"partner_id": id, "name": shown_name, "active": active});
-            let partner = Partner { partner: id.into(), name: shown_name, active };
+            let partner = Partner { partner: id.into(), name: shown_name, active, ..Partner::default() };
             (ConfigObject::Partner(partner), shown)
         }
         Operation::PutCode | Operation::DeleteCode => {
@@ -112,7 +112,7 @@ fn rule(id: String, values: &Values) -> Result<(ConfigObject, Value), Refusal> {
     let mut shown = shown;
     shown["rule_id"] = json!(id);
     shown["version"] = if version == 0 { Value::Null } else { json!(version) };
-    Ok((ConfigObject::Rule(Rule { rule: id.into(), version, reward }), shown))
+    Ok((ConfigObject::Rule(Rule { rule: id.into(), version, reward, ..Rule::default() }), shown))
 }
 
 /// The program that a body describes.

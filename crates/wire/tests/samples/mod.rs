@@ -17,6 +17,10 @@ use domain::facts::{
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
 use domain::normalization::{ConfigRefusal, FactsEvent, ReplyAddress, Verdict, VerdictKind};
+use domain::rules::{
+    Band, Cap, CapScope, Clauses, Comparison, Condition, Field, Limit, Metric, Operator, Period, Tiers,
+    Value, Window,
+};
 use domain::time::Micros;
 use wire::ingest::{IngestRecord, RawRequest};
 use wire::outcomes::{ConfigAnswer, OutcomeRecord};
@@ -89,6 +93,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
                 partner: "ptn_john".into(),
                 name: "John".into(),
                 active: true,
+                ..Partner::default()
             })),
         ),
         ("code", config(ConfigObject::Code(code.clone()))),
@@ -107,11 +112,50 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
                 rule: "rule_1".into(),
                 version: 2,
                 reward: Reward::Percent(RatePpm(125_000)),
+                ..Rule::default()
             })),
         ),
+        ("rule_with_everything", config(ConfigObject::Rule(whole_rule()))),
         ("api_key", config(ConfigObject::ApiKey(key))),
         ("endpoint", config(ConfigObject::Endpoint(endpoint))),
     ]
+}
+
+/// Every field of a rule, and every kind of value that conditions compare with.
+fn whole_rule() -> Rule {
+    let test = |field: &str, operator, value| {
+        Condition::Test(Comparison { field: Field::parse(field, "when").unwrap(), operator, value })
+    };
+    let limit = |amount| Limit { amount: Minor(amount), currency: usd() };
+    Rule {
+        rule: "rule_2".into(),
+        version: 3,
+        reward: Reward::Flat { amount: Minor(500), currency: usd(), on_refund: FlatRefund::Any },
+        tiers: Some(Tiers {
+            metric: Metric::Revenue,
+            period: Period::Quarter,
+            prior: false,
+            marginal: true,
+            bands: vec![
+                Band { from: 0, rate: RatePpm(100_000) },
+                Band { from: 5_000, rate: RatePpm(200_000) },
+            ],
+        }),
+        clauses: Clauses {
+            priority: -3,
+            when: Condition::Any(vec![
+                test("product", Operator::In, Value::Texts(vec!["a".into(), "b".into()])),
+                Condition::All(vec![
+                    test("metadata.plan", Operator::StartsWith, Value::Text("pro".into())),
+                    test("amount", Operator::Greater, Value::Number(0)),
+                    test("subscription_age_months", Operator::In, Value::Numbers(vec![-1, 0, 12])),
+                ]),
+            ]),
+            window: Some(Window::Months(12)),
+            minimum: Some(limit(1_000)),
+            caps: vec![Cap { scope: CapScope::Customer, period: Period::Ever, limit: limit(50_000) }],
+        },
+    }
 }
 
 fn fact(state: &str, body: FactBody) -> Fact {
