@@ -177,6 +177,19 @@ pub struct Sale {
     pub coupon: Option<CouponRef>,
     /// Other ids of the same payment at its source, by which reversals may name it.
     pub aliases: Vec<String>,
+    /// What only rules ask for.
+    pub details: SaleDetails,
+}
+
+/// What rules may ask of a sale, and nothing else uses. Empty: unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SaleDetails {
+    /// Of the customer, two capital letters.
+    pub country: String,
+    /// Between two payments: `day`, `week`, `month`, `year`, or `once`.
+    pub interval: String,
+    /// Values of the metadata keys that the program keeps for its rules; never personal data.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// First payment or renewal, by the provider's own marker.
@@ -204,6 +217,12 @@ pub struct SaleLine {
     pub price_id: String,
     /// How many.
     pub quantity: u32,
+    /// Empty: unknown.
+    pub plan: String,
+    /// Empty: unknown.
+    pub category: String,
+    /// The merchant's own key of the product; empty: unknown.
+    pub product_key: String,
 }
 
 /// An explicit referral code and where the body had it.

@@ -5,7 +5,7 @@ extern crate tributary_sources as sources;
 use domain::config::SourceSettings;
 use domain::facts::{
     CouponRef, Fact, FactBody, Personal, Recurrence, Referral, Reversal, ReversalFamily, ReversalLine,
-    ReversalState, Sale, SaleLine,
+    ReversalState, Sale, SaleDetails, SaleLine,
 };
 use domain::ids::{EventId, ProgramId};
 use domain::money::{Currency, Minor};
@@ -95,6 +95,7 @@ fn line(id: &str, net: i64, product: &str, price: &str, quantity: u32) -> SaleLi
         product_id: product.into(),
         price_id: price.into(),
         quantity,
+        ..SaleLine::default()
     }
 }
 
@@ -124,6 +125,7 @@ fn a_completed_transaction_is_a_sale_with_everything_that_attribution_and_refund
         referral: Some(Referral { code: "john123".into(), found_at: "data.custom_data.ref_code".into() }),
         coupon: Some(CouponRef::ProviderRef("dsc_own".into())),
         aliases: Vec::new(),
+        details: SaleDetails::default(),
     };
     assert_eq!(fact.body, FactBody::Sale(expected));
 }

@@ -6,7 +6,7 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::facts::{
     Command, CommandKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal,
-    ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
+    ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;
@@ -276,6 +276,9 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
             w.text(3, &line.product_id);
             w.text(4, &line.price_id);
             w.uint(5, u64::from(line.quantity));
+            w.text(6, &line.plan);
+            w.text(7, &line.category);
+            w.text(8, &line.product_key);
         });
     }
     w.text(6, &sale.subscription_id);
@@ -299,6 +302,22 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
         None => {}
     }
     sale.aliases.iter().for_each(|alias| w.present(10, alias.as_bytes()));
+    w.text(11, &sale.details.country);
+    w.text(12, &sale.details.interval);
+    write_metadata(w, 13, &sale.details.metadata);
+}
+
+pub(crate) fn write_metadata(w: &mut Writer, tag: u32, metadata: &[(String, String)]) {
+    for (key, value) in metadata {
+        w.message(tag, |w| {
+            w.text(1, key);
+            w.text(2, value);
+        });
+    }
+}
+
+pub(crate) fn metadata(metadata: Vec<v1::Metadata>) -> Vec<(String, String)> {
+    metadata.into_iter().map(|entry| (entry.key, entry.value)).collect()
 }
 
 fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
@@ -311,6 +330,9 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
             price_id: line.price_id,
             quantity: u32::try_from(line.quantity)
                 .map_err(|_| Unknown::value(MESSAGE, "quantity", line.quantity))?,
+            plan: line.plan,
+            category: line.category,
+            product_key: line.product_key,
         });
     }
     let coupon = match sale.coupon {
@@ -336,6 +358,11 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
         referral: sale.referral.map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
         coupon,
         aliases: sale.aliases,
+        details: SaleDetails {
+            country: sale.country,
+            interval: sale.interval,
+            metadata: metadata(sale.metadata),
+        },
     })
 }
 

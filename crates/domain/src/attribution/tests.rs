@@ -103,6 +103,7 @@ impl Attribution {
             referral: code.map(|code| Referral { code: code.into(), found_at: String::new() }),
             coupon,
             aliases: Vec::new(),
+            details: crate::facts::SaleDetails::default(),
         };
         let (own, late) = self.input(vec![fact(id, customers, FactBody::Sale(sale), 1)]);
         (own.unwrap(), late)
@@ -325,6 +326,7 @@ fn one_frame_with_a_definition_and_its_sale_decides_with_it() {
         referral: None,
         coupon: by_ref("dsc_1"),
         aliases: Vec::new(),
+        details: crate::facts::SaleDetails::default(),
     };
     let frame = vec![fact("dsc_1", &[], definition, 1), fact("1", &[], FactBody::Sale(sale), 1)];
     assert_eq!(earned(&a.input(frame).0.unwrap()), Ok(("john", TouchClass::Coupon)));

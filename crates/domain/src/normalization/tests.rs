@@ -3,7 +3,7 @@ use super::*;
 use crate::config::{Code, ConfigObject, Mode, Partner, Profile, Program};
 use crate::facts::{
     FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily, ReversalState, Sale,
-    SealedValue,
+    SaleDetails, SealedValue,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::tables::MemoryTables;
@@ -140,6 +140,7 @@ fn sale(id: &str, gross: i64) -> Fact {
         referral: Some(Referral { code: "john123".into(), found_at: "ref_code".into() }),
         coupon: None,
         aliases: Vec::new(),
+        details: SaleDetails::default(),
     };
     fact(id, "completed", FactBody::Sale(sale))
 }

@@ -12,7 +12,7 @@ use tributary_domain::config::{
 };
 use tributary_domain::facts::{
     Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
-    Sale, SaleLine,
+    Sale, SaleDetails, SaleLine,
 };
 use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
 use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -208,6 +208,7 @@ impl World {
             referral: None,
             coupon: None,
             aliases: spec.aliases.clone(),
+            details: SaleDetails::default(),
         });
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);

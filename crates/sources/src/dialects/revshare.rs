@@ -179,6 +179,7 @@ pub(crate) fn read(request: &SourceRequest<'_>) -> Draft {
             referral: Some(Referral { code: referral.ref_code, found_at: "ref_code".to_owned() }),
             coupon: None,
             aliases: Vec::new(),
+            details: domain::facts::SaleDetails::default(),
         }),
     };
     Draft {

@@ -10,7 +10,7 @@ use crate::json::MAX_ID_BYTES;
 use crate::{SourceRequest, draft};
 use domain::facts::{
     Command, CommandKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal,
-    ReversalFamily, ReversalLine, ReversalState, Sale, SaleLine,
+    ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
 };
 use domain::ids::{CommissionId, EventId, Hash, SourceName};
 use domain::money::Minor;
@@ -261,6 +261,7 @@ fn sale(values: &Values) -> Result<Event, Refused> {
         referral: referral.map(|code| Referral { code: code.to_owned(), found_at: "code".to_owned() }),
         coupon: values.text("coupon").map(|code| CouponRef::Code(code.to_owned())),
         aliases: values.texts("aliases").to_vec(),
+        details: SaleDetails::default(),
     });
     Ok(Event {
         identifiers: values.object("customer").map(identifiers).unwrap_or_default(),
@@ -275,6 +276,7 @@ fn sale_line(line: &Values) -> SaleLine {
         product_id: line.owned("product_id"),
         price_id: line.owned("price_id"),
         quantity: line.number("quantity").and_then(|number| u32::try_from(number).ok()).unwrap_or(1),
+        ..SaleLine::default()
     }
 }
 

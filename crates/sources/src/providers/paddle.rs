@@ -11,7 +11,7 @@ use crate::json::{
 use crate::{SourceRequest, draft};
 use domain::facts::{
     CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Reversal, ReversalFamily, ReversalLine,
-    ReversalState, Sale, SaleLine,
+    ReversalState, Sale, SaleDetails, SaleLine,
 };
 use domain::ids::{EventId, Hash, SourceName};
 use domain::money::{Currency, Minor};
@@ -260,6 +260,7 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
         coupon: (!discount_id.is_empty()).then_some(CouponRef::ProviderRef(discount_id)),
         external_id: external_id.clone(),
         aliases: Vec::new(),
+        details: SaleDetails::default(),
     };
     let identifiers = identifiers("data.customer_id", data.customer_id, &metadata)?;
     let paid_at = paid_at(&data)?;
@@ -322,6 +323,7 @@ fn sale_lines(items: &List<LineItem<'_>>, net: Option<Minor>) -> Result<Vec<Sale
             },
             price_id: optional_id(format_args!("{path}.price_id"), item.price_id)?,
             quantity: item.quantity.and_then(|raw| raw.get().parse().ok()).unwrap_or_default(),
+            ..SaleLine::default()
         });
     }
     if !complete || net != Some(sum) {

@@ -12,7 +12,7 @@ use domain::config::{
 };
 use domain::facts::{
     CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
-    ReversalLine, ReversalState, Sale, SaleLine, SealedValue,
+    ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -191,12 +191,14 @@ fn sale(coupon: CouponRef) -> FactBody {
             product_id: "pro_1".into(),
             price_id: "pri_1".into(),
             quantity: 10,
+            ..SaleLine::default()
         }],
         subscription_id: "sub_1".into(),
         recurrence: Recurrence::Renewal,
         referral: Some(Referral { code: "john123".into(), found_at: "custom_data.ref_code".into() }),
         coupon: Some(coupon),
         aliases: Vec::new(),
+        details: SaleDetails::default(),
     })
 }
 

@@ -96,6 +96,7 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
         referral: referral(&places)?,
         coupon: None,
         aliases: aliases(&charge, vec![intent]),
+        details: domain::facts::SaleDetails::default(),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     // A charge is created when it is authorized; a capture comes later.

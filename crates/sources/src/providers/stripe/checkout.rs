@@ -85,6 +85,7 @@ pub(super) fn session(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading,
         referral: typed,
         coupon: None,
         aliases: aliases(&session, vec![intent]),
+        details: domain::facts::SaleDetails::default(),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     Ok(Reading::Facts(vec![delivery.fact(session, "paid", None, found, FactBody::Sale(sale))]))

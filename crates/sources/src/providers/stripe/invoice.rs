@@ -4,7 +4,7 @@ use super::{Delivery, Place, aliases, facts_or_ignored, identifiers, ignored, re
 use crate::defect::{Defect, reason};
 use crate::json::{List, Object, Path, Raw, id, object, optional_id, reference, string, truth, unix_seconds};
 use domain::config::SaleFrom;
-use domain::facts::{CouponRef, FactBody, Recurrence, Sale, SaleLine};
+use domain::facts::{CouponRef, FactBody, Recurrence, Sale, SaleDetails, SaleLine};
 use domain::money::Minor;
 use domain::normalization::Reading;
 use serde::Deserialize;
@@ -216,6 +216,7 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
         referral: referral(&places)?,
         coupon: (!promotion.is_empty()).then_some(CouponRef::ProviderRef(promotion)),
         aliases: aliases(&invoice, data.payments()?.into_iter().flat_map(<[String; 2]>::from).collect()),
+        details: SaleDetails::default(),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     let at = match data.status_transitions.get() {
@@ -371,7 +372,14 @@ fn sale_lines(lines: &Object<Lines<'_>>, money: &Money, net: Option<Minor>) -> R
         total = total.plus(line_net).map_err(|_| out_of_range(path))?;
         let (price_id, product_id) = price_and_product(path, item)?;
         let quantity = item.quantity.and_then(|raw| raw.get().parse().ok()).unwrap_or_default();
-        lines.push(SaleLine { line_id, net: line_net, product_id, price_id, quantity });
+        lines.push(SaleLine {
+            line_id,
+            net: line_net,
+            product_id,
+            price_id,
+            quantity,
+            ..SaleLine::default()
+        });
     }
     if !complete || net != Some(total) {
         lines.clear();
