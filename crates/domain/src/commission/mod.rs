@@ -22,6 +22,7 @@ mod names;
 mod parked;
 mod postings;
 mod reversal;
+mod rulebook;
 mod sale;
 mod state;
 mod subscription;
@@ -33,10 +34,11 @@ pub use subscription::HOLDS_PER_STEP;
 
 use crate::attribution::SaleKey;
 use crate::config::{ConfigFact, FlatRefund};
-use crate::facts::{ReversalFamily, ReversalState};
+use crate::facts::{Recurrence, ReversalFamily, ReversalState, SaleDetails};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, RatePpm, Rounding};
 use crate::normalization::ReplyAddress;
+use crate::rules::{CapScope, Considered, Limit, Period, RuleRef};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +143,36 @@ pub struct SaleRecorded {
     pub recorded_at: Micros,
     /// Recorded before, attributed now.
     pub late: bool,
+    /// What rules may ask of it.
+    pub facets: Facets,
+}
+
+/// What rules may ask of a sale besides its amounts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facets {
+    /// The provider's own marker.
+    pub recurrence: Recurrence,
+    /// The coupon's code, or the provider's id of it where only that is known; empty: none.
+    pub coupon: String,
+    /// Country, interval, metadata.
+    pub details: SaleDetails,
+    /// What was bought, line by line. Empty where no line says anything.
+    pub lines: Vec<LineFacets>,
+}
+
+/// What rules may ask of a line. Empty: unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LineFacets {
+    /// The product.
+    pub product: String,
+    /// The price.
+    pub price: String,
+    /// The plan.
+    pub plan: String,
+    /// The category.
+    pub category: String,
+    /// The merchant's own key of the product.
+    pub product_key: String,
 }
 
 /// A part of the base and its rate: a line, or a tier's band.
@@ -152,6 +184,8 @@ pub struct Slice {
     pub base: Minor,
     /// Its rate.
     pub rate: RatePpm,
+    /// The rule that pays it, where that is not the commission's first.
+    pub rule: Option<RuleRef>,
 }
 
 /// A reversal fact as commission took it.
@@ -343,6 +377,33 @@ pub struct Terms {
     pub manual_approval: bool,
     /// A flat reward, which the slices' rates say nothing of.
     pub flat: Option<FlatTerms>,
+    /// The slices are a tier's bands: refunds take from the last one first.
+    pub bands: bool,
+    /// The caps that its net amount counts towards.
+    pub caps: Vec<CapUse>,
+    /// What it would have been without caps; G where none limited it.
+    pub uncapped: Minor,
+    /// Rules that did not win, and why; at most [`MAX_CONSIDERED`](crate::rules::MAX_CONSIDERED).
+    pub considered: Vec<Considered>,
+    /// How many more there were.
+    pub considered_more: u32,
+}
+
+/// A cap in one of its periods, for one of those whom it limits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CapUse {
+    /// Whose rule's cap.
+    pub rule: RuleId,
+    /// To whom together.
+    pub scope: CapScope,
+    /// The partner's or customer's id; empty for the program.
+    pub of: String,
+    /// The kind of period.
+    pub period: Period,
+    /// Its number.
+    pub number: i64,
+    /// How much.
+    pub limit: Limit,
 }
 
 /// A flat reward, frozen.

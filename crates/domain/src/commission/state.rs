@@ -1,13 +1,14 @@
 //! The rows of a partition's ledger and their keys. A cache of the fold: its encoding may change with any version.
-use super::{Account, CommissionStatus, Posting, ReversalRecorded, SaleRecorded, Terms};
+use super::{Account, CapUse, CommissionStatus, Posting, ReversalRecorded, SaleRecorded, Terms};
 use crate::attribution::SaleKey;
-use crate::config::{Profile, Rule};
+use crate::config::Profile;
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SourceName};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, Rounding};
 use crate::tables::Key;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const PROGRAMS: u8 = 1;
 const PARTNERS: u8 = 2;
@@ -18,6 +19,12 @@ const ANSWERS: u8 = 6;
 const COMMISSIONS: u8 = 7;
 const SUBSCRIPTIONS: u8 = 8;
 const ENDED: u8 = 9;
+const RULES: u8 = 10;
+const RULES_UNDER: u8 = 11;
+const CUSTOMERS: u8 = 12;
+const STARTED: u8 = 13;
+const TOTALS: u8 = 14;
+const CAPS: u8 = 15;
 
 pub(super) fn program_key(program: &ProgramId) -> Key {
     Key::new(PROGRAMS).text(&program.0)
@@ -62,6 +69,42 @@ pub(super) fn subscription_key(program: &ProgramId, source: &SourceName, subscri
     Key::new(SUBSCRIPTIONS).text(&program.0).text(&source.0).text(subscription)
 }
 
+pub(super) fn rule_key(program: &ProgramId, rule: &RuleId) -> Key {
+    Key::new(RULES).text(&program.0).text(&rule.0)
+}
+
+/// The rules that ask for a value of a field.
+pub(super) fn rules_under_key(program: &ProgramId, field: &str, value: &str) -> Key {
+    Key::new(RULES_UNDER).text(&program.0).text(field).text(value)
+}
+
+/// What a customer has bought.
+pub(super) fn customer_key(program: &ProgramId, customer: SubjectId) -> Key {
+    Key::new(CUSTOMERS).text(&program.0).raw(&customer.0)
+}
+
+/// When a subscription was first paid for.
+pub(super) fn started_key(program: &ProgramId, source: &SourceName, subscription: &str) -> Key {
+    Key::new(STARTED).text(&program.0).text(&source.0).text(subscription)
+}
+
+/// What a partner has brought, by calendar month: every longer period is a range of these.
+pub(super) fn totals_key(program: &ProgramId, partner: &PartnerId) -> Key {
+    Key::new(TOTALS).text(&program.0).text(&partner.0)
+}
+
+/// What counts towards a cap.
+pub(super) fn cap_key(program: &ProgramId, cap: &CapUse) -> Key {
+    Key::new(CAPS)
+        .text(&program.0)
+        .text(&cap.rule.0)
+        .text(cap.scope.name())
+        .text(cap.period.name())
+        .text(cap.limit.currency.code())
+        .text(&cap.of)
+        .number(cap.number)
+}
+
 /// When a subscription ended.
 pub(super) fn ended_key(program: &ProgramId, source: &SourceName, subscription: &str) -> Key {
     Key::new(ENDED).text(&program.0).text(&source.0).text(subscription)
@@ -71,22 +114,19 @@ pub(super) fn ended_key(program: &ProgramId, source: &SourceName, subscription: 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct ProgramRow {
     pub(super) settings: Option<Settings>,
-    pub(super) rules: Vec<Rule>,
+    /// How many rules there have ever been.
+    pub(super) rules: u64,
+    /// The fields under whose values rules stand, with how many; the empty name: rules that ask for no value.
+    pub(super) fields: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) profile: Profile,
+    pub(super) currency: Currency,
     pub(super) rounding: Rounding,
     pub(super) hold_days: u32,
     pub(super) manual_approval: bool,
-}
-
-impl ProgramRow {
-    /// The rule that new commissions freeze: the highest version; between equals the first by id.
-    pub(super) fn current_rule(&self) -> Option<&Rule> {
-        self.rules.iter().max_by(|a, b| a.version.cmp(&b.version).then_with(|| b.rule.cmp(&a.rule)))
-    }
 }
 
 /// One sale with all that belongs to it, in one row: a fact about it is one read and one write.
@@ -196,6 +236,17 @@ impl From<&ReversalRecorded> for ReversalRow {
             lines: recorded.lines.clone(),
         }
     }
+}
+
+/// What a partner has brought in one calendar month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TotalsRow {
+    /// Conversions.
+    pub(super) count: i128,
+    /// What was paid for them, in the program's currency.
+    pub(super) volume: i128,
+    /// Their bases, in the program's currency.
+    pub(super) revenue: i128,
 }
 
 /// Sums of a partner's accounts in one currency. Wider than an amount, so that a fold never overflows; a commission that
