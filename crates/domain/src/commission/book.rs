@@ -1,26 +1,37 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
 use super::holds::SYSTEM;
+use super::rulebook::{CustomerRow, Entry, RuleRow};
 use super::state::{
-    BalanceRow, CommissionRow, ProgramRow, SaleRow, Settings, balance_key, ended_key, partner_key,
-    program_key, sale_key,
+    BalanceRow, CommissionRow, PartnerRow, ProgramRow, SaleRow, Settings, TotalsRow, balance_key, cap_key,
+    customer_key, ended_key, partner_key, program_key, sale_key, started_key, totals_key,
 };
 use super::{
-    Account, CommissionEvent, CommissionEventKind, CommissionsEvent, ReversalRecorded, SaleLinked,
+    Account, CapUse, CommissionEvent, CommissionEventKind, CommissionsEvent, ReversalRecorded, SaleLinked,
     SaleRecorded, SubscriptionOver,
 };
 use crate::attribution::SaleKey;
 use crate::config::{ConfigFact, ConfigObject};
-use crate::ids::{PartnerId, ProgramId, SourceName};
+use crate::ids::{PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
-use crate::tables::{View, row};
+use crate::rules::Period;
+use crate::tables::{View, decode, row};
 use crate::time::Micros;
 use std::collections::BTreeMap;
+
+/// Months that a range of totals reads: eight centuries.
+const MOST_MONTHS: usize = 10_000;
 
 /// Rows as they are after the events applied so far. Each is decoded once.
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) programs: BTreeMap<Vec<u8>, ProgramRow>,
-    pub(super) partners: BTreeMap<Vec<u8>, bool>,
+    pub(super) partners: BTreeMap<Vec<u8>, PartnerRow>,
+    pub(super) rules: BTreeMap<Vec<u8>, RuleRow>,
+    pub(super) rules_under: BTreeMap<Vec<u8>, Vec<Entry>>,
+    pub(super) customers: BTreeMap<Vec<u8>, CustomerRow>,
+    pub(super) started: BTreeMap<Vec<u8>, Micros>,
+    pub(super) totals: BTreeMap<Vec<u8>, TotalsRow>,
+    pub(super) caps: BTreeMap<Vec<u8>, i128>,
     pub(super) sales: BTreeMap<Vec<u8>, SaleRow>,
     pub(super) balances: BTreeMap<Vec<u8>, BalanceRow>,
     pub(super) ended: BTreeMap<Vec<u8>, Micros>,
@@ -60,10 +71,59 @@ impl<'view> Book<'view> {
         cached(self.view, &mut self.rows.balances, balance_key(program, partner, currency).bytes())
     }
 
-    /// Whether the partner earns new commissions. One that was never described does: codes and coupons name partners too.
-    pub(super) fn partner_is_active(&self, program: &ProgramId, partner: &PartnerId) -> bool {
+    /// What is known of a partner. One that was never described earns: codes and coupons name partners too.
+    pub(super) fn partner(&self, program: &ProgramId, partner: &PartnerId) -> PartnerRow {
         let key = partner_key(program, partner);
-        self.rows.partners.get(key.bytes()).copied().or_else(|| row(self.view, key.bytes())).unwrap_or(true)
+        let known = self.rows.partners.get(key.bytes()).cloned().or_else(|| row(self.view, key.bytes()));
+        known.unwrap_or(PartnerRow { active: true, group: String::new() })
+    }
+
+    pub(super) fn rule(&mut self, key: &[u8]) -> &mut RuleRow {
+        cached(self.view, &mut self.rows.rules, key)
+    }
+
+    pub(super) fn rules_under(&mut self, key: &[u8]) -> &mut Vec<Entry> {
+        cached(self.view, &mut self.rows.rules_under, key)
+    }
+
+    /// What a customer bought before, by the log.
+    pub(super) fn customer(&mut self, program: &ProgramId, customer: SubjectId) -> &mut CustomerRow {
+        cached(self.view, &mut self.rows.customers, customer_key(program, customer).bytes())
+    }
+
+    /// When the sale's subscription was first paid for, if it was.
+    pub(super) fn started(&self, sale: &SaleRecorded) -> Option<Micros> {
+        if sale.subscription_id.is_empty() {
+            return None;
+        }
+        let key = started_key(&sale.program, &sale.sale.source, &sale.subscription_id);
+        self.rows.started.get(key.bytes()).copied().or_else(|| row(self.view, key.bytes()))
+    }
+
+    /// What the partner brought in some calendar months, the first and the last included.
+    pub(super) fn brought(
+        &self,
+        program: &ProgramId,
+        partner: &PartnerId,
+        first: i64,
+        last: i64,
+    ) -> TotalsRow {
+        let of = |month: i64| totals_key(program, partner).number(month);
+        let (start, end) = (of(first), of(last.saturating_add(1)));
+        let mut months: BTreeMap<Vec<u8>, TotalsRow> = self
+            .view
+            .range(start.bytes(), end.bytes(), MOST_MONTHS)
+            .into_iter()
+            .map(|(key, value)| (key.to_vec(), decode(&value)))
+            .collect();
+        let here = self.rows.totals.range(start.bytes().to_vec()..end.bytes().to_vec());
+        months.extend(here.map(|(key, row)| (key.clone(), *row)));
+        months.into_values().fold(TotalsRow::default(), TotalsRow::and)
+    }
+
+    /// What counts towards a cap so far.
+    pub(super) fn used(&mut self, program: &ProgramId, cap: &CapUse) -> &mut i128 {
+        cached(self.view, &mut self.rows.caps, cap_key(program, cap).bytes())
     }
 
     pub(super) fn config(&mut self, fact: &ConfigFact) {
@@ -71,21 +131,18 @@ impl<'view> Book<'view> {
             ConfigObject::Program(program) => {
                 self.program(&fact.program).settings = (!fact.removed).then_some(Settings {
                     profile: program.profile,
+                    currency: program.currency,
                     rounding: program.rounding,
                     hold_days: program.hold_days,
                     manual_approval: program.manual_approval,
                 });
             }
-            ConfigObject::Rule(rule) => {
-                let rules = &mut self.program(&fact.program).rules;
-                rules.retain(|known| known.rule != rule.rule);
-                if !fact.removed {
-                    rules.push(rule.clone());
-                }
-            }
+            ConfigObject::Rule(rule) => self.rule_changed(&fact.program, rule, fact.removed),
             ConfigObject::Partner(partner) => {
                 let key = partner_key(&fact.program, &partner.partner);
-                self.rows.partners.insert(key.bytes().to_vec(), partner.active && !fact.removed);
+                let row =
+                    PartnerRow { active: partner.active && !fact.removed, group: partner.group.clone() };
+                self.rows.partners.insert(key.bytes().to_vec(), row);
             }
             _ => {}
         }
@@ -93,9 +150,40 @@ impl<'view> Book<'view> {
 
     pub(super) fn recorded(&mut self, recorded: &SaleRecorded) {
         let row = self.sale(&recorded.program, &recorded.sale);
-        if recorded.late || row.sale.is_none() {
-            row.sale = Some(recorded.clone());
+        if !recorded.late && row.sale.is_some() {
+            return;
         }
+        let known = row.sale.replace(recorded.clone());
+        let had =
+            |known: fn(&SaleRecorded) -> bool, sale: &Option<SaleRecorded>| sale.as_ref().is_some_and(known);
+        if let Some(customer) = recorded.customer.filter(|_| !had(|sale| sale.customer.is_some(), &known)) {
+            let row = self.customer(&recorded.program, customer);
+            if row.payments == 0 {
+                row.first_purchase_at = recorded.occurred_at;
+            }
+            row.payments = row.payments.saturating_add(1);
+        }
+        if known.is_none() && !recorded.subscription_id.is_empty() && self.started(recorded).is_none() {
+            let key = started_key(&recorded.program, &recorded.sale.source, &recorded.subscription_id);
+            self.rows.started.insert(key.bytes().to_vec(), recorded.occurred_at);
+        }
+        if let Some(partner) =
+            recorded.partner.as_ref().filter(|_| !had(|sale| sale.partner.is_some(), &known))
+        {
+            self.brings(recorded, partner);
+        }
+    }
+
+    /// Counts a sale for its partner.
+    fn brings(&mut self, recorded: &SaleRecorded, partner: &PartnerId) {
+        let settings = self.program(&recorded.program).settings;
+        let counts = settings.is_some_and(|settings| settings.currency == recorded.currency);
+        let month = Period::Month.number(recorded.occurred_at);
+        let key = totals_key(&recorded.program, partner).number(month);
+        let row = cached(self.view, &mut self.rows.totals, key.bytes());
+        let amount = |amount: Minor| if counts { i128::from(amount.0) } else { 0 };
+        *row =
+            row.and(TotalsRow { count: 1, volume: amount(recorded.gross), revenue: amount(recorded.base) });
     }
 
     /// Adds a reversal to its payment; whether it says anything new.
@@ -198,6 +286,13 @@ impl<'view> Book<'view> {
                 }
             }
             after = commission.due();
+            if event.delta != Minor::ZERO {
+                // Net amounts: what is taken back can be earned again.
+                for cap in commission.terms.caps.clone() {
+                    let used = self.used(&event.program, &cap);
+                    *used = used.saturating_add(i128::from(event.delta.0));
+                }
+            }
         }
         if !event.postings.is_empty() {
             let balance = self.balance(&event.program, &event.partner, event.currency);

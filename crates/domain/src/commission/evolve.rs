@@ -66,6 +66,12 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
     let rows = book.rows;
     rows.programs.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.partners.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.rules.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.rules_under.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.customers.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.started.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.totals.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.caps.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.sales.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.balances.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.ended.iter().for_each(|(key, row)| put_row(tables, key, row));

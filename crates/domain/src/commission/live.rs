@@ -174,26 +174,52 @@ impl<'row> LiveSet<'row> {
         }
     }
 
-    /// What is left of each slice: those that objects name lose first, each at most all; the rest is taken from what that
-    /// leaves, pro rata by largest remainder.
+    /// What is left of each slice. Lines that objects name lose first, each at most all; the rest is taken from what that
+    /// leaves of the lines, pro rata by largest remainder. Of a line in several bands the highest goes first.
     fn remaining(
         &self,
         sale: &SaleRecorded,
         slices: &[Slice],
         rounding: Rounding,
     ) -> Result<Vec<Minor>, AmountOutOfRange> {
+        let lines: Vec<&[Slice]> = slices.chunk_by(|_, next| next.higher_band).collect();
+        let mut sold = Vec::with_capacity(lines.len());
+        for line in &lines {
+            let base = line.iter().try_fold(Minor::ZERO, |sum, slice| sum.plus(slice.base))?;
+            sold.push((line.first().map_or("", |slice| slice.line_id.as_str()), base));
+        }
+        let left = self.left_of_lines(sale, &sold, rounding)?;
+        let mut remaining = Vec::with_capacity(slices.len());
+        for (line, mut left) in lines.into_iter().zip(left) {
+            // From the lowest band up, as far as what is left reaches.
+            for slice in line {
+                let here = left.min(slice.base);
+                left = left.minus(here)?;
+                remaining.push(here);
+            }
+        }
+        Ok(remaining)
+    }
+
+    /// What is left of each line, by name and base.
+    fn left_of_lines(
+        &self,
+        sale: &SaleRecorded,
+        lines: &[(&str, Minor)],
+        rounding: Rounding,
+    ) -> Result<Vec<Minor>, AmountOutOfRange> {
         let mut rest = self.base_taken(sale, rounding)?;
         let mut named = self.taken.named.clone();
-        let mut left = Vec::with_capacity(slices.len());
-        for slice in slices {
-            let wanted = named.get_mut(slice.line_id.as_str());
-            let most = i128::from(slice.base.0).min(rest);
+        let mut left = Vec::with_capacity(lines.len());
+        for (line_id, base) in lines {
+            let wanted = named.get_mut(line_id);
+            let most = i128::from(base.0).min(rest);
             let taken = wanted.as_deref().copied().unwrap_or(0).clamp(0, most.max(0));
             if let Some(wanted) = wanted {
                 *wanted = wanted.saturating_sub(taken);
             }
             rest = rest.saturating_sub(taken);
-            left.push(slice.base.minus(Minor::try_from(taken)?)?);
+            left.push(base.minus(Minor::try_from(taken)?)?);
         }
         let shares = split_by_largest_remainder(Minor::try_from(rest)?, &left)?;
         left.into_iter().zip(shares).map(|(base, share)| base.minus(share)).collect()
@@ -292,14 +318,14 @@ fn positive(amount: Minor) -> i128 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::money::{Currency, RatePpm};
+    use crate::money::Currency;
     use crate::time::Micros;
 
     fn sold(lines: &[(&str, i64)]) -> SaleRecorded {
         let slice = |(line, base): &(&str, i64)| Slice {
             line_id: (*line).to_owned(),
             base: Minor(*base),
-            rate: RatePpm::default(),
+            ..Slice::default()
         };
         let base = Minor(lines.iter().map(|(_, base)| base).sum());
         SaleRecorded {
@@ -319,6 +345,9 @@ mod tests {
             occurred_at: Micros(0),
             recorded_at: Micros(0),
             late: false,
+            facets: crate::commission::Facets::default(),
+            purchase: None,
+            subscription_since: None,
         }
     }
 

@@ -21,6 +21,7 @@ mod live;
 mod names;
 mod parked;
 mod postings;
+mod pricing;
 mod reversal;
 mod rulebook;
 mod sale;
@@ -145,6 +146,19 @@ pub struct SaleRecorded {
     pub late: bool,
     /// What rules may ask of it.
     pub facets: Facets,
+    /// Which of the customer's purchases it is; `None` while no customer is known.
+    pub purchase: Option<Purchase>,
+    /// When its subscription was first paid for, if it was before it.
+    pub subscription_since: Option<Micros>,
+}
+
+/// A purchase among its customer's, as the log had them when it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purchase {
+    /// From 1.
+    pub number: u64,
+    /// When the first one happened: this one itself, where it is the first.
+    pub first_at: Micros,
 }
 
 /// What rules may ask of a sale besides its amounts.
@@ -176,7 +190,7 @@ pub struct LineFacets {
 }
 
 /// A part of the base and its rate: a line, or a tier's band.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Slice {
     /// Empty: the whole sale.
     pub line_id: String,
@@ -186,6 +200,8 @@ pub struct Slice {
     pub rate: RatePpm,
     /// The rule that pays it, where that is not the commission's first.
     pub rule: Option<RuleRef>,
+    /// It lies above the slice before it, of the same line, in a tier's next band: refunds take from it first.
+    pub higher_band: bool,
 }
 
 /// A reversal fact as commission took it.
@@ -377,8 +393,6 @@ pub struct Terms {
     pub manual_approval: bool,
     /// A flat reward, which the slices' rates say nothing of.
     pub flat: Option<FlatTerms>,
-    /// The slices are a tier's bands: refunds take from the last one first.
-    pub bands: bool,
     /// The caps that its net amount counts towards.
     pub caps: Vec<CapUse>,
     /// What it would have been without caps; G where none limited it.

@@ -2,13 +2,13 @@
 //!
 //! A program may have thousands of rules. Those that ask for one of some values of a text field stand under each of the
 //! values; a sale looks up its own values only, in the fields that any rule asks for. The rest stands under no value.
-use super::book::Book;
 use super::SaleRecorded;
+use super::book::Book;
+use super::pricing::takes_all;
 use super::state::{rule_key, rules_under_key};
-use crate::config::{Reward, Rule};
+use crate::config::Rule;
 use crate::facts::Recurrence;
 use crate::ids::{PartnerId, ProgramId, RuleId};
-use crate::money::Minor;
 use crate::rules::{Candidate, Case, Field, Line, Rank, RuleRef, Selecting, Selection, months_between};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,8 @@ impl Book<'_> {
                     fields.remove(&field);
                 }
             }
-            self.rules_under(rules_under_key(program, &field, &value).bytes()).retain(|known| *known != entry);
+            self.rules_under(rules_under_key(program, &field, &value).bytes())
+                .retain(|known| *known != entry);
         }
     }
 
@@ -126,7 +127,7 @@ impl Book<'_> {
                 rank: entry.rank,
                 clauses: &rule.clauses,
                 rule: &named,
-                takes_all: matches!(rule.reward, Reward::Flat { amount, .. } if amount > Minor::ZERO && rule.tiers.is_none()),
+                takes_all: takes_all(&rule),
             });
             rules.insert(place, rule);
         }
@@ -159,21 +160,14 @@ pub(super) struct CustomerRow {
     pub(super) payments: u64,
 }
 
-/// The case of a sale, for rules. `before`: the customer's purchases before this one.
-pub(super) fn case<'a>(
-    sale: &'a SaleRecorded,
-    partner: &'a PartnerId,
-    partner_group: &'a str,
-    before: CustomerRow,
-    subscription_since: Option<Micros>,
-) -> Case<'a> {
-    let is_recurring = before.payments > 0;
+/// The case of a sale, for rules.
+pub(super) fn case<'a>(sale: &'a SaleRecorded, partner: &'a PartnerId, partner_group: &'a str) -> Case<'a> {
     let facets = &sale.facets;
     let is_renewal = match facets.recurrence {
         Recurrence::Renewal => true,
         Recurrence::First => false,
         // The provider does not say: a later payment of the same subscription is one.
-        Recurrence::Unknown => subscription_since.is_some(),
+        Recurrence::Unknown => sale.subscription_since.is_some(),
     };
     // Lines stand for parts of the base only where they say all of it.
     let by_line = facets.lines.len() == sale.slices.len();
@@ -184,22 +178,24 @@ pub(super) fn case<'a>(
         category: &line.category,
         product_key: &line.product_key,
     });
+    let (number, first_at) =
+        sale.purchase.map_or((1, sale.occurred_at), |purchase| (purchase.number, purchase.first_at));
     Case {
         kind: if is_renewal { "renewal" } else { "sale" },
         partner: partner.as_str(),
         partner_group,
         coupon: &facets.coupon,
         country: &facets.details.country,
-        is_recurring,
+        is_recurring: number > 1,
         subscription_age_months: (!sale.subscription_id.is_empty())
-            .then(|| subscription_since.map_or(0, |since| months_between(since, sale.occurred_at))),
+            .then(|| sale.subscription_since.map_or(0, |since| months_between(since, sale.occurred_at))),
         amount: sale.base,
         currency: sale.currency.code(),
         interval: &facets.details.interval,
         metadata: &facets.details.metadata,
         lines: lines.collect(),
         occurred_at: sale.occurred_at,
-        first_purchase_at: if is_recurring { before.first_purchase_at } else { sale.occurred_at },
-        payment_number: before.payments.saturating_add(1),
+        first_purchase_at: first_at,
+        payment_number: number,
     }
 }

@@ -2,20 +2,17 @@
 use super::decide::Desk;
 use super::holds::{SYSTEM, TIME, with};
 use super::postings::{Bucket, Legs};
+use super::pricing::{NoCommission, Priced, out_of_range};
 use super::reversal::status_of;
 use super::state::BalanceRow;
 use super::{
-    CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, FlatTerms, SaleRecorded, Slice,
-    Terms,
+    CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Facets, LineFacets,
+    SaleRecorded, Slice,
 };
 use crate::attribution::{Decision, SaleKey};
-use crate::config::Reward;
-use crate::facts::{Fact, Sale, SaleLine};
+use crate::facts::{CouponRef, Fact, Sale, SaleLine};
 use crate::ids::{CommissionId, EventId, PartnerId, SaleId};
-use crate::money::{AmountOutOfRange, Minor, RatePpm, rate_of_sum};
-
-/// Why a sale has a partner and no commission.
-type NoCommission = &'static str;
+use crate::money::{AmountOutOfRange, Minor};
 
 impl Desk<'_> {
     /// A sale fact with its decision.
@@ -52,6 +49,14 @@ impl Desk<'_> {
             occurred_at: fact.occurred_at,
             recorded_at: self.clock,
             late: false,
+            facets: facets_of(sale),
+            purchase: None,
+            subscription_since: None,
+        };
+        let recorded = SaleRecorded {
+            purchase: self.purchase(&recorded),
+            subscription_since: self.book().started(&recorded),
+            ..recorded
         };
         self.record(recorded, &fact.event);
     }
@@ -90,7 +95,9 @@ impl Desk<'_> {
             late: true,
             ..known.clone()
         };
-        self.record(recorded, cause);
+        // A customer who was known then had this purchase counted then.
+        let purchase = recorded.purchase.or_else(|| self.purchase(&recorded));
+        self.record(SaleRecorded { purchase, ..recorded }, cause);
     }
 
     /// Records the sale, its commission, and what waited for it.
@@ -138,19 +145,7 @@ impl Desk<'_> {
         partner: PartnerId,
         cause: &EventId,
     ) -> Result<CommissionEvent, NoCommission> {
-        let terms = self.terms(recorded, &partner)?;
-        let (gross, currency) = match terms.flat {
-            // Nothing was sold: nothing is left of it either, whatever a sale earns.
-            Some(_) if recorded.base <= Minor::ZERO => return Err("commission_zero"),
-            Some(flat) => (flat.amount, flat.currency),
-            None => {
-                let parts = terms.slices.iter().map(|slice| (slice.base, slice.rate));
-                (rate_of_sum(parts, terms.rounding).map_err(out_of_range)?, recorded.currency)
-            }
-        };
-        if gross <= Minor::ZERO {
-            return Err("commission_zero");
-        }
+        let Priced { terms, gross, currency } = self.priced(recorded, &partner)?;
         let balance = self.balance(&recorded.program, &partner, currency);
         if balance.granted.saturating_add(i128::from(gross.0)) > i128::from(i64::MAX) {
             // Some later sum of this partner would not fit: refused here, so that nothing later can overflow.
@@ -181,36 +176,6 @@ impl Desk<'_> {
             holds,
         })
     }
-
-    /// The terms of this moment, frozen.
-    fn terms(&mut self, recorded: &SaleRecorded, partner: &PartnerId) -> Result<Terms, NoCommission> {
-        let clock = self.clock;
-        let book = self.book();
-        if !book.partner_is_active(&recorded.program, partner) {
-            return Err("partner_inactive");
-        }
-        let program = book.program(&recorded.program);
-        let settings = program.settings.ok_or("no_program")?;
-        let rule = program.current_rule().ok_or("no_rule")?;
-        let (rate, flat) = match rule.reward {
-            Reward::Percent(rate) => (rate, None),
-            Reward::Flat { amount, currency, on_refund } => {
-                (RatePpm::default(), Some(FlatTerms { amount, currency, on_refund }))
-            }
-        };
-        if !rate.is_valid() {
-            return Err("rate_out_of_range");
-        }
-        Ok(Terms {
-            rule: rule.rule.clone(),
-            rule_version: rule.version,
-            rounding: settings.rounding,
-            slices: recorded.slices.iter().map(|slice| Slice { rate, ..slice.clone() }).collect(),
-            hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
-            manual_approval: settings.manual_approval,
-            flat,
-        })
-    }
 }
 
 /// The base by line where the lines say all of it; otherwise in one piece.
@@ -223,16 +188,34 @@ fn slices_of(sale: &Sale, base: Minor) -> Vec<Slice> {
         && sum == i128::from(base.0)
         && sale.lines.iter().all(|line| line.net >= Minor::ZERO);
     if by_line {
-        let slice = |line: &SaleLine| Slice {
-            line_id: line.line_id.clone(),
-            base: line.net,
-            rate: RatePpm::default(),
-        };
+        let slice =
+            |line: &SaleLine| Slice { line_id: line.line_id.clone(), base: line.net, ..Slice::default() };
         return sale.lines.iter().map(slice).collect();
     }
-    vec![Slice { line_id: String::new(), base, rate: RatePpm::default() }]
+    vec![Slice { base, ..Slice::default() }]
 }
 
-const fn out_of_range(_: AmountOutOfRange) -> NoCommission {
-    "amount_out_of_range"
+/// What rules may ask of a sale.
+fn facets_of(sale: &Sale) -> Facets {
+    let says = |line: &SaleLine| {
+        [&line.product_id, &line.price_id, &line.plan, &line.category, &line.product_key]
+            .into_iter()
+            .any(|text| !text.is_empty())
+    };
+    let lines = sale.lines.iter().map(|line| LineFacets {
+        product: line.product_id.clone(),
+        price: line.price_id.clone(),
+        plan: line.plan.clone(),
+        category: line.category.clone(),
+        product_key: line.product_key.clone(),
+    });
+    Facets {
+        recurrence: sale.recurrence,
+        coupon: match &sale.coupon {
+            Some(CouponRef::Code(text) | CouponRef::ProviderRef(text)) => text.clone(),
+            None => String::new(),
+        },
+        details: sale.details.clone(),
+        lines: if sale.lines.iter().any(says) { lines.collect() } else { Vec::new() },
+    }
 }

@@ -249,6 +249,25 @@ pub(super) struct TotalsRow {
     pub(super) revenue: i128,
 }
 
+impl TotalsRow {
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            volume: self.volume.saturating_add(other.volume),
+            revenue: self.revenue.saturating_add(other.revenue),
+        }
+    }
+}
+
+/// What commission needs of a partner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PartnerRow {
+    /// Earns new commissions.
+    pub(super) active: bool,
+    /// Empty: in none.
+    pub(super) group: String,
+}
+
 /// Sums of a partner's accounts in one currency. Wider than an amount, so that a fold never overflows; a commission that
 /// would take `granted` past `i64` is not created, therefore each bucket fits as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -237,7 +237,7 @@ impl Comparison {
             };
         }
         // What is not there is no value: only "another than" is true of it.
-        let Some(known) = case.text(&self.field, line) else { return self.operator == Operator::NotEqual };
+        let Some(known) = case.value(&self.field, line) else { return self.operator == Operator::NotEqual };
         match (self.operator, &self.value) {
             (Operator::Equal, Value::Text(text)) => known == text,
             (Operator::NotEqual, Value::Text(text)) => known != text,

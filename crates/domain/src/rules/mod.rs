@@ -73,7 +73,7 @@ pub enum Window {
 }
 
 /// An amount in its currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Limit {
     /// Minor units.
     pub amount: Minor,
@@ -230,7 +230,7 @@ pub struct Line<'a> {
 
 impl<'a> Case<'a> {
     /// A text field's value; `None`: there is none.
-    fn text(&self, field: &Field, line: Option<&Line<'a>>) -> Option<&'a str> {
+    pub(crate) fn value(&self, field: &Field, line: Option<&Line<'a>>) -> Option<&'a str> {
         let text = match field {
             Field::Kind => self.kind,
             Field::Partner => self.partner,

@@ -84,6 +84,12 @@ impl Tiers {
                 "a sale is not a part of the period before: use `marginal` with the current period",
             ));
         }
+        if matches!(self.period, Period::Day | Period::Week) {
+            return Err(RuleError::new(
+                &format!("{at}.period"),
+                "totals are kept by month: month, quarter, year or ever",
+            ));
+        }
         if self.prior && self.period == Period::Ever {
             return Err(RuleError::new(&format!("{at}.period"), "there is no period before all time"));
         }
