@@ -9,12 +9,13 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::commission::{
     Account, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
-    FlatTerms, ParkedItem, Posting, ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice,
-    SubscriptionOver, Terms,
+    Facets, LineFacets, ParkedItem, Posting, Purchase, ReversalRecorded, ReversalResult, SaleLinked,
+    SaleRecorded, Slice, SubscriptionOver,
 };
-use domain::config::FlatRefund;
+use domain::facts::SaleDetails;
 use domain::ids::{EventId, PartnerId};
 use domain::money::{Minor, RatePpm};
+use domain::rules::RuleRef;
 use domain::time::Micros;
 use prost::Message;
 use v1::commissions_event::Event;
@@ -116,6 +117,25 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
     w.int(14, sale.occurred_at.0);
     w.int(15, sale.recorded_at.0);
     w.flag(16, sale.late);
+    w.number(17, crate::facts::recurrence_number(sale.facets.recurrence));
+    w.text(18, &sale.facets.coupon);
+    for line in &sale.facets.lines {
+        w.message(19, |w| {
+            w.text(1, &line.product);
+            w.text(2, &line.price);
+            w.text(3, &line.plan);
+            w.text(4, &line.category);
+            w.text(5, &line.product_key);
+        });
+    }
+    w.text(20, &sale.facets.details.country);
+    w.text(21, &sale.facets.details.interval);
+    crate::facts::write_metadata(w, 22, &sale.facets.details.metadata);
+    if let Some(purchase) = sale.purchase {
+        w.uint(23, purchase.number);
+        w.int(24, purchase.first_at.0);
+    }
+    w.int(25, sale.subscription_since.map_or(0, |since| since.0));
 }
 
 fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
@@ -136,26 +156,60 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
         occurred_at: Micros(sale.occurred_at_micros),
         recorded_at: Micros(sale.recorded_at_micros),
         late: sale.late,
+        facets: Facets {
+            recurrence: crate::facts::recurrence(sale.recurrence)?,
+            coupon: sale.coupon,
+            details: SaleDetails {
+                country: sale.country,
+                interval: sale.interval,
+                metadata: crate::facts::metadata(sale.metadata),
+            },
+            lines: sale
+                .lines
+                .into_iter()
+                .map(|line| LineFacets {
+                    product: line.product,
+                    price: line.price,
+                    plan: line.plan,
+                    category: line.category,
+                    product_key: line.product_key,
+                })
+                .collect(),
+        },
+        purchase: (sale.purchase_number > 0).then_some(Purchase {
+            number: sale.purchase_number,
+            first_at: Micros(sale.first_purchase_at_micros),
+        }),
+        subscription_since: (sale.subscription_since_micros != 0)
+            .then_some(Micros(sale.subscription_since_micros)),
     })
 }
 
-fn write_slices(w: &mut Writer, tag: u32, slices: &[Slice]) {
+pub(crate) fn write_slices(w: &mut Writer, tag: u32, slices: &[Slice]) {
     for slice in slices {
         w.message(tag, |w| {
             w.text(1, &slice.line_id);
             w.int(2, slice.base.0);
             w.int(3, slice.rate.0);
+            if let Some(rule) = &slice.rule {
+                w.text(4, rule.rule.as_str());
+                w.uint(5, u64::from(rule.version));
+            }
+            w.flag(6, slice.higher_band);
         });
     }
 }
 
-fn slices(slices: Vec<v1::Slice>) -> Vec<Slice> {
+pub(crate) fn slices(slices: Vec<v1::Slice>) -> Vec<Slice> {
     slices
         .into_iter()
         .map(|slice| Slice {
             line_id: slice.line_id,
             base: Minor(slice.base_minor),
             rate: RatePpm(slice.rate_ppm),
+            rule: (!slice.rule_id.is_empty())
+                .then(|| RuleRef { rule: slice.rule_id.into(), version: slice.rule_version }),
+            higher_band: slice.higher_band,
         })
         .collect()
 }
@@ -224,21 +278,7 @@ fn write_commission(w: &mut Writer, commission: &CommissionEvent) {
     w.text(14, &commission.reason);
     w.text(15, &commission.actor);
     if let Some(terms) = &commission.terms {
-        w.message(16, |w| {
-            w.text(1, terms.rule.as_str());
-            w.uint(2, u64::from(terms.rule_version));
-            w.text(3, terms.rounding.name());
-            write_slices(w, 4, &terms.slices);
-            w.int(5, terms.hold_until.0);
-            w.flag(6, terms.manual_approval);
-            if let Some(flat) = &terms.flat {
-                w.message(7, |w| {
-                    w.int(1, flat.amount.0);
-                    w.text(2, flat.currency.code());
-                    w.text(3, flat.on_refund.name());
-                });
-            }
-        });
+        w.message(16, |w| crate::terms::write(w, terms, commission.gross));
     }
     commission.holds.iter().for_each(|hold| w.present(17, hold.as_bytes()));
 }
@@ -252,6 +292,7 @@ fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknow
             amount: Minor(posting.amount_minor),
         });
     }
+    let gross = Minor(commission.gross_minor);
     Ok(CommissionEvent {
         id: commission.commission_id.into(),
         program: commission.program_id.into(),
@@ -261,36 +302,15 @@ fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknow
         kind: kind(commission.kind)?,
         status: status(commission.status)?,
         currency: currency(MESSAGE, &commission.currency)?,
-        gross: Minor(commission.gross_minor),
+        gross,
         reversed: Minor(commission.reversed_minor),
         delta: Minor(commission.delta_minor),
         postings,
         cause: named(commission.cause_event_id),
         reason: commission.reason,
         actor: commission.actor,
-        terms: commission.terms.map(self::terms).transpose()?,
+        terms: commission.terms.map(|terms| crate::terms::read(terms, gross)).transpose()?,
         holds: commission.holds,
-    })
-}
-
-fn terms(terms: v1::Terms) -> Result<Terms, Unknown> {
-    Ok(Terms {
-        rule: terms.rule_id.into(),
-        rule_version: terms.rule_version,
-        rounding: crate::config::rounding(MESSAGE, &terms.rounding)?,
-        slices: slices(terms.slices),
-        hold_until: Micros(terms.hold_until_micros),
-        manual_approval: terms.manual_approval,
-        flat: terms.flat.map(flat).transpose()?,
-    })
-}
-
-fn flat(flat: v1::FlatTerms) -> Result<FlatTerms, Unknown> {
-    Ok(FlatTerms {
-        amount: Minor(flat.amount_minor),
-        currency: currency(MESSAGE, &flat.currency)?,
-        on_refund: FlatRefund::parse(&flat.on_refund)
-            .ok_or_else(|| Unknown::value(MESSAGE, "refund of a flat reward", &flat.on_refund))?,
     })
 }
 

@@ -264,6 +264,22 @@ fn identifier(identifier: v1::Identifier) -> Result<Identifier, Unknown> {
     })
 }
 
+pub(crate) const fn recurrence_number(recurrence: Recurrence) -> v1::Recurrence {
+    match recurrence {
+        Recurrence::Unknown => v1::Recurrence::Unknown,
+        Recurrence::First => v1::Recurrence::First,
+        Recurrence::Renewal => v1::Recurrence::Renewal,
+    }
+}
+
+pub(crate) fn recurrence(value: i32) -> Result<Recurrence, Unknown> {
+    Ok(match number(MESSAGE, "recurrence", value)? {
+        v1::Recurrence::Unknown => Recurrence::Unknown,
+        v1::Recurrence::First => Recurrence::First,
+        v1::Recurrence::Renewal => Recurrence::Renewal,
+    })
+}
+
 fn write_sale(w: &mut Writer, sale: &Sale) {
     w.text(1, &sale.external_id);
     w.text(2, sale.currency.code());
@@ -282,14 +298,7 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
         });
     }
     w.text(6, &sale.subscription_id);
-    w.number(
-        7,
-        match sale.recurrence {
-            Recurrence::Unknown => v1::Recurrence::Unknown,
-            Recurrence::First => v1::Recurrence::First,
-            Recurrence::Renewal => v1::Recurrence::Renewal,
-        },
-    );
+    w.number(7, recurrence_number(sale.recurrence));
     if let Some(referral) = &sale.referral {
         w.message(8, |w| {
             w.text(1, &referral.code);
@@ -350,11 +359,7 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
         net: sale.net_minor.map(Minor),
         lines,
         subscription_id: sale.subscription_id,
-        recurrence: match number(MESSAGE, "recurrence", sale.recurrence)? {
-            v1::Recurrence::Unknown => Recurrence::Unknown,
-            v1::Recurrence::First => Recurrence::First,
-            v1::Recurrence::Renewal => Recurrence::Renewal,
-        },
+        recurrence: recurrence(sale.recurrence)?,
         referral: sale.referral.map(|referral| Referral { code: referral.code, found_at: referral.found_at }),
         coupon,
         aliases: sale.aliases,

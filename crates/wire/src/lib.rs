@@ -15,6 +15,7 @@ pub mod frame;
 pub mod ingest;
 pub mod outcomes;
 mod rules;
+mod terms;
 mod unknown;
 mod write;
 

@@ -48,7 +48,7 @@ pub(crate) fn write(w: &mut Writer, rule: &Rule) {
     }
 }
 
-fn write_limit(w: &mut Writer, limit: &Limit) {
+pub(crate) fn write_limit(w: &mut Writer, limit: &Limit) {
     w.int(1, limit.amount.0);
     w.text(2, limit.currency.code());
 }
@@ -116,17 +116,21 @@ pub(crate) fn read(rule: v1::Rule) -> Result<Rule, Unknown> {
     Ok(Rule { rule: rule.rule_id.into(), version: rule.version, reward, tiers, clauses })
 }
 
-fn limit(limit: &v1::MoneyLimit) -> Result<Limit, Unknown> {
+pub(crate) fn limit(limit: &v1::MoneyLimit) -> Result<Limit, Unknown> {
     Ok(Limit { amount: Minor(limit.amount_minor), currency: currency(MESSAGE, &limit.currency)? })
 }
 
-fn period(name: &str) -> Result<Period, Unknown> {
+pub(crate) fn period(name: &str) -> Result<Period, Unknown> {
     Period::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "period", name))
+}
+
+pub(crate) fn scope(name: &str) -> Result<CapScope, Unknown> {
+    CapScope::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "scope", name))
 }
 
 fn cap(cap: &v1::Cap) -> Result<Cap, Unknown> {
     Ok(Cap {
-        scope: CapScope::parse(&cap.scope).ok_or_else(|| Unknown::value(MESSAGE, "scope", &cap.scope))?,
+        scope: scope(&cap.scope)?,
         period: period(&cap.period)?,
         limit: limit(cap.limit.as_ref().ok_or(Unknown::field(MESSAGE, "limit"))?)?,
     })

@@ -1,8 +1,8 @@
 //! A real Postgres for a test: one that is given, else a private one; and frames to put into it.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
 use domain::commission::{
-    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting, SaleRecorded,
-    Slice, Terms,
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Facets, Posting,
+    SaleRecorded, Slice, Terms,
 };
 use domain::ids::{CommissionId, EventId, Hash, ProgramId, SaleId, SourceName, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -159,7 +159,8 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
     let key = domain::attribution::SaleKey { source: source(), external_id: format!("txn_{seq}") };
     let id = SaleId::derive(&program(), &source(), &key.external_id);
     let partner = format!("partner_{}", seq % 10).into();
-    let slices = vec![Slice { line_id: String::new(), base: Minor(1000), rate: RatePpm(200_000) }];
+    let slices =
+        vec![Slice { line_id: String::new(), base: Minor(1000), rate: RatePpm(200_000), ..Slice::default() }];
     let commission = CommissionEvent {
         id: CommissionId::derive(&id, &partner, 0),
         program: program(),
@@ -187,6 +188,10 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
             hold_until: clock(seq),
             manual_approval: false,
             flat: None,
+            caps: Vec::new(),
+            uncapped: Minor(200),
+            considered: Vec::new(),
+            considered_more: 0,
         }),
         holds: vec!["time".to_owned()],
     };
@@ -207,6 +212,9 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
         occurred_at: clock(seq),
         recorded_at: clock(seq),
         late: false,
+        facets: Facets::default(),
+        purchase: None,
+        subscription_since: None,
     };
     vec![CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)]
 }

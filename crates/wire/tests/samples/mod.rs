@@ -2,9 +2,9 @@
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
 use domain::commission::{
-    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus,
-    CommissionsEvent, FlatTerms, Posting, ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice,
-    SubscriptionOver, Terms,
+    Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus,
+    CommissionsEvent, Facets, FlatTerms, LineFacets, Posting, Purchase, ReversalRecorded, ReversalResult,
+    SaleLinked, SaleRecorded, Slice, SubscriptionOver, Terms,
 };
 use domain::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, Mode, Partner, Profile, Program,
@@ -18,8 +18,8 @@ use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
 use domain::normalization::{ConfigRefusal, FactsEvent, ReplyAddress, Verdict, VerdictKind};
 use domain::rules::{
-    Band, Cap, CapScope, Clauses, Comparison, Condition, Field, Limit, Metric, Operator, Period, Tiers,
-    Value, Window,
+    Band, Cap, CapScope, Clauses, Comparison, Condition, Considered, Field, Limit, Metric, Operator, Period,
+    RuleRef, Tiers, Value, Why, Window,
 };
 use domain::time::Micros;
 use wire::ingest::{IngestRecord, RawRequest};
@@ -155,6 +155,18 @@ fn whole_rule() -> Rule {
             minimum: Some(limit(1_000)),
             caps: vec![Cap { scope: CapScope::Customer, period: Period::Ever, limit: limit(50_000) }],
         },
+    }
+}
+
+fn rule_ref(rule: &str, version: u32) -> RuleRef {
+    RuleRef { rule: rule.into(), version }
+}
+
+fn details() -> SaleDetails {
+    SaleDetails {
+        country: "DE".into(),
+        interval: "month".into(),
+        metadata: vec![("plan".into(), "pro".into()), ("seats".into(), "5".into())],
     }
 }
 
@@ -294,7 +306,8 @@ fn answer() -> Answer {
 }
 
 pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
-    let slice = Slice { line_id: "txnitm_1".into(), base: Minor(59_900), rate: RatePpm(100_000) };
+    let slice =
+        Slice { line_id: "txnitm_1".into(), base: Minor(59_900), rate: RatePpm(100_000), ..Slice::default() };
     let sale = SaleRecorded {
         id: sale_id(),
         program: "prog_demo".into(),
@@ -312,6 +325,9 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         occurred_at: AT,
         recorded_at: AT.plus_days(1),
         late: true,
+        facets: Facets::default(),
+        purchase: None,
+        subscription_since: None,
     };
     let reversal = ReversalRecorded {
         program: "prog_demo".into(),
@@ -353,6 +369,10 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             hold_until: AT,
             manual_approval: true,
             flat: None,
+            caps: Vec::new(),
+            uncapped: Minor(5_990),
+            considered: Vec::new(),
+            considered_more: 0,
         }),
         holds: Vec::new(),
     };
@@ -366,6 +386,53 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
                 currency: usd(),
                 on_refund: FlatRefund::Proportional,
             }),
+            ..terms
+        }),
+        ..commission.clone()
+    };
+    let asked = SaleRecorded {
+        facets: Facets {
+            recurrence: Recurrence::Renewal,
+            coupon: "SAVE10".into(),
+            details: details(),
+            lines: vec![LineFacets {
+                product: "pro_1".into(),
+                price: "pri_1".into(),
+                plan: "gold".into(),
+                category: "software".into(),
+                product_key: "sku-1".into(),
+            }],
+        },
+        purchase: Some(Purchase { number: 3, first_at: AT }),
+        subscription_since: Some(AT),
+        ..sale.clone()
+    };
+    let ruled = CommissionEvent {
+        terms: commission.terms.clone().map(|terms| Terms {
+            slices: vec![
+                Slice { base: Minor(100), rate: RatePpm(100_000), ..Slice::default() },
+                Slice {
+                    base: Minor(50),
+                    rate: RatePpm(200_000),
+                    rule: Some(rule_ref("rule_2", 7)),
+                    higher_band: true,
+                    ..Slice::default()
+                },
+            ],
+            caps: vec![CapUse {
+                rule: "rule_1".into(),
+                scope: CapScope::Partner,
+                of: "ptn_john".into(),
+                period: Period::Month,
+                number: 24_315,
+                limit: Limit { amount: Minor(100_000), currency: usd() },
+            }],
+            uncapped: Minor(9_000),
+            considered: vec![
+                Considered { rule: rule_ref("a", 1), why: Why::Condition("country".into(), "equal".into()) },
+                Considered { rule: rule_ref("b", 2), why: Why::TakesAll },
+            ],
+            considered_more: 41,
             ..terms
         }),
         ..commission.clone()
@@ -393,6 +460,8 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         ("held_flat", CommissionsEvent::Commission(held)),
         ("link", CommissionsEvent::Link(link)),
         ("cancelled", CommissionsEvent::Cancelled(over)),
+        ("sale_for_rules", CommissionsEvent::Sale(asked)),
+        ("commission_by_rules", CommissionsEvent::Commission(ruled)),
     ]
 }
 
