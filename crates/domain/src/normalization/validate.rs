@@ -9,6 +9,8 @@ use crate::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program, Reward, Rule,
 };
 use crate::ids::{PartnerId, ProgramId};
+use crate::money::RatePpm;
+use crate::rules::RuleError;
 use crate::tables::View;
 
 /// Longest click window, in days.
@@ -56,9 +58,13 @@ pub mod code {
     pub const IN_USE: &str = "in_use";
     /// The key was revoked; it does not come back.
     pub const REVOKED: &str = "revoked";
+    /// A rule's condition, tiers, window, minimum or caps cannot be used.
+    pub const BAD_RULE: &str = "bad_rule";
+    /// Two fields say different things.
+    pub const CONTRADICTORY: &str = "contradictory";
 
     /// All of them.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 16] = [
         BAD_TEXT,
         OUT_OF_RANGE,
         BAD_LIST,
@@ -73,6 +79,8 @@ pub mod code {
         HOME_MISMATCH,
         IN_USE,
         REVOKED,
+        BAD_RULE,
+        CONTRADICTORY,
     ];
 }
 
@@ -134,7 +142,10 @@ pub(super) fn write(
 /// A version of 0 asks for the next one; the same terms again are the same version.
 fn number_rule(rule: &mut Rule, before: &Rule, removed: bool) {
     if rule.version == 0 {
-        let same = !removed && before.reward == rule.reward;
+        let same = !removed
+            && before.reward == rule.reward
+            && before.tiers == rule.tiers
+            && before.clauses == rule.clauses;
         rule.version = if same { before.version } else { before.version.saturating_add(1) };
     }
 }
@@ -296,10 +307,26 @@ fn distinct<T: PartialEq>(field: &'static str, list: &[T]) -> Checked {
 }
 
 fn rule_values(rule: &Rule) -> Checked {
-    match rule.reward {
-        Reward::Percent(rate) => within("rate_ppm", rate.0, 1, WHOLE_PPM),
-        Reward::Flat { amount, .. } => within("flat_minor", amount.0, 1, i64::MAX),
+    match (&rule.tiers, rule.reward) {
+        (Some(tiers), Reward::Percent(rate)) if rate == RatePpm::default() => {
+            tiers.validate("tiers").map_err(bad_rule)?;
+        }
+        (Some(_), _) => {
+            return refuse(
+                code::CONTRADICTORY,
+                "tiers",
+                "a rule pays tiers, a percentage or an amount, one of them",
+            );
+        }
+        (None, Reward::Percent(rate)) => within("rate_ppm", rate.0, 1, WHOLE_PPM)?,
+        // 0 excludes what the rule matches.
+        (None, Reward::Flat { amount, .. }) => within("flat_minor", amount.0, 0, i64::MAX)?,
     }
+    rule.clauses.validate().map_err(bad_rule)
+}
+
+fn bad_rule(error: RuleError) -> ConfigRefusal {
+    refusal(code::BAD_RULE, &error.field, error.reason)
 }
 
 fn key_values(key: &ApiKey) -> Checked {

@@ -10,6 +10,7 @@ use crate::config::{
 };
 use crate::ids::Hash;
 use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::rules::{Band, Condition, Metric, Period, Tiers, Window};
 use crate::tables::MemoryTables;
 use crate::time::Micros;
 use proptest::prelude::*;
@@ -116,6 +117,24 @@ fn coupon(coupon: &str, partner: &str) -> ConfigObject {
     ConfigObject::Coupon(Coupon { coupon: coupon.into(), partner: partner.into(), active: true })
 }
 
+/// The next version of the rule, with a change.
+fn asking(change: impl FnOnce(&mut Rule)) -> ConfigObject {
+    let mut rule =
+        Rule { rule: "r".into(), version: 2, reward: Reward::Percent(RatePpm(100_000)), ..Rule::default() };
+    change(&mut rule);
+    ConfigObject::Rule(rule)
+}
+
+fn tiers(from: &[i64]) -> Tiers {
+    Tiers {
+        metric: Metric::Count,
+        period: Period::Month,
+        prior: false,
+        marginal: false,
+        bands: from.iter().map(|from| Band { from: *from, rate: RatePpm(1) }).collect(),
+    }
+}
+
 fn rule(version: u32, ppm: i64) -> ConfigObject {
     ConfigObject::Rule(Rule {
         rule: "r".into(),
@@ -194,7 +213,15 @@ fn value_rows() -> Vec<Row> {
         (prog(program(|program| program.customer_keys = vec!["a".into(); 2])), "bad_list", "customer_keys"),
         (prog(rule(2, 0)), "out_of_range", "rate_ppm"),
         (prog(rule(2, 1_000_001)), "out_of_range", "rate_ppm"),
-        (prog(flat(2, 0)), "out_of_range", "flat_minor"),
+        (prog(flat(2, -1)), "out_of_range", "flat_minor"),
+        (prog(asking(|rule| rule.clauses.when = Condition::Any(Vec::new()))), "bad_rule", "when.any"),
+        (prog(asking(|rule| rule.clauses.window = Some(Window::Payments(0)))), "bad_rule", "window.payments"),
+        (prog(asking(|rule| rule.tiers = Some(tiers(&[0, 5, 5])))), "contradictory", "tiers"),
+        (
+            prog(asking(|rule| (rule.reward, rule.tiers) = (Reward::default(), Some(tiers(&[0, 5, 5]))))),
+            "bad_rule",
+            "tiers.bands[2].from",
+        ),
         (prog(key("k", |key| key.expires_at = Some(Micros(-1)))), "out_of_range", "expires_at"),
         (prog(key("k", |key| key.scopes = vec![KeyScope::Read; 2])), "bad_list", "scopes"),
         (
