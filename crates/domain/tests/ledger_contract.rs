@@ -12,5 +12,7 @@ mod payments;
 mod people;
 #[path = "ledger/properties.rs"]
 mod properties;
+#[path = "ledger/rules.rs"]
+mod rules;
 #[path = "ledger/vectors.rs"]
 mod vectors;

@@ -40,6 +40,11 @@ pub struct SaleSpec {
     /// When it happened; `None`: some time before the log saw it.
     pub at: Option<Micros>,
     pub aliases: Vec<String>,
+    /// Of each line; may be shorter.
+    pub products: Vec<&'static str>,
+    /// Who bought; `None`: nobody knows.
+    pub customer: Option<u8>,
+    pub country: &'static str,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -67,6 +72,9 @@ pub fn sale(id: &str, gross: i64) -> SaleSpec {
         subscription: "",
         at: None,
         aliases: vec![],
+        products: vec![],
+        customer: None,
+        country: "",
     }
 }
 
@@ -168,6 +176,25 @@ impl World {
         }));
     }
 
+    pub fn add_rule(&mut self, rule: Rule) {
+        self.config(ConfigObject::Rule(rule));
+    }
+
+    pub fn remove_rule(&mut self, rule: Rule) {
+        let object = ConfigObject::Rule(rule);
+        let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed: true };
+        self.frame(vec![passed(FactsEvent::Config(fact), None)]);
+    }
+
+    pub fn partner_in(&mut self, partner: &str, group: &str) {
+        self.config(ConfigObject::Partner(Partner {
+            partner: partner.into(),
+            active: true,
+            group: group.to_owned(),
+            ..Partner::default()
+        }));
+    }
+
     pub fn partner(&mut self, partner: &str, active: bool) {
         self.config(ConfigObject::Partner(Partner {
             partner: partner.into(),
@@ -197,9 +224,11 @@ impl World {
             lines: spec
                 .lines
                 .iter()
-                .map(|(line, net)| SaleLine {
+                .zip(spec.products.iter().chain(std::iter::repeat(&"")))
+                .map(|((line, net), product)| SaleLine {
                     line_id: (*line).to_owned(),
                     net: Minor(*net),
+                    product_id: (*product).to_owned(),
                     ..SaleLine::default()
                 })
                 .collect(),
@@ -208,11 +237,15 @@ impl World {
             referral: None,
             coupon: None,
             aliases: spec.aliases.clone(),
-            details: SaleDetails::default(),
+            details: SaleDetails { country: spec.country.to_owned(), ..SaleDetails::default() },
         });
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
-        let decision = decision(&spec.id, spec.partner.as_deref());
+        let mut decision = decision(&spec.id, spec.partner.as_deref());
+        decision.customer = spec
+            .customer
+            .map(|customer| tributary_domain::ids::SubjectId([customer; 16]))
+            .or(decision.customer);
         let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
         vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), Some(decision))]
     }
