@@ -133,6 +133,7 @@ fn program() -> Vec<ConfigObject> {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Rule(Rule {
             rule: "rule_1".into(),

@@ -151,6 +151,7 @@ async fn configure(log: &Arc<dyn Log>, master_key: &kit::master_key::MasterKey) 
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     }));
     let endpoint = fact(ConfigObject::Endpoint(Endpoint {
         endpoint_id: "paddle".into(),

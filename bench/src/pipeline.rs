@@ -279,6 +279,7 @@ fn program_objects() -> [ConfigObject; 4] {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Partner(Partner {
             partner: "partner_a".into(),

@@ -191,6 +191,7 @@ fn configuration() -> Vec<ConfigFact> {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Rule(Rule {
             rule: "rule_later".into(),

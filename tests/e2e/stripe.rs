@@ -393,6 +393,7 @@ impl Installation {
             sale_from: Some(sale_from),
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         };
         let fact = ConfigFact {
             program: ProgramId::from(PROGRAM),

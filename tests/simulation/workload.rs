@@ -112,6 +112,7 @@ pub(crate) fn setup(program: &str) -> Vec<IngestRecord> {
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     });
     let mut records = vec![fact(program, object)];
     for partner in PARTNERS {

@@ -211,6 +211,8 @@ pub struct SourceSettings {
     pub referral_keys: Vec<String>,
     /// Metadata keys that may hold the merchant's customer key, in order.
     pub customer_keys: Vec<String>,
+    /// Metadata keys whose values sales keep for rules.
+    pub rule_metadata_keys: Vec<String>,
 }
 
 impl Default for SourceSettings {
@@ -219,6 +221,7 @@ impl Default for SourceSettings {
             sale_from: SaleFrom::Charge,
             referral_keys: REFERRAL_KEYS.map(str::to_owned).to_vec(),
             customer_keys: CUSTOMER_KEYS.map(str::to_owned).to_vec(),
+            rule_metadata_keys: Vec::new(),
         }
     }
 }
@@ -234,6 +237,7 @@ impl Program {
             sale_from: self.sale_from.unwrap_or(self.profile.sale_from()),
             referral_keys: or(&self.referral_keys, &REFERRAL_KEYS),
             customer_keys: or(&self.customer_keys, &CUSTOMER_KEYS),
+            rule_metadata_keys: self.rule_metadata_keys.clone(),
         }
     }
 }
@@ -265,6 +269,8 @@ pub struct Program {
     pub referral_keys: Vec<String>,
     /// Metadata keys that may hold the merchant's customer key, in order; empty: [`CUSTOMER_KEYS`].
     pub customer_keys: Vec<String>,
+    /// Metadata keys whose values sales keep for rules (`metadata.KEY`); of the rest nothing is kept.
+    pub rule_metadata_keys: Vec<String>,
 }
 
 /// A partner.

@@ -181,6 +181,9 @@ pub struct Sale {
     pub details: SaleDetails,
 }
 
+/// Longest metadata value that is kept for rules, in bytes.
+pub const MAX_METADATA_BYTES: usize = 512;
+
 /// What rules may ask of a sale, and nothing else uses. Empty: unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SaleDetails {

@@ -2,8 +2,9 @@
 use crate::native::{MOST_ITEMS, STATUSES, Shape};
 use crate::routes::{self, Route};
 use axum::http::Method;
+use domain::rules::{Field, MAX_VALUES, Operator};
 use serde_json::{Map, Value, json};
-use sources::native::schema::{Field, Kind};
+use sources::native::schema::{Field as BodyField, Kind};
 
 /// The contract of everything that this gateway answers, as OpenAPI 3.1 in JSON.
 #[must_use]
@@ -63,6 +64,7 @@ fn components() -> Value {
                 ("status", json!({"type": "integer"})),
                 ("body", json!({"type": "object"})),
             ])}))]),
+            "Condition": condition(),
             "Written": object(&[
                 ("status", json!({"enum": ["done", "pending"]})),
                 ("changed", json!({"type": ["boolean", "null"]})),
@@ -70,6 +72,30 @@ fn components() -> Value {
             ]),
         },
     })
+}
+
+/// Groups stand in groups.
+fn condition() -> Value {
+    let group = |name: &str| {
+        let parts = json!({"type": "array", "items": {"$ref": "#/components/schemas/Condition"}});
+        closed(object(&[(name, parts)]))
+    };
+    let names: Vec<String> = Field::NAMED.iter().map(Field::name).collect();
+    let field = json!({"anyOf": [{"enum": names}, {"type": "string", "pattern": "^metadata\\..{1,64}$"}]});
+    let one = json!({"anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}]});
+    let several =
+        |kind: &str| json!({"type": "array", "items": {"type": kind}, "minItems": 1, "maxItems": MAX_VALUES});
+    let comparison = object(&[
+        ("field", field),
+        ("operator", json!({"enum": Operator::ALL.map(Operator::name)})),
+        ("value", json!({"anyOf": [one, several("string"), several("integer")]})),
+    ]);
+    json!({"oneOf": [group("all"), group("any"), closed(comparison)]})
+}
+
+fn closed(mut object: Value) -> Value {
+    object["additionalProperties"] = json!(false);
+    object
 }
 
 /// An object whose properties are all there.
@@ -145,7 +171,7 @@ fn response(about: &str, schema: &Value) -> Value {
     json!({"description": about, "content": {"application/json": {"schema": schema}}})
 }
 
-fn schema_of(fields: &[Field]) -> Value {
+fn schema_of(fields: &[BodyField]) -> Value {
     let mut properties = Map::new();
     for field in fields {
         let mut schema = kind(field.kind);
@@ -164,8 +190,10 @@ fn kind(kind: Kind) -> Value {
         Kind::Text => json!({"type": "string", "minLength": 1, "maxLength": 1024}),
         Kind::Amount => json!({"type": "integer", "format": "int64", "minimum": 0}),
         Kind::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Kind::Signed { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Currency => json!({"type": "string", "pattern": "^[A-Za-z]{3}$"}),
+        Kind::Country => json!({"type": "string", "pattern": "^[A-Za-z]{2}$"}),
         Kind::Moment => json!({"type": "string", "format": "date-time"}),
         Kind::Percent => json!({"type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,4})?$"}),
         Kind::Word(words) => json!({"type": "string", "enum": words}),
@@ -175,6 +203,11 @@ fn kind(kind: Kind) -> Value {
         Kind::Texts { most } => {
             json!({"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 255}, "maxItems": most})
         }
+        Kind::Map { most } => json!({
+            "type": "object", "maxProperties": most, "additionalProperties": {"type": ["string", "number", "boolean"]},
+        }),
+        // No `$ref` beside other keys: the description of the field stands next to it.
+        Kind::Condition => json!({"allOf": [{"$ref": "#/components/schemas/Condition"}]}),
         Kind::Object(fields) => schema_of(fields),
         Kind::List { of, most } => json!({"type": "array", "items": schema_of(of), "maxItems": most}),
     }

@@ -7,7 +7,7 @@ use domain::commission::{
     ReversalRecorded, ReversalResult, SaleRecorded,
 };
 use domain::config::{Code, ConfigFact, ConfigObject};
-use domain::facts::{Fact, FactBody, Recurrence, Referral, ReversalFamily, ReversalState, Sale};
+use domain::facts::{Fact, FactBody, Recurrence, Referral, ReversalFamily, ReversalState, Sale, SaleDetails};
 use domain::ids::Hash;
 use domain::money::Minor;
 use domain::normalization::{FactsEvent, VerdictKind};
@@ -147,6 +147,7 @@ fn named(of: u64, code: &str) -> FactsEvent {
             referral: Some(Referral { code: code.to_owned(), found_at: "custom_data.ref_code".to_owned() }),
             coupon: None,
             aliases: Vec::new(),
+            details: SaleDetails::default(),
         }),
     })
 }

@@ -146,6 +146,7 @@ impl Chain {
                 sale_from: None,
                 referral_keys: Vec::new(),
                 customer_keys: Vec::new(),
+                rule_metadata_keys: Vec::new(),
             }),
             ConfigObject::Rule(Rule {
                 rule: "rule_demo".into(),

@@ -293,6 +293,7 @@ fn configuration() -> Vec<ConfigObject> {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Rule(Rule {
             rule: "rule_demo".into(),

@@ -174,6 +174,7 @@ async fn configured(it: &Running) {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Rule(Rule {
             rule: "rule_eighth".into(),

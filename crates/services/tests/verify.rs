@@ -75,6 +75,7 @@ fn configuration() -> Vec<ConfigFact> {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         })),
         fact(ConfigObject::Partner(Partner {
             partner: "partner_2".into(),

@@ -124,6 +124,7 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }),
         ConfigObject::Rule(Rule {
             rule: "rule_default".into(),

@@ -73,6 +73,7 @@ impl Plan {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         };
         Ok(Self {
             programs: [

@@ -129,6 +129,7 @@ fn write_program(w: &mut Writer, id: &ProgramId, program: &Program) {
     w.text(11, program.sale_from.map_or("", SaleFrom::name));
     program.referral_keys.iter().for_each(|key| w.present(12, key.as_bytes()));
     program.customer_keys.iter().for_each(|key| w.present(13, key.as_bytes()));
+    program.rule_metadata_keys.iter().for_each(|key| w.present(14, key.as_bytes()));
 }
 
 fn write_endpoint(w: &mut Writer, endpoint: &Endpoint) {
@@ -205,6 +206,7 @@ fn program(program: v1::Program) -> Result<Program, Unknown> {
         },
         referral_keys: program.referral_keys,
         customer_keys: program.customer_keys,
+        rule_metadata_keys: program.rule_metadata_keys,
     })
 }
 

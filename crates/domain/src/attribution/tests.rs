@@ -30,6 +30,7 @@ impl Attribution {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }));
         for (partner, code) in [("john", "john123"), ("mary", "mary456")] {
             attribution.partner(partner, true);

@@ -103,6 +103,7 @@ fn program(mode: Mode) -> ConfigObject {
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     })
 }
 

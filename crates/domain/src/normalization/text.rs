@@ -66,8 +66,13 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             id("the sale's id", &sale.external_id)?;
             optional_id("the subscription's id", &sale.subscription_id)?;
             for line in &sale.lines {
-                optional_id("a line's id", &line.line_id)?;
+                for text in [&line.line_id, &line.product_id, &line.price_id, &line.plan, &line.category] {
+                    optional_id("an id of a line", text)?;
+                }
+                optional_id("a line's product key", &line.product_key)?;
             }
+            optional_id("the sale's country", &sale.details.country)?;
+            optional_id("the sale's interval", &sale.details.interval)?;
             sale.aliases.iter().try_for_each(|alias| id("another id of the sale", alias))?;
             if let Some(referral) = &sale.referral {
                 code("the referral code", &referral.code)?;

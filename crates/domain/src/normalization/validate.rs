@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::ids::{PartnerId, ProgramId};
 use crate::money::RatePpm;
-use crate::rules::RuleError;
+use crate::rules::{Comparison, Field, RuleError};
 use crate::tables::View;
 
 /// Longest click window, in days.
@@ -172,6 +172,9 @@ fn texts(fact: &ConfigFact) -> Checked {
         ConfigObject::Program(program) => name("name", &program.name),
         ConfigObject::Partner(partner) => {
             url_id(id, partner.partner.as_str())?;
+            if !partner.group.is_empty() {
+                plain_id("group", &partner.group)?;
+            }
             name("name", &partner.name)
         }
         ConfigObject::Code(object) => exact(id, &object.code),
@@ -284,7 +287,19 @@ fn program_values(program: &Program) -> Checked {
     within("click_window_days", program.click_window_days.into(), 1, MAX_CLICK_WINDOW_DAYS.into())?;
     within("hold_days", program.hold_days.into(), 0, MAX_HOLD_DAYS.into())?;
     metadata_keys("referral_keys", &program.referral_keys)?;
-    metadata_keys("customer_keys", &program.customer_keys)
+    metadata_keys("customer_keys", &program.customer_keys)?;
+    rule_metadata_keys(&program.rule_metadata_keys)
+}
+
+/// The keys that rules may ask for are also the names that rules can spell.
+fn rule_metadata_keys(keys: &[String]) -> Checked {
+    const FIELD: &str = "rule_metadata_keys";
+    metadata_keys(FIELD, keys)?;
+    keys.iter().try_for_each(|key| {
+        Field::parse(&format!("metadata.{key}"), FIELD)
+            .map(drop)
+            .map_err(|error| refusal(code::BAD_LIST, FIELD, error.reason))
+    })
 }
 
 fn metadata_keys(field: &'static str, keys: &[String]) -> Checked {
@@ -429,9 +444,25 @@ fn references(view: &dyn View, fact: &ConfigFact, known: Option<&ConfigFact>) ->
             let detail = format!("rule {} is new, so its version is 1 (or 0, which asks for it)", rule.rule);
             refuse(code::VERSION_CONFLICT, "version", detail)
         }
+        ConfigObject::Rule(rule) => kept_metadata(view, &fact.program, rule),
         ConfigObject::ApiKey(key) => key_belongs(view, fact, key),
         _ => Ok(()),
     }
+}
+
+/// A rule that asks for what no sale keeps would wait in silence for ever.
+fn kept_metadata(view: &dyn View, id: &ProgramId, rule: &Rule) -> Checked {
+    let kept = program(view, id).map(|program| program.rule_metadata_keys).unwrap_or_default();
+    let check = &mut |at: &str, comparison: &Comparison| match &comparison.field {
+        Field::Metadata(key) if !kept.contains(key) => Err(RuleError {
+            field: format!("{at}.field"),
+            reason: format!(
+                "the program keeps no metadata under `{key}`; name it in rule_metadata_keys first"
+            ),
+        }),
+        _ => Ok(()),
+    };
+    rule.clauses.when.each("when", check).map_err(bad_rule)
 }
 
 fn earns_for(view: &dyn View, fact: &ConfigFact, partner: &PartnerId, known: Option<&ConfigFact>) -> Checked {

@@ -10,7 +10,10 @@ use crate::config::{
 };
 use crate::ids::Hash;
 use crate::money::{Currency, Minor, RatePpm, Rounding};
-use crate::rules::{Band, Condition, Metric, Period, Tiers, Window};
+use crate::rules::{
+    Band, Cap, CapScope, Comparison, Condition, Field, Limit, MAX_DEPTH, Metric, Operator, Period, Tiers,
+    Value, Window,
+};
 use crate::tables::MemoryTables;
 use crate::time::Micros;
 use proptest::prelude::*;
@@ -95,6 +98,7 @@ fn program(change: impl FnOnce(&mut Program)) -> ConfigObject {
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     };
     change(&mut program);
     ConfigObject::Program(program)
@@ -123,6 +127,42 @@ fn asking(change: impl FnOnce(&mut Rule)) -> ConfigObject {
         Rule { rule: "r".into(), version: 2, reward: Reward::Percent(RatePpm(100_000)), ..Rule::default() };
     change(&mut rule);
     ConfigObject::Rule(rule)
+}
+
+fn asking_for(field: &str) -> Condition {
+    Condition::Test(Comparison {
+        field: Field::parse(field, "").unwrap(),
+        operator: Operator::Equal,
+        value: Value::Text("a".into()),
+    })
+}
+
+/// Rules that cannot be used, each with the path of what is wrong with it.
+fn rule_rows() -> Vec<Row> {
+    let prog = |object| write("prog", object);
+    let tiered =
+        |bands: Tiers| prog(asking(|rule| (rule.reward, rule.tiers) = (Reward::default(), Some(bands))));
+    let limit = |amount| Limit { amount: Minor(amount), currency: Currency::parse("USD").unwrap() };
+    let cap = Cap { scope: CapScope::Program, period: Period::Month, limit: limit(-5) };
+    let deep = (0..=MAX_DEPTH).fold(asking_for("coupon"), |inner, _| Condition::Any(vec![inner]));
+    let deep_at: &'static str = format!("when{}", ".any[0]".repeat(MAX_DEPTH)).leak();
+    let mut worthless = tiers(&[0, 5]);
+    worthless.bands[1].rate = RatePpm(0);
+    vec![
+        (prog(rule(2, 0)), "out_of_range", "rate_ppm"),
+        (prog(rule(2, 1_000_001)), "out_of_range", "rate_ppm"),
+        (prog(flat(2, -1)), "out_of_range", "flat_minor"),
+        (prog(asking(|rule| rule.tiers = Some(tiers(&[0, 5])))), "contradictory", "tiers"),
+        (tiered(tiers(&[0, 5, 5])), "bad_rule", "tiers.bands[2].from"),
+        (tiered(worthless), "bad_rule", "tiers.bands[1].rate_ppm"),
+        (prog(asking(|rule| rule.clauses.caps = vec![cap])), "bad_rule", "caps[0].amount"),
+        (prog(asking(|rule| rule.clauses.minimum = Some(limit(0)))), "bad_rule", "minimum.amount"),
+        (prog(asking(|rule| rule.clauses.window = Some(Window::Payments(0)))), "bad_rule", "window.payments"),
+        (prog(asking(|rule| rule.clauses.when = Condition::Any(Vec::new()))), "bad_rule", "when.any"),
+        (prog(asking(|rule| rule.clauses.when = deep)), "bad_rule", deep_at),
+        (prog(asking(|rule| rule.clauses.when = asking_for("country"))), "bad_rule", "when.value"),
+        (prog(asking(|rule| rule.clauses.when = asking_for("metadata.plan"))), "bad_rule", "when.field"),
+    ]
 }
 
 fn tiers(from: &[i64]) -> Tiers {
@@ -187,6 +227,15 @@ fn text_rows() -> Vec<Row> {
         (prog(partner("a/b")), "bad_text", "partner_id"),
         (prog(partner("..")), "bad_text", "partner_id"),
         (prog(code("a\u{0}", "john", true)), "bad_text", "code"),
+        (
+            prog(ConfigObject::Partner(Partner {
+                partner: "new".into(),
+                group: "\n".into(),
+                ..Partner::default()
+            })),
+            "bad_text",
+            "group",
+        ),
         (prog(coupon("", "john")), "bad_text", "coupon"),
         (prog(code("new", "jo/hn", true)), "bad_text", "partner_id"),
         (prog(key("a/b", |_| ())), "bad_text", "key_id"),
@@ -211,16 +260,10 @@ fn value_rows() -> Vec<Row> {
         (prog(program(|program| program.hold_days = 3_651)), "out_of_range", "hold_days"),
         (prog(program(|program| program.referral_keys = keys())), "bad_list", "referral_keys"),
         (prog(program(|program| program.customer_keys = vec!["a".into(); 2])), "bad_list", "customer_keys"),
-        (prog(rule(2, 0)), "out_of_range", "rate_ppm"),
-        (prog(rule(2, 1_000_001)), "out_of_range", "rate_ppm"),
-        (prog(flat(2, -1)), "out_of_range", "flat_minor"),
-        (prog(asking(|rule| rule.clauses.when = Condition::Any(Vec::new()))), "bad_rule", "when.any"),
-        (prog(asking(|rule| rule.clauses.window = Some(Window::Payments(0)))), "bad_rule", "window.payments"),
-        (prog(asking(|rule| rule.tiers = Some(tiers(&[0, 5, 5])))), "contradictory", "tiers"),
         (
-            prog(asking(|rule| (rule.reward, rule.tiers) = (Reward::default(), Some(tiers(&[0, 5, 5]))))),
-            "bad_rule",
-            "tiers.bands[2].from",
+            prog(program(|program| program.rule_metadata_keys = vec!["k".repeat(65)])),
+            "bad_list",
+            "rule_metadata_keys",
         ),
         (prog(key("k", |key| key.expires_at = Some(Micros(-1)))), "out_of_range", "expires_at"),
         (prog(key("k", |key| key.scopes = vec![KeyScope::Read; 2])), "bad_list", "scopes"),
@@ -274,7 +317,7 @@ fn reference_rows() -> Vec<Row> {
 fn each_refusal_has_its_code_and_field_and_changes_nothing() {
     let home = Home::new();
     let mut seen = BTreeSet::from([validate::code::ALREADY_EXISTS, validate::code::REVOKED]);
-    for (fact, code, field) in [text_rows(), value_rows(), reference_rows()].concat() {
+    for (fact, code, field) in [text_rows(), value_rows(), rule_rows(), reference_rows()].concat() {
         let mut here = home.clone();
         let said = here.say(fact.clone());
         assert_eq!(said, Err((code.to_owned(), field.to_owned())), "{fact:?}");
@@ -282,6 +325,18 @@ fn each_refusal_has_its_code_and_field_and_changes_nothing() {
         seen.insert(code);
     }
     assert_eq!(seen, BTreeSet::from(validate::code::ALL), "a row for each code, two in tests of their own");
+}
+
+#[test]
+fn a_rule_may_ask_for_metadata_once_the_program_keeps_it() {
+    let mut home = Home::new();
+    let asks = || write("prog", asking(|rule| rule.clauses.when = asking_for("metadata.plan")));
+    assert_eq!(home.say(asks()), Err(("bad_rule".into(), "when.field".into())));
+    let keeps = program(|program| program.rule_metadata_keys = vec!["plan".into()]);
+    assert_eq!(home.say(write("prog", keeps)), Ok(true));
+    assert_eq!(home.say(asks()), Ok(true));
+    let settings = source_settings(&home.tables, &"prog".into()).unwrap();
+    assert_eq!(settings.rule_metadata_keys, ["plan"]);
 }
 
 #[test]

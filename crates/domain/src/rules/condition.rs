@@ -75,10 +75,14 @@ impl Condition {
     }
 
     fn walk(&self, at: &str, depth: usize, comparisons: &mut usize) -> Result<(), RuleError> {
-        if depth > MAX_DEPTH {
-            return Err(RuleError::new(at, format!("groups stand in groups at most {MAX_DEPTH} deep")));
-        }
         let (name, parts) = match self {
+            // Within another group it would say nothing; and there could be any number of them.
+            Self::All(parts) if parts.is_empty() && depth > 1 => {
+                return Err(RuleError::new(
+                    &format!("{at}.all"),
+                    "an empty group always applies; leave it out",
+                ));
+            }
             Self::All(parts) => ("all", parts),
             Self::Any(parts) if parts.is_empty() => {
                 return Err(RuleError::new(
@@ -98,6 +102,9 @@ impl Condition {
                 return comparison.validate(at);
             }
         };
+        if depth > MAX_DEPTH {
+            return Err(RuleError::new(at, format!("groups stand in groups at most {MAX_DEPTH} deep")));
+        }
         for (index, part) in parts.iter().enumerate() {
             part.walk(&format!("{at}.{name}[{index}]"), depth.saturating_add(1), comparisons)?;
         }
@@ -112,6 +119,24 @@ impl Condition {
             Self::Any(parts) => parts.iter().any(|part| part.holds(case, line)),
             Self::Test(comparison) => comparison.holds(case, line),
         }
+    }
+
+    /// Each comparison with its path (`when.all[1]`), until one is refused.
+    ///
+    /// # Errors
+    /// What `check` says.
+    pub fn each(
+        &self,
+        at: &str,
+        check: &mut dyn FnMut(&str, &Comparison) -> Result<(), RuleError>,
+    ) -> Result<(), RuleError> {
+        let (name, parts) = match self {
+            Self::All(parts) => ("all", parts),
+            Self::Any(parts) => ("any", parts),
+            Self::Test(comparison) => return check(at, comparison),
+        };
+        let mut parts = parts.iter().enumerate();
+        parts.try_for_each(|(index, part)| part.each(&format!("{at}.{name}[{index}]"), check))
     }
 
     /// The first comparison that keeps it from holding; of several ways to hold, the last tried.
@@ -211,6 +236,7 @@ impl Comparison {
             Value::Numbers(numbers) => return sized(&at, numbers.len()),
         };
         sized(&at, texts.len())?;
+        let whole = !matches!(self.operator, Operator::Contains | Operator::StartsWith);
         for text in texts {
             if text.is_empty() || text.len() > MAX_TEXT_BYTES {
                 return Err(RuleError::new(&at, format!("a text has 1 to {MAX_TEXT_BYTES} bytes")));
@@ -219,6 +245,12 @@ impl Comparison {
                 && !words.contains(&text.as_str())
             {
                 return Err(RuleError::new(&at, format!("`{text}` is none of {}", words.join(", "))));
+            }
+            if let Some(form) = self.field.form().filter(|form| !form.holds(text, whole)) {
+                return Err(RuleError::new(
+                    &at,
+                    format!("`{text}` is no `{field}`, which is {}", form.about),
+                ));
             }
         }
         Ok(())

@@ -117,10 +117,24 @@ impl FieldType {
     }
 }
 
+/// Texts of so many capital letters.
+pub(super) struct Form {
+    letters: usize,
+    pub(super) about: &'static str,
+}
+
+impl Form {
+    /// Whether a value, or with `contains` and `starts_with` a part of one, can be of this form.
+    pub(super) fn holds(&self, text: &str, whole: bool) -> bool {
+        let fits = if whole { text.len() == self.letters } else { text.len() <= self.letters };
+        fits && text.bytes().all(|byte| byte.is_ascii_uppercase())
+    }
+}
+
 /// What begins the name of a metadata field.
 const METADATA: &str = "metadata.";
 /// Longest metadata key, in bytes.
-const MAX_KEY_BYTES: usize = 64;
+pub const MAX_KEY_BYTES: usize = 64;
 
 impl Field {
     /// All but metadata, which has as many as there are keys.
@@ -205,6 +219,15 @@ impl Field {
             | Self::Country
             | Self::Currency
             | Self::Metadata(_) => FieldType::Text,
+        }
+    }
+
+    /// What its texts look like, where they all look alike: what does not would be equal to none.
+    pub(super) const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Country => Some(Form { letters: 2, about: "two capital letters (ISO 3166-1)" }),
+            Self::Currency => Some(Form { letters: 3, about: "three capital letters (ISO 4217)" }),
+            _ => None,
         }
     }
 

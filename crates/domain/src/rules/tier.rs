@@ -111,7 +111,7 @@ impl Tiers {
                 }
                 _ => before = Some(band.from),
             }
-            super::validate_rate(band.rate, &format!("{at}.rate"))?;
+            super::validate_rate(band.rate, &format!("{at}.rate_ppm"))?;
         }
         Ok(())
     }
@@ -191,8 +191,8 @@ mod tests {
         let overlapping = refused(tiers(&[(0, 1), (100, 2), (100, 3)]));
         assert_eq!(overlapping.field, "reward.tiers.bands[2].from");
         assert!(overlapping.reason.contains("overlap"), "{overlapping}");
-        assert_eq!(refused(tiers(&[(0, 0)])).field, "reward.tiers.bands[0].rate");
-        assert_eq!(refused(tiers(&[(0, 1_000_001)])).field, "reward.tiers.bands[0].rate");
+        assert_eq!(refused(tiers(&[(0, 0)])).field, "reward.tiers.bands[0].rate_ppm");
+        assert_eq!(refused(tiers(&[(0, 1_000_001)])).field, "reward.tiers.bands[0].rate_ppm");
         assert_eq!(
             refused(Tiers { metric: Metric::Count, ..tiers(&[(0, 1)]) }).field,
             "reward.tiers.marginal"

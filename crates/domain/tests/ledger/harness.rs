@@ -153,6 +153,7 @@ impl World {
             sale_from: None,
             referral_keys: Vec::new(),
             customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
         }));
         match setting.flat {
             None => world.rate(1, setting.rate),

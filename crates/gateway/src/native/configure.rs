@@ -1,16 +1,15 @@
 //! Programs, partners, codes, coupons and rules: each a whole object that replaces the one before.
-use super::{Answer, Call, Operation, endpoints, keys, values};
+use super::{Answer, Call, Operation, endpoints, keys, shown, values};
 use crate::app::App;
 use crate::directory::Owner;
 use crate::refusal::Refusal;
 use crate::trace;
 use axum::http::StatusCode;
 use domain::config::{
-    Code, ConfigFact, ConfigObject, Coupon, FlatRefund, Mode, Partner, Profile, Program, Reward, Rule,
-    SaleFrom,
+    Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Rule, SaleFrom,
 };
 use domain::ids::{Hash, ProgramId};
-use domain::money::{Currency, RatePpm, Rounding};
+use domain::money::{Currency, Rounding};
 use domain::normalization::ReplyAddress;
 use serde_json::{Value, json};
 use sources::native::schema::{Refused, Values};
@@ -62,8 +61,9 @@ fn object(call: &Call<'_>, values: &Values) -> Result<Option<(ConfigObject, Valu
         Operation::PutPartner | Operation::DeletePartner => {
             let id = name("partner");
             let shown_name = values.text("name").unwrap_or(&id).to_owned();
-            let shown = json!({"partner_id": id, "name": shown_name, "active": active});
-            let partner = Partner { partner: id.into(), name: shown_name, active, ..Partner::default() };
+            let group = values.owned("group");
+            let shown = json!({"partner_id": id, "name": shown_name, "group": values.text("group"), "active": active});
+            let partner = Partner { partner: id.into(), name: shown_name, active, group };
             (ConfigObject::Partner(partner), shown)
         }
         Operation::PutCode | Operation::DeleteCode => {
@@ -76,43 +76,22 @@ fn object(call: &Call<'_>, values: &Values) -> Result<Option<(ConfigObject, Valu
             let shown = json!({"coupon": coupon, "partner_id": partner_id, "active": active});
             (ConfigObject::Coupon(Coupon { coupon, partner: partner_id.into(), active }), shown)
         }
-        Operation::PutRule => rule(name("rule"), values)?,
+        Operation::PutRule => {
+            let rule = sources::native::rule::rule(name("rule").into(), values).map_err(Refusal::Field)?;
+            let shown = shown::rule(&rule);
+            (ConfigObject::Rule(rule), shown)
+        }
+        Operation::DeleteRule => {
+            let id = name("rule");
+            let shown = json!({"rule_id": id});
+            (ConfigObject::Rule(Rule { rule: id.into(), ..Rule::default() }), shown)
+        }
         Operation::RotateKey | Operation::CreateKey | Operation::AddSecret | Operation::CreateEndpoint => {
             endpoints::check(values)?;
             return Ok(None);
         }
         _ => return Ok(None),
     }))
-}
-
-fn rule(id: String, values: &Values) -> Result<(ConfigObject, Value), Refusal> {
-    let given = ["percent", "rate_ppm", "flat"].iter().filter(|name| values.has(name)).count();
-    if given != 1 {
-        let message = "a rule pays exactly one of percent, rate_ppm and flat";
-        return Err(Refusal::Field(Refused::new("contradictory", "percent", message)));
-    }
-    let rate = values
-        .rate("percent")
-        .or_else(|| values.number("rate_ppm").and_then(|rate| RatePpm::new(i64::try_from(rate).ok()?)));
-    let (reward, shown) = match (rate, values.object("flat")) {
-        (Some(rate), _) => (Reward::Percent(rate), json!({"rate_ppm": rate.0})),
-        (None, flat) => {
-            let flat = flat.cloned().unwrap_or_default();
-            let currency = flat.currency("currency").ok_or(Refusal::Internal)?;
-            let amount = flat.amount("amount").unwrap_or_default();
-            let on_refund = flat.text("on_refund").and_then(FlatRefund::parse).unwrap_or_default();
-            let shown = json!({"flat": {
-                "amount": amount.0, "currency": currency.code(), "on_refund": on_refund.name(),
-            }});
-            (Reward::Flat { amount, currency, on_refund }, shown)
-        }
-    };
-    // Version 0 asks the normalizer, which knows the versions, for the next one.
-    let version = values.number("version").and_then(|version| u32::try_from(version).ok()).unwrap_or(0);
-    let mut shown = shown;
-    shown["rule_id"] = json!(id);
-    shown["version"] = if version == 0 { Value::Null } else { json!(version) };
-    Ok((ConfigObject::Rule(Rule { rule: id.into(), version, reward, ..Rule::default() }), shown))
 }
 
 /// The program that a body describes.
@@ -131,6 +110,7 @@ fn settings(values: &Values, owner: &Owner) -> Result<Program, Refusal> {
         sale_from: values.text("sale_from").and_then(SaleFrom::parse),
         referral_keys: values.texts("referral_keys").to_vec(),
         customer_keys: values.texts("customer_keys").to_vec(),
+        rule_metadata_keys: values.texts("rule_metadata_keys").to_vec(),
     })
 }
 
@@ -149,6 +129,7 @@ fn closed(owner: &Owner) -> Result<Program, Refusal> {
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     })
 }
 
@@ -182,6 +163,7 @@ fn program_shown(id: &str, program: &Program) -> Value {
         "sale_from": program.sale_from.map(SaleFrom::name),
         "referral_keys": program.referral_keys,
         "customer_keys": program.customer_keys,
+        "rule_metadata_keys": program.rule_metadata_keys,
     })
 }
 

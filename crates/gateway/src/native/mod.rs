@@ -8,6 +8,7 @@ mod endpoints;
 mod events;
 mod keys;
 mod operations;
+mod shown;
 
 pub(crate) use operations::{Operation, STATUSES, Shape};
 

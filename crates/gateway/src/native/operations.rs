@@ -1,8 +1,8 @@
 //! The operations of the native API: one table for the router, the checks, the metrics and the OpenAPI document.
 use axum::http::Method;
 use domain::config::KeyScope;
-use sources::native::Resource;
 use sources::native::schema::{Field, Kind};
+use sources::native::{Resource, rule};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(crate) enum Operation {
     PutCoupon,
     DeleteCoupon,
     PutRule,
+    DeleteRule,
     CreateKey,
     RotateKey,
     DeleteKey,
@@ -61,7 +62,7 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, required: false, about }
 }
 
-const SETTINGS: [Field; 10] = [
+const SETTINGS: [Field; 11] = [
     must("name", Kind::Text, "shown to people"),
     must("currency", Kind::Currency, "the currency that it is shown in; sales may be in any"),
     may(
@@ -88,8 +89,13 @@ const SETTINGS: [Field; 10] = [
         Kind::Texts { most: 16 },
         "metadata keys that may hold your customer's id, in order; absent: the usual ones",
     ),
+    may(
+        "rule_metadata_keys",
+        Kind::Texts { most: 16 },
+        "metadata keys whose values sales keep for rules (`metadata.KEY`), never personal data; absent: none",
+    ),
 ];
-const PAIR: [Field; 12] = [
+const PAIR: [Field; 13] = [
     may("live_program_id", Kind::Id, "absent: a new id"),
     may("test_program_id", Kind::Id, "absent: a new id"),
     SETTINGS[0],
@@ -102,33 +108,15 @@ const PAIR: [Field; 12] = [
     SETTINGS[7],
     SETTINGS[8],
     SETTINGS[9],
+    SETTINGS[10],
 ];
 const ACTIVE: Field = may("active", Kind::Flag, "earns for new sales; absent: true");
-const PARTNER: [Field; 2] = [may("name", Kind::Text, "shown to people; absent: the id"), ACTIVE];
+const PARTNER: [Field; 3] = [
+    may("name", Kind::Text, "shown to people; absent: the id"),
+    may("group", Kind::Id, "what rules ask for as `partner_group`; absent: none"),
+    ACTIVE,
+];
 const NAMED: [Field; 2] = [must("partner_id", Kind::Id, "whom it earns for"), ACTIVE];
-const FLAT: [Field; 3] = [
-    must("amount", Kind::Amount, "for each sale"),
-    must("currency", Kind::Currency, "the commission's, whatever the sale's"),
-    may(
-        "on_refund",
-        Kind::Word(&["full_only", "proportional", "any"]),
-        "what a refund takes back: all with the full refund, the refunded part, all with any; absent: `full_only`",
-    ),
-];
-const RULE: [Field; 4] = [
-    may("percent", Kind::Percent, "of the base; exactly one of `percent`, `rate_ppm` and `flat`"),
-    may(
-        "rate_ppm",
-        Kind::Number { least: 1, most: 1_000_000 },
-        "the same in parts per million: 12.5% is 125000",
-    ),
-    may("flat", Kind::Object(&FLAT), "the same amount for each sale"),
-    may(
-        "version",
-        Kind::Number { least: 1, most: 0xffff_ffff },
-        "must be the next one; absent: it becomes the next one",
-    ),
-];
 const KEY: [Field; 4] = [
     may("name", Kind::Text, "shown to people"),
     may("publishable", Kind::Flag, "may only report; absent: false"),
@@ -159,7 +147,7 @@ const ENDPOINT: [Field; 4] = [
 const ADDED: [Field; 1] = [SECRET];
 
 impl Operation {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::CreatePrograms,
         Self::PutProgram,
         Self::DeleteProgram,
@@ -170,6 +158,7 @@ impl Operation {
         Self::PutCoupon,
         Self::DeleteCoupon,
         Self::PutRule,
+        Self::DeleteRule,
         Self::CreateKey,
         Self::RotateKey,
         Self::DeleteKey,
@@ -280,8 +269,15 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         "put_rule",
         Method::PUT,
         "/v1/programs/{program}/rules/{rule}",
-        &RULE,
+        &rule::FIELDS,
         "Writes the next version of a commission rule. What was earned keeps the version it was earned under.",
+    ),
+    configure(
+        "delete_rule",
+        Method::DELETE,
+        "/v1/programs/{program}/rules/{rule}",
+        &[],
+        "Removes a commission rule from new conversions.",
     ),
     configure(
         "create_key",

@@ -312,7 +312,7 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
     let reader = v1::ApiKey { scopes: vec!["read".into()], ..key("acc_demo") };
     configure_key_as(&gateway.log, 5, "sk_reader", "prog_demo", reader);
     let operations = operations();
-    assert_eq!(operations.len(), 21);
+    assert_eq!(operations.len(), 22);
     for (method, path, body) in &operations {
         let reports = ["sales", "refunds", "disputes"].iter().any(|end| path.ends_with(end));
         let creates = path == "/v1/programs";

@@ -196,6 +196,7 @@ async fn configuration_becomes_whole_objects_with_who_wrote_them() {
         ("PUT", "rules/r2", r#"{"flat":{"amount":500,"currency":"JPY","on_refund":"any"},"version":3}"#),
         ("DELETE", "codes/gone", ""),
         ("PUT", "", r#"{"name":"New name","currency":"USD","click_window_days":60}"#),
+        ("DELETE", "rules/r2", ""),
     ] {
         let path = format!("/v1/programs/prog_demo/{path}");
         let (status, answer) = sk(&gateway, method, path.trim_end_matches('/'), body).await;
@@ -212,6 +213,7 @@ async fn configuration_becomes_whole_objects_with_who_wrote_them() {
         ("rule/prog_demo/r2", false),
         ("code/prog_demo/gone", true),
         ("program/prog_demo", false),
+        ("rule/prog_demo/r2", true),
     ];
     assert_eq!(keys, wanted.map(|(key, removed)| (key.to_owned(), removed)));
     let reward = |place: usize| match &facts[place].object {
@@ -231,6 +233,60 @@ async fn configuration_becomes_whole_objects_with_who_wrote_them() {
         let answer = sk(&gateway, "PUT", "/v1/programs/prog_demo/codes/c", r#"{"partner_id":"p"}"#).await;
         assert_eq!((code(&answer), &answer.1["error"]["field"]), ((status, refusal), &json!("partner_id")));
     }
+}
+
+#[tokio::test]
+async fn a_rule_says_everything_that_rules_can_and_is_shown_as_it_was_written() {
+    let gateway = gateway().await;
+    let rule = json!({
+        "tiers": {"metric": "revenue", "period": "month", "prior": false, "marginal": true,
+            "bands": [{"from": 0, "rate_ppm": 100_000}, {"from": 500_000, "rate_ppm": 150_000}]},
+        "priority": 7,
+        "when": {"all": [{"field": "category", "operator": "in", "value": ["books", "games"]},
+            {"any": [{"field": "partner_group", "operator": "equal", "value": "gold"},
+                {"field": "amount", "operator": "greater", "value": 9_999},
+                {"field": "subscription_age_months", "operator": "in", "value": [0, 12]}]}]},
+        "window": {"months": 12},
+        "minimum": {"amount": 1_000, "currency": "EUR"},
+        "caps": [{"scope": "partner", "period": "month", "amount": 100_000, "currency": "EUR"}],
+    });
+    let path = "/v1/programs/prog_demo/rules/r1";
+    let (status, answer) = sk(&gateway, "PUT", path, &rule.to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+    let mut wanted = rule;
+    (wanted["rule_id"], wanted["version"]) = (json!("r1"), Value::Null);
+    assert_eq!(answer["object"], wanted);
+    let [logged] = gateway.log.configured().try_into().unwrap();
+    let ConfigObject::Rule(logged) = logged.object else { panic!("no rule") };
+    assert_eq!(logged.clauses.priority, 7);
+    assert!(logged.tiers.is_some_and(|tiers| tiers.marginal) && logged.clauses.caps.len() == 1);
+    let gold = r#"{"name":"Anna","group":"gold"}"#;
+    let (_, partner) = sk(&gateway, "PUT", "/v1/programs/prog_demo/partners/anna", gold).await;
+    assert_eq!(partner["object"]["group"], "gold");
+}
+
+#[tokio::test]
+async fn a_bad_rule_is_refused_with_field_and_reason_and_nothing_is_logged() {
+    let gateway = gateway().await;
+    let bands =
+        r#"{"metric":"count","period":"month","bands":[{"from":0,"percent":"1"},{"from":0,"percent":"2"}]}"#;
+    let cap = r#"{"scope":"partner","period":"month","amount":-5,"currency":"USD"}"#;
+    for (body, said, field) in [
+        (r#"{"percent":"0"}"#.to_owned(), "bad_field", "percent"),
+        (r#"{"percent":"100.1"}"#.to_owned(), "bad_field", "percent"),
+        (format!(r#"{{"tiers":{bands}}}"#), "bad_rule", "tiers.bands[1].from"),
+        (format!(r#"{{"percent":"1","caps":[{cap}]}}"#), "bad_amount", "caps[0].amount"),
+        (
+            r#"{"percent":"1","when":{"field":"colour","operator":"equal","value":"red"}}"#.to_owned(),
+            "bad_rule",
+            "when.field",
+        ),
+        (r#"{"percent":"1","when":{"group":"vip"}}"#.to_owned(), "unknown_field", "when.group"),
+    ] {
+        let answer = sk(&gateway, "PUT", "/v1/programs/prog_demo/rules/r1", &body).await;
+        assert_eq!((code(&answer), &answer.1["error"]["field"]), ((400, said), &json!(field)), "{body}");
+    }
+    assert!(gateway.log.configured().is_empty());
 }
 
 #[tokio::test]

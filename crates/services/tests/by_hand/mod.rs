@@ -7,7 +7,7 @@ use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
 use domain::commission::CommissionsEvent;
 use domain::config::ConfigFact;
-use domain::facts::{Fact, FactBody, Recurrence, Sale};
+use domain::facts::{Fact, FactBody, Recurrence, Sale, SaleDetails};
 use domain::ids::Hash;
 use domain::normalization::{FactsEvent, VerdictKind};
 use domain::time::Micros;
@@ -229,6 +229,7 @@ fn sale_fact(event: &CommissionsEvent) -> Option<(FactsEvent, Option<Decision>)>
             referral: None,
             coupon: None,
             aliases: Vec::new(),
+            details: SaleDetails::default(),
         }),
     };
     Some((FactsEvent::Fact(fact), Some(decision)))

@@ -3,6 +3,7 @@
 //! The gateway calls [`validate`] before anything is logged; the normalizer reads the same bytes again by way of
 //! [`crate::normalize`]. [`schema`] holds the tables that both of them, and the OpenAPI document, go by.
 mod card;
+pub mod rule;
 pub mod schema;
 
 use crate::defect::{Defect, reason};
@@ -26,6 +27,8 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 const IDEMPOTENCY_FIELD: &str = "idempotency_key";
 /// Lines of a sale or refund.
 const MOST_LINES: usize = 500;
+/// Words of a sale's metadata, as many as Stripe takes.
+const MOST_METADATA: usize = 50;
 /// Most of one product on a line.
 const MOST_QUANTITY: u64 = 1_000_000_000;
 
@@ -88,18 +91,21 @@ const CUSTOMER: [Field; 2] = [
     may("key", Kind::Text, "the merchant's own id of the customer: one namespace over all sources"),
     may("email", Kind::Text, "compared without regard to ASCII case"),
 ];
-const LINE: [Field; 5] = [
+const LINE: [Field; 8] = [
     may("line_id", Kind::Id, "named by refunds of this line"),
     must("net", Kind::Amount, "without tax and discount"),
     may("product_id", Kind::Id, "the product"),
     may("price_id", Kind::Id, "the price"),
+    may("plan", Kind::Id, "the plan, for rules"),
+    may("category", Kind::Id, "the category, for rules"),
+    may("product_key", Kind::Id, "your own key of the product, for rules"),
     may("quantity", Kind::Number { least: 1, most: MOST_QUANTITY }, "how many; 1 when absent"),
 ];
 const REFUNDED_LINE: [Field; 2] = [
     must("line_id", Kind::Id, "the sale's line"),
     must("net", Kind::Amount, "what went back of it, without tax"),
 ];
-const SALE: [Field; 13] = [
+const SALE: [Field; 16] = [
     must("external_id", Kind::Id, "the sale's id where it was made; refunds and disputes name it"),
     must("amount", Kind::Amount, "what was paid, tax included"),
     must("currency", Kind::Currency, "of all amounts in the body"),
@@ -110,6 +116,13 @@ const SALE: [Field; 13] = [
     may("lines", Kind::List { of: &LINE, most: MOST_LINES }, "their `net` must sum to the sale's `net`"),
     may("subscription_id", Kind::Id, "the subscription that it pays for"),
     may("recurrence", Kind::Word(&["first", "renewal"]), "first payment or renewal; absent: not known"),
+    may("country", Kind::Country, "of the customer, for rules; ISO 3166-1"),
+    may("interval", Kind::Word(&["day", "week", "month", "year", "once"]), "between two payments, for rules"),
+    may(
+        "metadata",
+        Kind::Map { most: MOST_METADATA },
+        "your own words; those that the program's `rule_metadata_keys` name are kept for rules",
+    ),
     may("aliases", Kind::Texts { most: 8 }, "other ids by which refunds and disputes may name the sale"),
     OCCURRED_AT,
     KEY,
@@ -261,7 +274,11 @@ fn sale(values: &Values) -> Result<Event, Refused> {
         referral: referral.map(|code| Referral { code: code.to_owned(), found_at: "code".to_owned() }),
         coupon: values.text("coupon").map(|code| CouponRef::Code(code.to_owned())),
         aliases: values.texts("aliases").to_vec(),
-        details: SaleDetails::default(),
+        details: SaleDetails {
+            country: values.owned("country"),
+            interval: values.owned("interval"),
+            metadata: values.map("metadata").to_vec(),
+        },
     });
     Ok(Event {
         identifiers: values.object("customer").map(identifiers).unwrap_or_default(),
@@ -276,7 +293,9 @@ fn sale_line(line: &Values) -> SaleLine {
         product_id: line.owned("product_id"),
         price_id: line.owned("price_id"),
         quantity: line.number("quantity").and_then(|number| u32::try_from(number).ok()).unwrap_or(1),
-        ..SaleLine::default()
+        plan: line.owned("plan"),
+        category: line.owned("category"),
+        product_key: line.owned("product_key"),
     }
 }
 
@@ -347,11 +366,15 @@ pub(crate) fn read(request: &SourceRequest<'_>) -> Draft {
     };
     let header = request.headers.iter().find(|(name, _)| name == IDEMPOTENCY_HEADER);
     let header = header.map(|(_, value)| value.as_str());
-    let event = match validate(resource, request.body, header, request.authenticated_by) {
+    let mut event = match validate(resource, request.body, header, request.authenticated_by) {
         Ok(event) => event,
         // The gateway lets no such body through: one was logged by a version that took more.
         Err(refused) => return draft(request, None, Err(Defect::new(refused.code, refused.message))),
     };
+    if let FactBody::Sale(sale) = &mut event.body {
+        let kept = &request.settings.rule_metadata_keys;
+        sale.details.metadata.retain(|(key, _)| kept.contains(key));
+    }
     let source = SourceName::from(NAME);
     let fact = Fact {
         program: request.program.clone(),

@@ -1,8 +1,15 @@
 //! What a body may hold, as tables: the same table refuses a bad body and describes a good one, so that the two cannot
 //! drift apart.
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub(super) use rules::refused;
+
 use super::card::is_card_number;
 use crate::json::{self, MAX_CODE_BYTES, MAX_ID_BYTES};
 use domain::money::{Currency, Minor, RatePpm};
+use domain::rules::Condition;
 use domain::time::Micros;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -39,10 +46,19 @@ pub enum Kind {
         /// The most.
         most: u64,
     },
+    /// A whole number within bounds, perhaps below 0.
+    Signed {
+        /// The least.
+        least: i32,
+        /// The most.
+        most: i32,
+    },
     /// `true` or `false`.
     Flag,
     /// An ISO 4217 code.
     Currency,
+    /// Two letters (ISO 3166-1), kept as capitals.
+    Country,
     /// RFC 3339.
     Moment,
     /// A percentage as text, with at most four decimals: `"12.5"`.
@@ -56,6 +72,13 @@ pub enum Kind {
         /// How many at most.
         most: usize,
     },
+    /// Texts, numbers and flags under the merchant's own names.
+    Map {
+        /// How many at most.
+        most: usize,
+    },
+    /// When a rule applies: comparisons in groups.
+    Condition,
     /// An object.
     Object(&'static [Field]),
     /// A list of objects.
@@ -76,8 +99,10 @@ impl Kind {
             Self::Text => format!("a text of 1 to {MAX_CODE_BYTES} bytes without U+0000"),
             Self::Amount => "minor units: a whole number from 0, without fraction or exponent".to_owned(),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
+            Self::Signed { least, most } => format!("a whole number from {least} to {most}"),
             Self::Flag => "true or false".to_owned(),
             Self::Currency => "an ISO 4217 code".to_owned(),
+            Self::Country => "two letters of ISO 3166-1".to_owned(),
             Self::Moment => "a moment in RFC 3339".to_owned(),
             Self::Percent => {
                 "a percentage above 0 and up to 100 as text, with at most four decimals".to_owned()
@@ -85,6 +110,12 @@ impl Kind {
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("a list of {}, each at most once", words.join(", ")),
             Self::Texts { most } => format!("a list of at most {most} texts"),
+            Self::Map { most } => {
+                format!("an object of at most {most} texts, numbers and flags under names of 1 to 64 bytes")
+            }
+            Self::Condition => {
+                "{\"all\": [...]}, {\"any\": [...]} or {\"field\", \"operator\", \"value\"}".to_owned()
+            }
             Self::Object(_) => "an object".to_owned(),
             Self::List { most, .. } => format!("a list of at most {most} objects"),
         }
@@ -114,12 +145,14 @@ impl Refused {
 /// A field that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// [`Kind::Id`], [`Kind::Text`], [`Kind::Word`].
+    /// [`Kind::Id`], [`Kind::Text`], [`Kind::Word`], [`Kind::Country`].
     Text(String),
     /// [`Kind::Amount`].
     Amount(Minor),
     /// [`Kind::Number`].
     Number(u64),
+    /// [`Kind::Signed`].
+    Signed(i32),
     /// [`Kind::Flag`].
     Flag(bool),
     /// [`Kind::Currency`].
@@ -130,6 +163,10 @@ pub enum Value {
     Rate(RatePpm),
     /// [`Kind::Texts`], [`Kind::Words`].
     Texts(Vec<String>),
+    /// [`Kind::Map`], in the order of the body.
+    Map(Vec<(String, String)>),
+    /// [`Kind::Condition`].
+    Condition(Condition),
     /// [`Kind::Object`].
     Object(Values),
     /// [`Kind::List`].
@@ -158,6 +195,8 @@ impl Values {
         amount, Amount, Minor);
     getter!(/// The number of that name.
         number, Number, u64);
+    getter!(/// The number of that name, perhaps below 0.
+        signed, Signed, i32);
     getter!(/// The flag of that name.
         flag, Flag, bool);
     getter!(/// The currency of that name.
@@ -188,6 +227,24 @@ impl Values {
         match self.0.get(name) {
             Some(Value::Texts(texts)) => texts,
             _ => &[],
+        }
+    }
+
+    /// The names and values of that name; empty when there are none.
+    #[must_use]
+    pub fn map(&self, name: &str) -> &[(String, String)] {
+        match self.0.get(name) {
+            Some(Value::Map(map)) => map,
+            _ => &[],
+        }
+    }
+
+    /// The condition of that name.
+    #[must_use]
+    pub fn condition(&self, name: &str) -> Option<&Condition> {
+        match self.0.get(name) {
+            Some(Value::Condition(condition)) => Some(condition),
+            _ => None,
         }
     }
 
@@ -294,7 +351,16 @@ fn value(kind: Kind, raw: &RawValue, path: &str) -> Result<Value, Refused> {
             let number = raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().parse().ok());
             Value::Number(number.flatten().filter(|number| (least..=most).contains(number)).ok_or_else(bad)?)
         }
+        Kind::Signed { least, most } => {
+            let number = rules::whole(raw.get()).and_then(|number| i32::try_from(number).ok());
+            Value::Signed(number.filter(|number| (least..=most).contains(number)).ok_or_else(bad)?)
+        }
         Kind::Flag => Value::Flag(raw.get().parse().map_err(|_| bad())?),
+        Kind::Country => {
+            let text = text(raw, path, kind, MAX_ID_BYTES)?;
+            let letters = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+            Value::Text(letters.then(|| text.to_ascii_uppercase()).ok_or_else(bad)?)
+        }
         Kind::Currency => {
             let text = text(raw, path, kind, MAX_ID_BYTES)?;
             Value::Currency(Currency::parse(&text).ok_or_else(|| wrong("unknown_currency"))?)
@@ -321,6 +387,8 @@ fn value(kind: Kind, raw: &RawValue, path: &str) -> Result<Value, Refused> {
             Value::Texts(list)
         }
         Kind::Texts { most } => Value::Texts(texts(raw, path, kind, most)?),
+        Kind::Map { most } => Value::Map(rules::map(raw, path, most)?),
+        Kind::Condition => Value::Condition(rules::condition(raw, path)?),
         Kind::Object(fields) => {
             if !raw.get().starts_with('{') {
                 return Err(bad());
@@ -427,74 +495,4 @@ fn entries<'a>(text: &'a str, prefix: &str) -> Result<Vec<(Cow<'a, str>, &'a Raw
         Refused::new("malformed_body", field, "the body is no JSON object that can be read")
     })?;
     Ok(entries.0)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    const LINE: [Field; 1] = [Field { name: "net", kind: Kind::Amount, required: true, about: "" }];
-    const FIELDS: [Field; 6] = [
-        Field { name: "id", kind: Kind::Id, required: true, about: "" },
-        Field { name: "amount", kind: Kind::Amount, required: false, about: "" },
-        Field { name: "percent", kind: Kind::Percent, required: false, about: "" },
-        Field { name: "lines", kind: Kind::List { of: &LINE, most: 2 }, required: false, about: "" },
-        Field { name: "at", kind: Kind::Moment, required: false, about: "" },
-        Field { name: "flag", kind: Kind::Flag, required: false, about: "" },
-    ];
-
-    fn refused(body: &str) -> (&'static str, String) {
-        let refused = read(&FIELDS, body.as_bytes()).unwrap_err();
-        (refused.code, refused.field)
-    }
-
-    #[test]
-    fn each_bad_field_is_refused_by_its_path() {
-        for (body, code, field) in [
-            ("{}", "missing_field", "id"),
-            (r#"{"id":null}"#, "missing_field", "id"),
-            (r#"{"id":"a","idd":1}"#, "unknown_field", "idd"),
-            (r#"{"id":"a","\u0069d":"b"}"#, "duplicate_field", "id"),
-            (r#"{"id":7}"#, "bad_field", "id"),
-            (r#"{"id":""}"#, "bad_text", "id"),
-            (r#"{"id":"a\u0000"}"#, "bad_text", "id"),
-            (r#"{"id":"\ud800"}"#, "bad_text", "id"),
-            (r#"{"id":"4242424242424242"}"#, "card_number", "id"),
-            (r#"{"id":"a","amount":1.0}"#, "bad_amount", "amount"),
-            (r#"{"id":"a","amount":1e2}"#, "bad_amount", "amount"),
-            (r#"{"id":"a","amount":-1}"#, "bad_amount", "amount"),
-            (r#"{"id":"a","amount":"1"}"#, "bad_amount", "amount"),
-            (r#"{"id":"a","amount":9223372036854775808}"#, "bad_amount", "amount"),
-            (r#"{"id":"a","lines":[{"net":1},{"net":1.5}]}"#, "bad_amount", "lines[1].net"),
-            (r#"{"id":"a","lines":[{},{},{}]}"#, "bad_field", "lines"),
-            (r#"{"id":"a","lines":[[]]}"#, "bad_field", "lines"),
-            (r#"{"id":"a","lines":[{"net":1,"net":1}]}"#, "duplicate_field", "lines[0].net"),
-            (r#"{"id":"a","at":"yesterday"}"#, "bad_time", "at"),
-            (r#"{"id":"a","flag":"true"}"#, "bad_field", "flag"),
-            (r#"{"id":"a","percent":"100.0001"}"#, "bad_field", "percent"),
-            (r#"{"id":"a","percent":"1.23456"}"#, "bad_field", "percent"),
-            (r#"{"id":"a","percent":"-1"}"#, "bad_field", "percent"),
-            (r#"{"id":"a","percent":"0.0"}"#, "bad_field", "percent"),
-            (r#"{"id":"a","percent":"."}"#, "bad_field", "percent"),
-        ] {
-            assert_eq!(refused(body), (code, field.to_owned()), "{body}");
-        }
-        let values = read(&FIELDS, br#"{"id":"a","amount":9223372036854775807,"percent":"12.5"}"#).unwrap();
-        assert_eq!(
-            (values.amount("amount"), values.rate("percent")),
-            (Some(Minor(i64::MAX)), Some(RatePpm(125_000)))
-        );
-    }
-
-    #[test]
-    fn a_batch_stands_alone_and_is_bounded() {
-        assert_eq!(batch(br#"{"id":"a"}"#, 2).unwrap().map(|items| items.len()), None);
-        assert_eq!(batch(br#"{"batch":[{},{}]}"#, 2).unwrap().map(|items| items.len()), Some(2));
-        for body in [r#"{"batch":[]}"#, r#"{"batch":[{},{},{}]}"#, r#"{"batch":[1]}"#, r#"{"batch":{}}"#] {
-            assert_eq!(batch(body.as_bytes(), 2).unwrap_err().code, "bad_field", "{body}");
-        }
-        assert_eq!(batch(br#"{"batch":[{}],"id":"a"}"#, 2).unwrap_err().field, "id");
-        assert_eq!(batch(br#"{"batch":[{}],"batch":[{}]}"#, 2).unwrap_err().code, "duplicate_field");
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Money is `transaction.completed` and adjustments, nothing else: `transaction.paid` and its kin repeat the same amounts.
 //! Amounts are strings of decimal digits in minor units and are never turned into floats. The body has no live flag.
+use super::details::{self, Cycle};
 use super::metadata::Metadata;
 use crate::defect::{Defect, reason};
 use crate::json::{
@@ -11,7 +12,7 @@ use crate::json::{
 use crate::{SourceRequest, draft};
 use domain::facts::{
     CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Reversal, ReversalFamily, ReversalLine,
-    ReversalState, Sale, SaleDetails, SaleLine,
+    ReversalState, Sale, SaleLine,
 };
 use domain::ids::{EventId, Hash, SourceName};
 use domain::money::{Currency, Minor};
@@ -60,7 +61,22 @@ struct Transaction<'a> {
     #[serde(borrow, default)]
     details: Object<Details<'a>>,
     #[serde(borrow, default)]
+    items: List<Item<'a>>,
+    #[serde(borrow, default)]
     payments: List<Payment<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default)]
+    price: Object<Price<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Price<'a> {
+    /// Null: paid once.
+    #[serde(borrow, default)]
+    billing_cycle: Object<Cycle<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -244,12 +260,15 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
     let currency = agreed_currency("data.details.totals.currency_code", totals, data.currency_code)?;
     let discount_id = optional_id("data.discount_id", data.discount_id)?;
     let metadata = Metadata::read(CUSTOM_DATA, data.custom_data, delivery.request.settings)?;
+    let subscription_id = optional_id("data.subscription_id", data.subscription_id)?;
+    let prices = data.items.0.iter().filter_map(|item| item.get()?.price.get());
+    let interval = details::interval(prices.map(|price| price.billing_cycle.get()), &subscription_id);
     let sale = Sale {
         currency,
         gross,
         net,
         lines: sale_lines(&details.line_items, net)?,
-        subscription_id: optional_id("data.subscription_id", data.subscription_id)?,
+        subscription_id,
         recurrence: match string("data.origin", data.origin)?.as_deref() {
             Some("web" | "api") => Recurrence::First,
             Some("subscription_recurring") => Recurrence::Renewal,
@@ -260,7 +279,8 @@ fn transaction(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, Defect
         coupon: (!discount_id.is_empty()).then_some(CouponRef::ProviderRef(discount_id)),
         external_id: external_id.clone(),
         aliases: Vec::new(),
-        details: SaleDetails::default(),
+        // The body names the customer's address by an id alone.
+        details: details::details(String::new(), interval, std::iter::once(&metadata)),
     };
     let identifiers = identifiers("data.customer_id", data.customer_id, &metadata)?;
     let paid_at = paid_at(&data)?;

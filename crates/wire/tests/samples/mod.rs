@@ -69,6 +69,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         sale_from: None,
         referral_keys: Vec::new(),
         customer_keys: Vec::new(),
+        rule_metadata_keys: Vec::new(),
     };
     let key = ApiKey {
         key_id: "key_1".into(),
@@ -86,7 +87,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
     };
     let code = Code { code: "john123".into(), partner: "ptn_john".into(), active: true };
     vec![
-        ("program", config(ConfigObject::Program(program))),
+        ("program", config(ConfigObject::Program(program.clone()))),
         (
             "partner",
             config(ConfigObject::Partner(Partner {
@@ -118,6 +119,13 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         ("rule_with_everything", config(ConfigObject::Rule(whole_rule()))),
         ("api_key", config(ConfigObject::ApiKey(key))),
         ("endpoint", config(ConfigObject::Endpoint(endpoint))),
+        (
+            "program_with_rule_metadata",
+            config(ConfigObject::Program(Program {
+                rule_metadata_keys: vec!["plan".into(), "seats".into()],
+                ..program
+            })),
+        ),
     ]
 }
 

@@ -1,4 +1,5 @@
 //! Charges: a sale each where the program counts charges, cumulative refunds always. And payment intents, which only link.
+use super::super::details::{Addressed, country, details};
 use super::money::Money;
 use super::{Delivery, aliases, facts_or_ignored, identifiers, ignored, referral};
 use crate::defect::{Defect, reason};
@@ -29,6 +30,8 @@ struct Charge<'a> {
     currency: Raw<'a>,
     #[serde(borrow, default)]
     customer: Raw<'a>,
+    #[serde(borrow, default)]
+    billing_details: Object<Addressed<'a>>,
     #[serde(borrow, default)]
     payment_intent: Raw<'a>,
     /// Only up to the API versions of 2024.
@@ -96,7 +99,12 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
         referral: referral(&places)?,
         coupon: None,
         aliases: aliases(&charge, vec![intent]),
-        details: domain::facts::SaleDetails::default(),
+        // The card's country is its bank's, and a charge never says how often it comes.
+        details: details(
+            data.billing_details.get().map(|billing| country(&billing.address)).unwrap_or_default(),
+            "",
+            places.iter().map(|place| &place.metadata),
+        ),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     // A charge is created when it is authorized; a capture comes later.

@@ -1,4 +1,5 @@
 //! Checkout sessions: a sale each where the program counts them, unless an invoice tells the same payment.
+use super::super::details::{Addressed, country, details};
 use super::money::Money;
 use super::{Delivery, aliases, facts_or_ignored, identifiers, ignored, referral};
 use crate::defect::{Defect, reason};
@@ -25,6 +26,8 @@ struct Session<'a> {
     total_details: Object<TotalDetails<'a>>,
     #[serde(borrow, default)]
     customer: Raw<'a>,
+    #[serde(borrow, default)]
+    customer_details: Object<Addressed<'a>>,
     #[serde(borrow, default)]
     payment_intent: Raw<'a>,
     #[serde(borrow, default)]
@@ -85,7 +88,12 @@ pub(super) fn session(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading,
         referral: typed,
         coupon: None,
         aliases: aliases(&session, vec![intent]),
-        details: domain::facts::SaleDetails::default(),
+        // What is paid more than once has invoices.
+        details: details(
+            data.customer_details.get().map(|customer| country(&customer.address)).unwrap_or_default(),
+            "once",
+            places.iter().map(|place| &place.metadata),
+        ),
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     Ok(Reading::Facts(vec![delivery.fact(session, "paid", None, found, FactBody::Sale(sale))]))

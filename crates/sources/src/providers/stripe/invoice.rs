@@ -1,10 +1,11 @@
 //! Invoices: a sale each where the program counts invoices. They say what charges do not: tax, lines, first or renewal.
+use super::super::details::{Address, Cycle, country, details, interval};
 use super::money::Money;
 use super::{Delivery, Place, aliases, facts_or_ignored, identifiers, ignored, referral};
 use crate::defect::{Defect, reason};
 use crate::json::{List, Object, Path, Raw, id, object, optional_id, reference, string, truth, unix_seconds};
 use domain::config::SaleFrom;
-use domain::facts::{CouponRef, FactBody, Recurrence, Sale, SaleDetails, SaleLine};
+use domain::facts::{CouponRef, FactBody, Recurrence, Sale, SaleLine};
 use domain::money::Minor;
 use domain::normalization::Reading;
 use serde::Deserialize;
@@ -20,6 +21,8 @@ struct Invoice<'a> {
     currency: Raw<'a>,
     #[serde(borrow, default)]
     customer: Raw<'a>,
+    #[serde(borrow, default)]
+    customer_address: Object<Address<'a>>,
     #[serde(borrow, default)]
     billing_reason: Raw<'a>,
     #[serde(borrow, default)]
@@ -160,6 +163,9 @@ struct Price<'a> {
     id: Raw<'a>,
     #[serde(borrow, default)]
     product: Raw<'a>,
+    /// Null: paid once.
+    #[serde(borrow, default)]
+    recurring: Object<Cycle<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -200,13 +206,13 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
     }
     let net = data.net(&money, gross)?;
     let promotion = data.promotion_code()?;
+    let subscription_id = data.subscription()?;
     let sale = Sale {
         external_id: invoice.clone(),
         currency: money.currency,
         gross,
         net,
         lines: sale_lines(&data.lines, &money, net)?,
-        subscription_id: data.subscription()?,
         recurrence: match string("data.object.billing_reason", data.billing_reason)?.as_deref() {
             Some("subscription_create" | "manual" | "quote_accept") => Recurrence::First,
             Some("subscription_cycle") => Recurrence::Renewal,
@@ -216,7 +222,12 @@ pub(super) fn paid(delivery: &Delivery<'_>, data: Raw<'_>) -> Result<Reading, De
         referral: referral(&places)?,
         coupon: (!promotion.is_empty()).then_some(CouponRef::ProviderRef(promotion)),
         aliases: aliases(&invoice, data.payments()?.into_iter().flat_map(<[String; 2]>::from).collect()),
-        details: SaleDetails::default(),
+        details: details(
+            country(&data.customer_address),
+            interval(data.prices().map(|price| price.recurring.get()), &subscription_id),
+            places.iter().map(|place| &place.metadata),
+        ),
+        subscription_id,
     };
     let found = identifiers("data.object.customer", data.customer, &places)?;
     let at = match data.status_transitions.get() {
@@ -310,6 +321,12 @@ impl<'a> Invoice<'a> {
             }
         }
         Ok(String::new())
+    }
+
+    /// The prices of its lines, where the body has them; newer ones have their ids only.
+    fn prices(&self) -> impl Iterator<Item = &Price<'a>> {
+        let lines = self.lines.get().map(|lines| lines.data.0.as_slice()).unwrap_or_default();
+        lines.iter().filter_map(|line| line.get()?.price.get())
     }
 
     /// Without tax and shipping. Never by subtracting discounts from the subtotal: those of single lines are in it already.
