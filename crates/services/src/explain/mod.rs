@@ -4,6 +4,8 @@
 //! each step with the numbers that it follows from (`text.rs`, or the JSON of the types here). Postgres is not asked.
 mod gather;
 mod moment;
+mod rules;
+mod said;
 mod story;
 mod text;
 
@@ -300,6 +302,46 @@ pub struct Terms {
     pub hold_until: String,
     /// Approval needs a person.
     pub manual_approval: bool,
+    /// What it came to before caps; G where none limited it.
+    pub uncapped_minor: i64,
+    /// The caps that it counts towards.
+    pub caps: Vec<Cap>,
+    /// Rules that did not win, in their order of precedence.
+    pub considered: Vec<Considered>,
+    /// How many more there were.
+    pub considered_more: u32,
+}
+
+/// A cap in the period of the conversion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cap {
+    /// Whose cap.
+    pub rule_id: String,
+    /// `partner`, `customer` or `program`.
+    pub scope: &'static str,
+    /// The partner, or the customer's opaque id; empty for the program.
+    pub of: String,
+    /// Which kind of calendar period.
+    pub period: &'static str,
+    /// How much at most.
+    pub limit_minor: i64,
+    /// Of the limit.
+    pub currency: String,
+}
+
+/// A rule that did not win.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The rule.
+    pub rule_id: String,
+    /// Its version.
+    pub rule_version: u32,
+    /// `condition`, `window`, `minimum`, `priority`, `specificity`, `age` or `takes_all`.
+    pub why: &'static str,
+    /// With `condition`: the field of the first comparison that was false.
+    pub field: Option<String>,
+    /// With `condition`: its operator.
+    pub operator: Option<String>,
 }
 
 /// How N follows: `net_minor = min(gross_minor, round(sum(left_minor x rate_ppm) / divisor))`; of a flat reward by its rule.
@@ -353,6 +395,12 @@ pub struct Slice {
     pub left_minor: i64,
     /// Its rate.
     pub rate_ppm: i64,
+    /// The rule that pays it.
+    pub rule_id: String,
+    /// Its version.
+    pub rule_version: u32,
+    /// A tier's next band, above the slice before it: reversals take from it first.
+    pub higher_band: bool,
 }
 
 /// An amount on an account.

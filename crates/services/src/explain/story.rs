@@ -2,14 +2,12 @@
 //! after each frame that changed them.
 use super::gather::{Decided, Gathered};
 use super::moment::rfc3339;
-use super::{
-    Arithmetic, Change, Decision, Event, Explanation, Fact, Flat, Leg, Place, Raw, Slice, Standing, Step,
-    Terms, Touch, Verdict,
-};
+use super::said::fact_of;
+use super::{Change, Decision, Event, Explanation, Leg, Place, Raw, Standing, Step, Touch, Verdict, rules};
 use domain::attribution::{AttributedEvent, TouchClass};
-use domain::commission::workings::{RATE_DIVISOR, Workings, workings};
+use domain::commission::workings::workings;
 use domain::commission::{Account, CommissionEvent, CommissionsEvent, evolve};
-use domain::facts::{CouponRef, Fact as DomainFact, FactBody, ReversalState};
+use domain::facts::ReversalState;
 use domain::ids::Hash;
 use domain::normalization::FactsEvent;
 use domain::tables::MemoryTables;
@@ -252,16 +250,10 @@ impl Teller<'_> {
             cause_event_id: event.cause.as_ref().map(|cause| cause.0.clone()),
             reason: event.reason.clone(),
             actor: event.actor.clone(),
-            terms: event.terms.as_ref().map(|terms| Terms {
-                rule_id: terms.rule.0.clone(),
-                rule_version: terms.rule_version,
-                rounding: terms.rounding.name(),
-                hold_until: rfc3339(terms.hold_until),
-                manual_approval: terms.manual_approval,
-            }),
+            terms: event.terms.as_ref().map(rules::terms),
             arithmetic: worked
                 .filter(|worked| moved && (worked.net.0 == net || event.terms.is_some()))
-                .map(|worked| arithmetic(&worked, event)),
+                .map(|worked| rules::arithmetic(&worked, event)),
             holds_added: missing(&before, &event.holds),
             holds_released: missing(&event.holds, &before),
             holds: event.holds.clone(),
@@ -275,41 +267,6 @@ impl Teller<'_> {
                 })
                 .collect(),
         }
-    }
-}
-
-/// The numbers behind N. At creation nothing is taken: what waited for the sale follows in an event of its own.
-fn arithmetic(worked: &Workings, event: &CommissionEvent) -> Arithmetic {
-    let mut worked = worked.clone();
-    if event.terms.is_some() {
-        for slice in &mut worked.slices {
-            slice.left = slice.base;
-        }
-        worked.flat = worked.flat.map(|(flat, _)| (flat, domain::money::Minor::ZERO));
-    }
-    let slices = worked.slices.iter().map(|slice| Slice {
-        line_id: slice.line_id.clone(),
-        base_minor: slice.base.0,
-        taken_minor: slice.base.0.saturating_sub(slice.left.0),
-        left_minor: slice.left.0,
-        rate_ppm: slice.rate.0,
-    });
-    Arithmetic {
-        base_currency: worked.sale.currency.code().to_owned(),
-        slices: slices.collect(),
-        sum: worked.sum().to_string(),
-        divisor: RATE_DIVISOR,
-        rounding: worked.rounding().name(),
-        rounded_minor: worked.rounded().map_or(0, |rounded| rounded.0),
-        flat: worked.flat.map(|(flat, taken)| Flat {
-            amount_minor: flat.amount.0,
-            currency: flat.currency.code().to_owned(),
-            on_refund: flat.on_refund.name(),
-            base_minor: worked.sale.base.0,
-            taken_minor: taken.0,
-        }),
-        gross_minor: event.gross.0,
-        net_minor: event.gross.0.saturating_sub(event.reversed.0),
     }
 }
 
@@ -335,69 +292,7 @@ const fn cause_of(record: &IngestRecord) -> &'static str {
     }
 }
 
-/// What a fact says, in words that hold no personal data.
-fn fact_of(fact: &DomainFact) -> Fact {
-    let mut says: Vec<(String, String)> = Vec::new();
-    let mut say = |what: &str, value: String| says.push((what.to_owned(), value));
-    match &fact.body {
-        FactBody::Sale(sale) => {
-            say("currency", sale.currency.code().to_owned());
-            say("gross_minor", sale.gross.0.to_string());
-            if let Some(net) = sale.net {
-                say("net_minor", net.0.to_string());
-            }
-            if let Some(referral) = &sale.referral {
-                say("code", referral.code.clone());
-                say("code_found_at", referral.found_at.clone());
-            }
-            match &sale.coupon {
-                Some(CouponRef::Code(text)) => say("coupon", text.clone()),
-                Some(CouponRef::ProviderRef(reference)) => say("coupon_of_provider", reference.clone()),
-                None => {}
-            }
-            if !sale.subscription_id.is_empty() {
-                say("subscription", sale.subscription_id.clone());
-            }
-        }
-        FactBody::Reversal(reversal) => {
-            say("sale", reversal.sale_external_id.clone());
-            say("state", state_name(reversal.state).to_owned());
-            say("currency", reversal.currency.code().to_owned());
-            say("gross_minor", reversal.gross.0.to_string());
-            if let Some(net) = reversal.net {
-                say("net_minor", net.0.to_string());
-            }
-        }
-        FactBody::CouponDefinition { provider_ref, code } => {
-            say("provider_ref", provider_ref.clone());
-            say("coupon", code.clone());
-        }
-        FactBody::SubscriptionCancelled { subscription_id } => say("subscription", subscription_id.clone()),
-        FactBody::Command(command) => {
-            say("command", command.kind.name().to_owned());
-            say("actor", command.actor.clone());
-            say("reason", command.reason.clone());
-        }
-        FactBody::SaleLink { external_id, aliases } => {
-            say("sale", external_id.clone());
-            say("aliases", aliases.join(" "));
-        }
-        FactBody::CustomerLink => {}
-    }
-    for identifier in &fact.identifiers {
-        let subject = identifier.subject.map_or_else(|| "unknown".to_owned(), |subject| hex(&subject.0));
-        says.push((format!("customer by {}", identifier.namespace), subject));
-    }
-    Fact {
-        kind: fact.body.kind().to_owned(),
-        object_id: fact.object_id.clone(),
-        state: fact.state.clone(),
-        occurred_at: rfc3339(fact.occurred_at),
-        says,
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -410,7 +305,7 @@ const fn class_name(class: TouchClass) -> &'static str {
     }
 }
 
-const fn state_name(state: ReversalState) -> &'static str {
+pub(super) const fn state_name(state: ReversalState) -> &'static str {
     match state {
         ReversalState::Pending => "pending",
         ReversalState::Live => "live",

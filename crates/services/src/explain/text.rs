@@ -1,6 +1,6 @@
 //! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor,
 //! and a line break in a code must not write a line that looks like ours.
-use super::{Arithmetic, Change, Decision, Event, Explanation, Fact, Leg, Step};
+use super::{Arithmetic, Cap, Change, Considered, Decision, Event, Explanation, Fact, Leg, Step, Terms};
 
 /// One paragraph per step.
 pub(super) fn of(explanation: &Explanation) -> String {
@@ -162,6 +162,7 @@ fn change(out: &mut Text, change: &Change) {
                 terms.rule_id, terms.rule_version, terms.rounding, terms.hold_until
             ),
         );
+        self::terms(out, terms, change);
     }
     if let Some(arithmetic) = &change.arithmetic {
         self::arithmetic(out, arithmetic, &change.currency);
@@ -186,6 +187,37 @@ fn change(out: &mut Text, change: &Change) {
     }
 }
 
+/// The rules that were passed over, and what caps left of it.
+fn terms(out: &mut Text, terms: &Terms, change: &Change) {
+    for passed in &terms.considered {
+        let Considered { rule_id, rule_version, why, .. } = passed;
+        let condition = |(field, operator)| format!(": {field} {operator} is false");
+        let false_one = passed.field.as_ref().zip(passed.operator.as_ref()).map(condition);
+        let false_one = false_one.unwrap_or_default();
+        out.line(5, &format!("rule {rule_id} version {rule_version} did not win, by {why}{false_one}"));
+    }
+    if terms.considered_more > 0 {
+        out.line(5, &format!("{} more rules did not win", terms.considered_more));
+    }
+    for cap in &terms.caps {
+        let whose = if cap.of.is_empty() { String::new() } else { format!(" {}", cap.of) };
+        let Cap { rule_id, scope, period, limit_minor, currency, .. } = cap;
+        out.line(
+            5,
+            &format!("cap of rule {rule_id} for {scope}{whose}, {period}: at most {limit_minor} {currency}"),
+        );
+    }
+    if terms.uncapped_minor != change.gross_minor {
+        out.line(
+            5,
+            &format!(
+                "without caps {}, with them gross {} {}",
+                terms.uncapped_minor, change.gross_minor, change.currency
+            ),
+        );
+    }
+}
+
 fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
     out.line(3, "arithmetic:");
     if let Some(flat) = &numbers.flat {
@@ -204,12 +236,19 @@ fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
         );
         return;
     }
+    let several = numbers.slices.iter().any(|slice| Some(slice.rule_id.as_str()) != first_rule(numbers));
     for slice in &numbers.slices {
-        let name = if slice.line_id.is_empty() {
+        let mut name = if slice.line_id.is_empty() {
             "whole sale".to_owned()
         } else {
             format!("line {}", slice.line_id)
         };
+        if slice.higher_band {
+            name.push_str(", next band");
+        }
+        if several {
+            name.push_str(&format!(", rule {} version {}", slice.rule_id, slice.rule_version));
+        }
         out.line(
             5,
             &format!(
@@ -231,6 +270,10 @@ fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
         ),
     );
     out.line(5, &format!("at most gross {} -> net {} {currency}", numbers.gross_minor, numbers.net_minor));
+}
+
+fn first_rule(numbers: &Arithmetic) -> Option<&str> {
+    numbers.slices.first().map(|slice| slice.rule_id.as_str())
 }
 
 fn legs(legs: &[Leg]) -> String {
