@@ -72,6 +72,8 @@ pub(crate) struct FrozenTerms {
     pub(crate) rule: String,
     pub(crate) rule_version: i32,
     pub(crate) hold_until: Option<i64>,
+    /// What it would have been without caps, where one limited it.
+    pub(crate) uncapped: Option<i64>,
 }
 
 /// A change of a partner's buckets: pending, review, available, in flight, paid out, debt.
@@ -311,6 +313,7 @@ impl<'batch> Rows<'batch> {
             rule: clean(terms.rule.as_str()),
             rule_version: int(terms.rule_version),
             hold_until: Some(moment(terms.hold_until)),
+            uncapped: (terms.uncapped != event.gross).then_some(terms.uncapped.0),
         });
         if let Some(current) = self.commissions.get_mut(event.id.as_str()) {
             current.at = at;

@@ -155,6 +155,7 @@ pub const COMMISSIONS: Table = Table {
         moment("created_at"),
         moment("updated_at"),
         list("holds"),
+        plain("uncapped_minor"),
     ],
     keys: 1,
 };
@@ -248,6 +249,7 @@ pub const PARTNERS: Table = Table {
         plain("partner_id"),
         plain("name"),
         plain("active"),
+        plain("partner_group"),
         plain("removed"),
         moment("created_at"),
         moment("updated_at"),
@@ -314,6 +316,7 @@ pub const RULES: Table = Table {
         plain("amount_minor"),
         plain("currency"),
         plain("on_refund"),
+        plain("priority"),
         plain("removed"),
         moment("created_at"),
         moment("updated_at"),

@@ -2,7 +2,7 @@
 use super::{Places, column};
 use crate::rows::{Current, Rows, RuleRows, joined, micros, mode_name};
 use crate::text::{clean, int};
-use domain::config::{Account, ApiKey, Code, Coupon, Endpoint, Reward};
+use domain::config::{Account, ApiKey, Code, Coupon, Endpoint, Reward, Rule};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -111,22 +111,23 @@ async fn rules(connection: &mut PgConnection, rows: &RuleRows<'_>) -> Result<(),
     };
     sqlx::query!(
         "INSERT INTO tributary.rule_rows AS t (program_id, rule_id, version, reward, rate_ppm, amount_minor, currency,
-            on_refund, removed, partition, created_at, updated_at)
+            on_refund, removed, partition, created_at, updated_at, priority)
          SELECT program_id, rule_id, version, reward, rate, amount, currency, on_refund, removed, partition,
-            tributary.moment(created), tributary.moment(clock)
+            tributary.moment(created), tributary.moment(clock), priority
          FROM UNNEST($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::boolean[], $10::int[], $11::bigint[], $12::bigint[])
-            AS u (program_id, rule_id, version, reward, rate, amount, currency, on_refund, removed, partition, created, clock)
+            $9::boolean[], $10::int[], $11::bigint[], $12::bigint[], $13::int[])
+            AS u (program_id, rule_id, version, reward, rate, amount, currency, on_refund, removed, partition, created, clock,
+                  priority)
          ON CONFLICT (program_id, rule_id, version) DO UPDATE SET reward = excluded.reward, rate_ppm = excluded.rate_ppm,
             amount_minor = excluded.amount_minor, currency = excluded.currency, on_refund = excluded.on_refund,
-            removed = excluded.removed, updated_at = excluded.updated_at",
+            removed = excluded.removed, updated_at = excluded.updated_at, priority = excluded.priority",
         &column(rows.keys(), |key| clean(key.0)),
         &column(rows.keys(), |key| clean(key.1)),
         &column(rows.keys(), |key| int(key.2)),
-        &column(rewards(), |reward| reward_name(reward).to_owned()),
-        &column(rewards(), |reward| match reward {
-            Reward::Percent(rate) => Some(rate.0),
-            Reward::Flat { .. } => None,
+        &column(rows.values(), |row| reward_name(row.value.0).to_owned()),
+        &column(rows.values(), |row| match (&row.value.0.tiers, row.value.0.reward) {
+            (None, Reward::Percent(rate)) => Some(rate.0),
+            _ => None,
         }) as &[Option<i64>],
         &column(rewards(), |reward| flat(reward).map(|flat| flat.0.0)) as &[Option<i64>],
         &column(rewards(), |reward| flat(reward).map(|flat| flat.1.code().to_owned())) as &[Option<String>],
@@ -135,6 +136,7 @@ async fn rules(connection: &mut PgConnection, rows: &RuleRows<'_>) -> Result<(),
         &at.partition,
         &column(rows.values(), |row| row.created),
         &at.clock,
+        &column(rows.values(), |row| row.value.0.clauses.priority),
     )
     .execute(connection)
     .await?;
@@ -212,10 +214,11 @@ async fn keys(connection: &mut PgConnection, rows: &Named<'_, ApiKey>) -> Result
 }
 
 /// The word of a reward's kind in views.
-const fn reward_name(reward: Reward) -> &'static str {
-    match reward {
-        Reward::Percent(_) => "percent",
-        Reward::Flat { .. } => "flat",
+const fn reward_name(rule: &Rule) -> &'static str {
+    match (&rule.tiers, rule.reward) {
+        (Some(_), _) => "tiers",
+        (None, Reward::Percent(_)) => "percent",
+        (None, Reward::Flat { .. }) => "flat",
     }
 }
 

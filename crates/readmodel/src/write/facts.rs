@@ -95,12 +95,14 @@ pub(super) async fn partners(
     let at = Places::of(rows.values().map(|row| &row.at));
     sqlx::query!(
         "INSERT INTO tributary.partner_rows AS t (program_id, partner_id, name, active, removed, partition, created_at,
-            updated_at)
-         SELECT program_id, partner_id, name, active, removed, partition, tributary.moment(created), tributary.moment(clock)
-         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::int[], $7::bigint[], $8::bigint[])
-            AS u (program_id, partner_id, name, active, removed, partition, created, clock)
+            updated_at, partner_group)
+         SELECT program_id, partner_id, name, active, removed, partition, tributary.moment(created), tributary.moment(clock),
+            partner_group
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::int[], $7::bigint[], $8::bigint[],
+            $9::text[])
+            AS u (program_id, partner_id, name, active, removed, partition, created, clock, partner_group)
          ON CONFLICT (program_id, partner_id) DO UPDATE SET name = excluded.name, active = excluded.active,
-            removed = excluded.removed, updated_at = excluded.updated_at",
+            removed = excluded.removed, updated_at = excluded.updated_at, partner_group = excluded.partner_group",
         &column(rows.keys(), |key| clean(key.0)),
         &column(rows.keys(), |key| clean(key.1)),
         &column(rows.values(), |row| clean(&row.value.0.name)),
@@ -109,6 +111,7 @@ pub(super) async fn partners(
         &at.partition,
         &column(rows.values(), |row| row.created),
         &at.clock,
+        &column(rows.values(), |row| clean(&row.value.0.group)),
     )
     .execute(connection)
     .await?;

@@ -138,15 +138,15 @@ pub(super) async fn commissions(
     sqlx::query!(
         "INSERT INTO tributary.commission_rows AS t (commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross_minor, reversed_minor, rule_id, rule_version, hold_until, partition, seq, created_at,
-            updated_at, holds)
+            updated_at, holds, uncapped_minor)
          SELECT commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross, reversed, rule_id, rule_version, tributary.moment(hold_until), partition, seq,
-            tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f')
+            tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f'), uncapped
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::bigint[], $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::text[])
+            $17::bigint[], $18::text[], $19::bigint[])
             AS u (commission_id, program_id, partner_id, sale_id, source, external_id, status, currency, gross, reversed,
-                  rule_id, rule_version, hold_until, partition, seq, created, clock, holds)
+                  rule_id, rule_version, hold_until, partition, seq, created, clock, holds, uncapped)
          ON CONFLICT (commission_id) DO UPDATE SET status = excluded.status, gross_minor = excluded.gross_minor,
             reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at,
             holds = excluded.holds",
@@ -168,6 +168,7 @@ pub(super) async fn commissions(
         &column(rows.values(), |row| row.created),
         &at.clock,
         &column(events(), |event| joined(&event.holds)),
+        &column(terms(), |terms| terms.uncapped) as &[Option<i64>],
     )
     .execute(connection)
     .await?;

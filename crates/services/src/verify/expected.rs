@@ -209,6 +209,11 @@ pub(super) fn commission(standing: &Standing) -> Cells {
         moment(written.created),
         moment(written.updated),
         list(&last.holds),
+        // Only where a cap limited it.
+        terms
+            .as_ref()
+            .filter(|terms| terms.uncapped != last.gross)
+            .and_then(|terms| number(terms.uncapped.0)),
     ]
 }
 
@@ -265,7 +270,13 @@ pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
 /// `partner_rows`.
 pub(super) fn partner(program: &str, row: &Configured<Partner>) -> Cells {
     let object = &row.object;
-    let cells = vec![text(program), text(object.partner.as_str()), text(&object.name), number(object.active)];
+    let cells = vec![
+        text(program),
+        text(object.partner.as_str()),
+        text(&object.name),
+        number(object.active),
+        text(&object.group),
+    ];
     ended(cells, row.removed, row.written)
 }
 
@@ -293,12 +304,14 @@ pub(super) fn coupon(program: &str, row: &Configured<Coupon>) -> Cells {
 pub(super) fn rule(program: &str, row: &Configured<Rule>) -> Cells {
     let object = &row.object;
     let mut cells = vec![text(program), text(object.rule.as_str()), number(object.version)];
-    cells.extend(match object.reward {
-        Reward::Percent(rate) => [text("percent"), number(rate.0), None, None, None],
-        Reward::Flat { amount, currency, on_refund } => {
+    cells.extend(match (&object.tiers, object.reward) {
+        (Some(_), _) => [text("tiers"), None, None, None, None],
+        (None, Reward::Percent(rate)) => [text("percent"), number(rate.0), None, None, None],
+        (None, Reward::Flat { amount, currency, on_refund }) => {
             [text("flat"), None, number(amount.0), text(currency.code()), text(on_refund.name())]
         }
     });
+    cells.push(number(object.clauses.priority));
     ended(cells, row.removed, row.written)
 }
 
