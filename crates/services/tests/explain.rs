@@ -4,6 +4,9 @@ use bytes::Bytes;
 use domain::commission::{CommissionEventKind, CommissionsEvent};
 use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Reward, Rule};
 use domain::money::{Currency, Minor, RatePpm, Rounding, rate_of_sum};
+use domain::rules::{
+    Band, Cap, CapScope, Clauses, Comparison, Condition, Field, Limit, Metric, Operator, Period, Tiers, Value,
+};
 use domain::time::Micros;
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,6 +332,86 @@ async fn a_contested_sale_with_a_refund_and_a_hold_is_told_from_its_raw_events_t
     );
 
     assert_text_says_the_same(&told.to_text(), &changes);
+    it.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_did_not_win_bands_and_caps_are_told() {
+    let mut it = Running::new().await;
+    configured(&it).await;
+    let usd = Currency::parse("USD").unwrap();
+    let vip = Condition::Test(Comparison {
+        field: Field::Coupon,
+        operator: Operator::StartsWith,
+        value: Value::Text("VIP".to_owned()),
+    });
+    let band = |from, rate| Band { from, rate: RatePpm(rate) };
+    let tiers = Tiers {
+        metric: Metric::Revenue,
+        period: Period::Month,
+        prior: false,
+        marginal: true,
+        bands: vec![band(0, 100_000), band(3_000, 200_000)],
+    };
+    let limit = Limit { amount: Minor(500), currency: usd };
+    let cap = Cap { scope: CapScope::Partner, period: Period::Month, limit };
+    let clauses = |priority| Clauses { priority, ..Clauses::default() };
+    for rule in [
+        Rule {
+            rule: "rule_vip".into(),
+            version: 1,
+            reward: Reward::Percent(RatePpm(500_000)),
+            clauses: Clauses { when: vip, ..clauses(9) },
+            ..Rule::default()
+        },
+        Rule {
+            rule: "rule_bands".into(),
+            version: 2,
+            tiers: Some(tiers),
+            clauses: Clauses { caps: vec![cap], ..clauses(1) },
+            ..Rule::default()
+        },
+    ] {
+        it.configure(ConfigObject::Rule(rule)).await;
+    }
+    it.send(transaction("evt_1", "txn_1", "john123", "null")).await;
+    it.follows(CommissionEventKind::Created).await;
+    let told = it.explain("txn_1").await;
+    let changes = changes(&told[0]);
+    let terms = changes[0].terms.as_ref().unwrap();
+    // 10% of 30.00 and 20% of 20.00, of which the cap leaves 5.00.
+    assert_eq!((terms.uncapped_minor, changes[0].gross_minor), (700, 500));
+    assert_eq!((terms.caps[0].scope, terms.caps[0].of.as_str()), ("partner", "partner_john"));
+    let passed: Vec<_> = terms
+        .considered
+        .iter()
+        .map(|rule| (rule.rule_id.as_str(), rule.why, rule.field.as_deref(), rule.operator.as_deref()))
+        .collect();
+    assert_eq!(
+        passed,
+        [
+            ("rule_vip", "condition", Some("coupon"), Some("starts_with")),
+            ("rule_eighth", "priority", None, None)
+        ]
+    );
+    let arithmetic = changes[0].arithmetic.as_ref().unwrap();
+    let slices: Vec<_> = arithmetic
+        .slices
+        .iter()
+        .map(|slice| (slice.base_minor, slice.rate_ppm, slice.rule_id.as_str(), slice.higher_band))
+        .collect();
+    assert_eq!(slices, [(3_000, 100_000, "rule_bands", false), (2_000, 200_000, "rule_bands", true)]);
+    assert_eq!(recomputed(arithmetic), 500);
+    let text = told[0].to_text();
+    for line in [
+        "rule rule_vip version 1 did not win, by condition: coupon starts_with is false",
+        "rule rule_eighth version 3 did not win, by priority",
+        "cap of rule rule_bands for partner partner_john, month: at most 500 USD",
+        "without caps 700, with them gross 500 USD",
+        "whole sale, next band: base 2000",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
     it.stop().await;
 }
 
