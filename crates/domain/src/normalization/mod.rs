@@ -12,6 +12,7 @@ mod names;
 mod tests;
 mod text;
 pub mod validate;
+mod validate_rule;
 #[cfg(test)]
 mod validate_tests;
 pub use decide::decide;

@@ -4,13 +4,10 @@
 //! fold, so an answer is exact for everything that the object's home knows; what another partition holds (an account's own
 //! record, seen from a program) is the gateway's to check against the caller's key.
 use super::fold::{config_row, has_events, has_objects, key_holder, uses_of_partner};
+use super::validate_rule::{kept_metadata, number_rule, rule_metadata_keys, rule_values, version};
 use super::{ConfigRefusal, text};
-use crate::config::{
-    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program, Reward, Rule,
-};
+use crate::config::{ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program};
 use crate::ids::{PartnerId, ProgramId};
-use crate::money::RatePpm;
-use crate::rules::{Comparison, Field, RuleError};
 use crate::tables::View;
 
 /// Longest click window, in days.
@@ -26,7 +23,7 @@ pub const MAX_SEALED_BYTES: usize = 2_048;
 /// Largest signature tolerance, in seconds.
 pub const MAX_TOLERANCE_SECONDS: u32 = 86_400;
 /// 100%.
-const WHOLE_PPM: i64 = 1_000_000;
+pub(super) const WHOLE_PPM: i64 = 1_000_000;
 
 /// Why configuration writes are refused: the closed list of `docs/reference/configuration.md`.
 pub mod code {
@@ -84,13 +81,13 @@ pub mod code {
     ];
 }
 
-type Checked = Result<(), ConfigRefusal>;
+pub(super) type Checked = Result<(), ConfigRefusal>;
 
-fn refusal(code: &str, field: &str, detail: impl Into<String>) -> ConfigRefusal {
+pub(super) fn refusal(code: &str, field: &str, detail: impl Into<String>) -> ConfigRefusal {
     ConfigRefusal { code: code.to_owned(), field: field.to_owned(), detail: detail.into() }
 }
 
-fn refuse(code: &str, field: &str, detail: impl Into<String>) -> Checked {
+pub(super) fn refuse(code: &str, field: &str, detail: impl Into<String>) -> Checked {
     Err(refusal(code, field, detail))
 }
 
@@ -137,17 +134,6 @@ pub(super) fn write(
     }
     references(view, &fact, known.as_ref())?;
     Ok(Some(fact))
-}
-
-/// A version of 0 asks for the next one; the same terms again are the same version.
-fn number_rule(rule: &mut Rule, before: &Rule, removed: bool) {
-    if rule.version == 0 {
-        let same = !removed
-            && before.reward == rule.reward
-            && before.tiers == rule.tiers
-            && before.clauses == rule.clauses;
-        rule.version = if same { before.version } else { before.version.saturating_add(1) };
-    }
 }
 
 /// The field that names the object.
@@ -275,7 +261,7 @@ fn values(object: &ConfigObject) -> Checked {
     }
 }
 
-fn within(field: &'static str, value: i64, least: i64, most: i64) -> Checked {
+pub(super) fn within(field: &'static str, value: i64, least: i64, most: i64) -> Checked {
     if (least..=most).contains(&value) {
         return Ok(());
     }
@@ -291,18 +277,7 @@ fn program_values(program: &Program) -> Checked {
     rule_metadata_keys(&program.rule_metadata_keys)
 }
 
-/// The keys that rules may ask for are also the names that rules can spell.
-fn rule_metadata_keys(keys: &[String]) -> Checked {
-    const FIELD: &str = "rule_metadata_keys";
-    metadata_keys(FIELD, keys)?;
-    keys.iter().try_for_each(|key| {
-        Field::parse(&format!("metadata.{key}"), FIELD)
-            .map(drop)
-            .map_err(|error| refusal(code::BAD_LIST, FIELD, error.reason))
-    })
-}
-
-fn metadata_keys(field: &'static str, keys: &[String]) -> Checked {
+pub(super) fn metadata_keys(field: &'static str, keys: &[String]) -> Checked {
     if keys.len() > MAX_METADATA_KEYS {
         return refuse(
             code::BAD_LIST,
@@ -319,29 +294,6 @@ fn distinct<T: PartialEq>(field: &'static str, list: &[T]) -> Checked {
         return refuse(code::BAD_LIST, field, format!("{field} names something twice"));
     }
     Ok(())
-}
-
-fn rule_values(rule: &Rule) -> Checked {
-    match (&rule.tiers, rule.reward) {
-        (Some(tiers), Reward::Percent(rate)) if rate == RatePpm::default() => {
-            tiers.validate("tiers").map_err(bad_rule)?;
-        }
-        (Some(_), _) => {
-            return refuse(
-                code::CONTRADICTORY,
-                "tiers",
-                "a rule pays tiers, a percentage or an amount, one of them",
-            );
-        }
-        (None, Reward::Percent(rate)) => within("rate_ppm", rate.0, 1, WHOLE_PPM)?,
-        // 0 excludes what the rule matches.
-        (None, Reward::Flat { amount, .. }) => within("flat_minor", amount.0, 0, i64::MAX)?,
-    }
-    rule.clauses.validate().map_err(bad_rule)
-}
-
-fn bad_rule(error: RuleError) -> ConfigRefusal {
-    refusal(code::BAD_RULE, &error.field, error.reason)
 }
 
 fn key_values(key: &ApiKey) -> Checked {
@@ -422,18 +374,6 @@ fn unchanging(known: &ConfigFact, fact: &ConfigFact) -> Checked {
     }
 }
 
-fn version(before: &Rule, after: &Rule) -> Checked {
-    let next = before.version.saturating_add(1);
-    if after.version == next && next != before.version {
-        return Ok(());
-    }
-    let detail = format!(
-        "rule {} is at version {}, so the next is {next}, which a write without a version becomes",
-        before.rule, before.version
-    );
-    refuse(code::VERSION_CONFLICT, "version", detail)
-}
-
 /// What must be there, and what must not belong to another.
 fn references(view: &dyn View, fact: &ConfigFact, known: Option<&ConfigFact>) -> Checked {
     match &fact.object {
@@ -444,25 +384,10 @@ fn references(view: &dyn View, fact: &ConfigFact, known: Option<&ConfigFact>) ->
             let detail = format!("rule {} is new, so its version is 1 (or 0, which asks for it)", rule.rule);
             refuse(code::VERSION_CONFLICT, "version", detail)
         }
-        ConfigObject::Rule(rule) => kept_metadata(view, &fact.program, rule),
+        ConfigObject::Rule(rule) => kept_metadata(program(view, &fact.program), rule),
         ConfigObject::ApiKey(key) => key_belongs(view, fact, key),
         _ => Ok(()),
     }
-}
-
-/// A rule that asks for what no sale keeps would wait in silence for ever.
-fn kept_metadata(view: &dyn View, id: &ProgramId, rule: &Rule) -> Checked {
-    let kept = program(view, id).map(|program| program.rule_metadata_keys).unwrap_or_default();
-    let check = &mut |at: &str, comparison: &Comparison| match &comparison.field {
-        Field::Metadata(key) if !kept.contains(key) => Err(RuleError {
-            field: format!("{at}.field"),
-            reason: format!(
-                "the program keeps no metadata under `{key}`; name it in rule_metadata_keys first"
-            ),
-        }),
-        _ => Ok(()),
-    };
-    rule.clauses.when.each("when", check).map_err(bad_rule)
 }
 
 fn earns_for(view: &dyn View, fact: &ConfigFact, partner: &PartnerId, known: Option<&ConfigFact>) -> Checked {
