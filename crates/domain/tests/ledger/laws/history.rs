@@ -63,9 +63,17 @@ pub struct History {
     pub steps: Vec<Step>,
 }
 
-/// When histories begin: the winter of a leap year is in reach of windows.
+/// When histories begin: on the last of March, after the February of a leap year.
 pub fn start() -> Micros {
-    midnight(2028, 2, 9)
+    midnight(2028, 2, 30)
+}
+
+/// When something is sold: some day of the last weeks, or at the very end of a month, where windows of months begin and end.
+fn sold_at(random: &mut Random) -> Micros {
+    match random.below(2) {
+        0 => random.of(&[midnight(2028, 0, 30), midnight(2028, 1, 28), start()]),
+        _ => Micros(start().0 - random.between(-1, 70) * DAY_MICROS),
+    }
 }
 
 pub const SUBSCRIPTIONS: [&str; 3] = ["", "sub_a", "sub_b"];
@@ -172,7 +180,7 @@ fn product(random: &mut Random, settings: &Settings, id: &str) -> Product {
         currency: if random.once_in(4) { random.of(&CURRENCIES) } else { settings.currency },
         net,
         subscription: random.of(&SUBSCRIPTIONS),
-        at: Some(Micros(start().0 - random.between(-1, 70) * DAY_MICROS)),
+        at: Some(sold_at(random)),
         customer: (!random.once_in(4)).then(|| u8::try_from(random.between(1, 2)).unwrap()),
         country: random.of(&COUNTRIES),
         ..sale(id, gross)

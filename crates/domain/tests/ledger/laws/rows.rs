@@ -47,14 +47,12 @@ const TABLE: [Row; 37] = [
     ("(any)", "from its end, a debt first", "(any)"),
 ];
 
-/// What may happen as well, without a number that must be reached: the last fact was of one kind, the end is of the other.
-const ALSO: [Row; 9] = [
+/// What may happen as well, without a number that must be reached: a refund completes what a lost dispute began, and what
+/// comes after a payment.
+const ALSO: [Row; 6] = [
     ("pending", "refunded", "charged_back"),
     ("review", "refunded", "charged_back"),
     ("approved", "refunded", "charged_back"),
-    ("pending", "chargeback", "refunded"),
-    ("review", "chargeback", "refunded"),
-    ("approved", "chargeback", "refunded"),
     ("paid", "refunded", "paid"),
     ("paid", "chargeback", "paid"),
     ("paid", "reinstated", "paid"),
