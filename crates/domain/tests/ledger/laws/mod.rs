@@ -24,6 +24,7 @@ use tributary_domain::time::DAY_MICROS;
 /// So many that each row is taken often enough, in less than half a minute of one core.
 const HISTORIES: u64 = 18_000;
 
+#[allow(clippy::disallowed_methods, reason = "which histories are run is the caller's choice, not the domain's")]
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
@@ -111,7 +112,7 @@ fn list<T: std::fmt::Debug>(all: &[T]) -> String {
 #[test]
 fn every_law_holds_on_random_histories_and_every_row_of_the_table_is_taken() {
     let test = "every_law_holds";
-    let (mut rows, mut steps, began) = (Rows::default(), 0, std::time::Instant::now());
+    let (mut rows, mut steps) = (Rows::default(), 0);
     let seeds = seeds(HISTORIES);
     for seed in seeds.clone() {
         let history = history(seed);
@@ -122,7 +123,7 @@ fn every_law_holds_on_random_histories_and_every_row_of_the_table_is_taken() {
         }
     }
     let rare = rows.report();
-    println!("{} histories, {steps} steps, {:.1} s", seeds.end - seeds.start, began.elapsed().as_secs_f64());
+    println!("{} histories, {steps} steps", seeds.end - seeds.start);
     let is_whole = seeds.end - seeds.start >= HISTORIES;
     assert!(!is_whole || rare.is_empty(), "rows taken less than {LEAST} times: {rare:#?}");
 }
@@ -131,7 +132,7 @@ fn every_law_holds_on_random_histories_and_every_row_of_the_table_is_taken() {
 type Outcome = (i64, i64, &'static str, Vec<String>, i128);
 
 fn outcome(run: &Run<'_>, sale: &str) -> Option<Outcome> {
-    let last = run.commission(sale)?;
+    let last = run.commission(sale, 0)?;
     let buckets = run.books.sheets.values().map(|sheet| sheet[..5].iter().sum::<i128>() - sheet[5]).sum();
     let holds = last.holds.iter().filter(|hold| *hold != "time").cloned().collect();
     Some((last.gross.0, last.reversed.0, last.status.name(), holds, buckets))

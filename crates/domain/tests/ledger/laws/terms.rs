@@ -210,7 +210,7 @@ fn paid_parts(
             currency: sale.currency,
         });
         let total = if prior { total } else { total + here };
-        let (_, rate) = bands.iter().filter(|(from, _)| i128::from(*from) <= total).next_back().unwrap();
+        let (_, rate) = bands.iter().rfind(|(from, _)| i128::from(*from) <= total).unwrap();
         return vec![(base, i128::from(*rate))];
     }
     let (low, high) = (total + before_it, total + before_it + base);
