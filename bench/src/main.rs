@@ -3,7 +3,8 @@
 //! `gateway`: acknowledged requests/s beside a bare axum handler in the same arrangement, and on Kafka beside a raw producer.
 //! `pipeline`: source events per CPU-second through normalizer, attribution and commission. `tax` (feature `weaknesses`): the
 //! same with and without the checks of exactly once. `restore`: state from snapshots and from offset 0. `latency`:
-//! webhook to balance at a fixed rate. `timing`: whether the time of a refused signature tells anything.
+//! webhook to balance at a fixed rate. `rules`: one decision with few and with many rules. `timing`: whether the time of a
+//! refused signature tells anything.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -17,6 +18,7 @@ mod pipeline;
 mod place;
 mod raw;
 mod restore;
+mod rules;
 mod timing;
 mod usage;
 
@@ -105,6 +107,21 @@ enum Command {
         #[arg(long)]
         processes_of: Option<std::path::PathBuf>,
     },
+    /// One decision about a sale with few and with many rules in its program.
+    Rules {
+        /// What the rules ask for; by default one after another.
+        #[arg(long, value_enum)]
+        asks: Option<rules::Asks>,
+        /// Rules, from few to many.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 10_000])]
+        rules: Vec<usize>,
+        /// Customers with a sale each, in the last part.
+        #[arg(long, default_value_t = 1_000_000)]
+        customers: usize,
+        /// Rounds of a thousand decisions each.
+        #[arg(long, default_value_t = 21)]
+        rounds: usize,
+    },
     /// Whether the time of a refused signature tells how much of it was right.
     Timing {
         /// Refusals of each check.
@@ -142,6 +159,7 @@ fn main() -> anyhow::Result<()> {
         Command::Latency { url, database_url, rate, seconds, processes_of } => {
             latency::run(&url, &database_url, rate, seconds, processes_of.as_deref())
         }
+        Command::Rules { asks, rules, customers, rounds } => rules::run(asks, &rules, customers, rounds),
         Command::Timing { samples } => timing::run(samples),
     }
 }

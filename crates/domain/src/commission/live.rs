@@ -255,6 +255,10 @@ impl<'row> Sums<'row> {
 
     /// These chargebacks less what the bank gave back of them; a dispute never turns into a gain.
     fn less(self, reverses: &Self) -> Self {
+        if reverses.gross == 0 && reverses.own == 0 {
+            // Nothing came back: each keeps its own part and its lines.
+            return self;
+        }
         let gross = self.gross.saturating_sub(reverses.gross).max(0);
         if self.pooled > 0 || reverses.pooled > 0 {
             // One side does not know its part of the base: both are then compared as paid.

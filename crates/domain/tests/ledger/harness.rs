@@ -182,9 +182,7 @@ impl World {
     }
 
     pub fn remove_rule(&mut self, rule: Rule) {
-        let object = ConfigObject::Rule(rule);
-        let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed: true };
-        self.frame(vec![passed(FactsEvent::Config(fact), None)]);
+        self.frame(config_events(ConfigObject::Rule(rule), true));
     }
 
     pub fn partner_in(&mut self, partner: &str, group: &str) {
@@ -206,8 +204,7 @@ impl World {
     }
 
     fn config(&mut self, object: ConfigObject) {
-        let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed: false };
-        self.frame(vec![passed(FactsEvent::Config(fact), None)]);
+        self.frame(config_events(object, false));
     }
 
     pub fn sale(&mut self, spec: &SaleSpec) -> Vec<CommissionsEvent> {
@@ -319,7 +316,7 @@ impl World {
         self.frame(vec![passed(FactsEvent::Tick, None)])
     }
 
-    fn fact(&mut self, object_id: &str, state: &str, body: FactBody) -> Fact {
+    pub fn fact(&mut self, object_id: &str, state: &str, body: FactBody) -> Fact {
         self.deliveries += 1;
         let delivery = format!("delivery_{}", self.deliveries);
         Fact {
@@ -488,8 +485,14 @@ pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent 
     AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
 }
 
+/// The frame of a change of configuration.
+pub fn config_events(object: ConfigObject, removed: bool) -> Vec<AttributedEvent> {
+    let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed };
+    vec![passed(FactsEvent::Config(fact), None)]
+}
+
 /// The frame of a fact that nobody waits for, its verdict first.
-fn applied(fact: Fact) -> Vec<AttributedEvent> {
+pub fn applied(fact: Fact) -> Vec<AttributedEvent> {
     let verdict = verdict(VerdictKind::Applied, &fact.event, None);
     vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)]
 }
@@ -510,7 +513,7 @@ pub fn verdict(kind: VerdictKind, event: &EventId, reply_to: Option<ReplyAddress
     }
 }
 
-fn decision(sale: &str, partner: Option<&str>) -> Decision {
+pub fn decision(sale: &str, partner: Option<&str>) -> Decision {
     Decision {
         program: ProgramId::from(PROGRAM),
         sale: SaleKey { source: SOURCE.into(), external_id: sale.to_owned() },

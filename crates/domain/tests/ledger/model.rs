@@ -13,8 +13,7 @@ pub fn expected(
     sale: &SaleSpec,
     reversals: &[ReversalSpec],
 ) -> Option<(i64, i64, Option<&'static str>)> {
-    let nets = setting.profile == Profile::Native && sale.net.is_some();
-    let base = i128::from(if nets { sale.net.unwrap() } else { sale.gross });
+    let base = i128::from(base(setting.profile, sale));
     let round = |n, d| rounded(n, d, setting.rounding);
     let gross = match setting.flat {
         Some((amount, _, _)) => i128::from(amount) * i128::from(u8::from(base > 0)),
@@ -23,6 +22,50 @@ pub fn expected(
     if sale.partner.is_none() || gross <= 0 {
         return None;
     }
+    let taken = taken(setting.profile, setting.rounding, sale, reversals);
+    let net = match setting.flat {
+        None => gross.min(round((base - taken.base) * i128::from(setting.rate), 1_000_000)),
+        Some(_) if taken.base == base => 0,
+        Some((_, _, FlatRefund::FullOnly)) => gross,
+        Some((_, _, FlatRefund::Any)) => gross * i128::from(u8::from(!taken.is_any)),
+        Some((_, _, FlatRefund::Proportional)) => round(gross * (base - taken.base), base),
+    };
+    let end = (net == 0).then_some(if taken.lost_gross > 0 { "charged_back" } else { "refunded" });
+    Some((gross.try_into().unwrap(), net.try_into().unwrap(), end))
+}
+
+/// B.
+pub fn base(profile: Profile, sale: &SaleSpec) -> i64 {
+    sale.net.filter(|_| profile == Profile::Native).unwrap_or(sale.gross)
+}
+
+/// What reversals take from a sale.
+#[derive(Debug)]
+pub struct Taken<'fact> {
+    /// r: of the base.
+    pub base: i128,
+    /// Lost disputes, as paid.
+    pub lost_gross: i128,
+    /// Any part of the base went back, however small.
+    pub is_any: bool,
+    /// What live objects say of lines.
+    #[allow(dead_code, reason = "only the laws have lines of different rates")]
+    pub lines: Vec<(&'fact str, i128)>,
+}
+
+/// The live refunds and lost disputes of a sale, from the final set of its facts.
+pub fn taken<'fact>(
+    profile: Profile,
+    rounding: Rounding,
+    sale: &SaleSpec,
+    reversals: &'fact [ReversalSpec],
+) -> Taken<'fact> {
+    let nets = profile == Profile::Native && sale.net.is_some();
+    let base = i128::from(base(profile, sale));
+    let is_whole = base == i128::from(sale.gross);
+    let by_line = |fact: &ReversalSpec| {
+        (!fact.lines.is_empty()).then(|| fact.lines.iter().map(|(_, net)| net).sum::<i64>())
+    };
     let mut objects: BTreeMap<(&str, &str), &ReversalSpec> = BTreeMap::new();
     for fact in reversals.iter().filter(|fact| fact.sale == sale.id && fact.currency == sale.currency) {
         let known = objects.entry((fact.family.name(), &fact.id)).or_insert(fact);
@@ -35,7 +78,7 @@ pub fn expected(
         let of =
             objects.values().filter(move |fact| fact.family == family && fact.state == ReversalState::Live);
         of.map(|fact| {
-            let net = fact.net.filter(|_| nets).or((base == i128::from(sale.gross)).then_some(fact.gross));
+            let net = fact.net.or(by_line(fact)).filter(|_| nets).or(is_whole.then_some(fact.gross));
             (i128::from(fact.gross), net.map(i128::from))
         })
         .collect::<Vec<_>>()
@@ -60,33 +103,34 @@ pub fn expected(
         |fact: &&&ReversalSpec| fact.family == ReversalFamily::Refund && fact.state == ReversalState::Dead;
     let dead: i128 = objects.values().filter(dead).map(|fact| i128::from(fact.gross)).sum();
     let unseen = (totals - dead - sum(&refunds)).max(0);
-    if base == i128::from(sale.gross) {
+    if is_whole {
         known += unseen;
     } else {
         pooled += unseen;
     }
-    // An object of nothing is the same part of the base however it is told.
-    if lost.iter().chain(&back).all(|(gross, net)| net.is_some() || *gross == 0) {
+    if sum(&back) == 0 {
+        // Nothing came back: each by its own part, as refunds.
+        known += lost.iter().filter_map(|(_, net)| *net).sum::<i128>();
+        pooled += lost.iter().filter(|(_, net)| net.is_none()).map(|(gross, _)| gross).sum::<i128>();
+    } else if lost.iter().chain(&back).all(|(gross, net)| net.is_some() || *gross == 0) {
+        // (An object of nothing is the same part of the base however it is told.)
         let nets = |set: &[(i128, Option<i128>)]| set.iter().filter_map(|(_, net)| *net).sum::<i128>();
         known += (nets(&lost) - nets(&back)).max(0);
     } else {
         pooled += lost_gross;
     }
     let everything = sum(&refunds) + unseen + lost_gross;
-    let taken = if everything > 0 && everything >= i128::from(sale.gross) {
+    let base = if everything > 0 && everything >= i128::from(sale.gross) {
         base
     } else {
-        base.min(known + round(pooled * base, i128::from(sale.gross).max(1)))
+        base.min(known + rounded(pooled * base, i128::from(sale.gross).max(1), rounding))
     };
-    let net = match setting.flat {
-        None => gross.min(round((base - taken) * i128::from(setting.rate), 1_000_000)),
-        Some(_) if taken == base => 0,
-        Some((_, _, FlatRefund::FullOnly)) => gross,
-        Some((_, _, FlatRefund::Any)) => gross * i128::from(u8::from(known + pooled == 0)),
-        Some((_, _, FlatRefund::Proportional)) => round(gross * (base - taken), base),
-    };
-    let end = (net == 0).then_some(if lost_gross > 0 { "charged_back" } else { "refunded" });
-    Some((gross.try_into().unwrap(), net.try_into().unwrap(), end))
+    let lines = objects.values().filter(|fact| {
+        fact.state == ReversalState::Live
+            && matches!(fact.family, ReversalFamily::Refund | ReversalFamily::Chargeback)
+    });
+    let lines = lines.flat_map(|fact| fact.lines.iter().map(|(line, net)| (*line, i128::from(*net))));
+    Taken { base, lost_gross, is_any: known + pooled > 0, lines: lines.collect() }
 }
 
 /// What holds the commission beside time, while it is unpaid and nobody has decided about it.
@@ -128,7 +172,7 @@ const fn rank(state: ReversalState) -> u8 {
 }
 
 /// For amounts that are not negative.
-fn rounded(n: i128, d: i128, rounding: Rounding) -> i128 {
+pub fn rounded(n: i128, d: i128, rounding: Rounding) -> i128 {
     match rounding {
         Rounding::Floor => n / d,
         Rounding::HalfUp => (2 * n + d) / (2 * d),
