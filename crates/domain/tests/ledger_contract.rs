@@ -14,5 +14,7 @@ mod people;
 mod properties;
 #[path = "ledger/rules.rs"]
 mod rules;
+#[path = "ledger/splits.rs"]
+mod splits;
 #[path = "ledger/vectors.rs"]
 mod vectors;

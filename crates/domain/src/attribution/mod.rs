@@ -75,6 +75,17 @@ pub struct Decision {
     pub touches: Vec<Touch>,
     /// This sale binds the customer to the partner: the first binding stays.
     pub binds: bool,
+    /// Who earns which part, the earliest touch first: `outcome` names the first one's partner. Empty: one partner earns all.
+    pub shares: Vec<Share>,
+}
+
+/// A partner's part of what a sale earns, among others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Who.
+    pub partner: PartnerId,
+    /// How much, against the sum of all weights.
+    pub weight: u32,
 }
 
 /// A touch that was considered.

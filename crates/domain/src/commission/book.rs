@@ -250,10 +250,12 @@ impl<'view> Book<'view> {
 
     pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Due {
         let row = self.sale(&event.program, &event.sale);
-        let before = row.commission.as_ref().and_then(CommissionRow::due);
+        let before = row.due();
         if let Some(terms) = &event.terms {
-            row.commission = Some(CommissionRow {
+            row.commissions.retain(|known| known.id != event.id);
+            row.commissions.push(CommissionRow {
                 id: event.id.clone(),
+                sale_id: event.sale_id.clone(),
                 partner: event.partner.clone(),
                 status: event.status,
                 created_as: event.status,
@@ -268,8 +270,8 @@ impl<'view> Book<'view> {
                 changed_at: clock,
             });
         }
-        let mut after = None;
-        if let Some(commission) = &mut row.commission {
+        let mut counts = Vec::new();
+        if let Some(commission) = row.commissions.iter_mut().find(|known| known.id == event.id) {
             if event.kind == CommissionEventKind::HoldReleased && event.actor != SYSTEM {
                 let gone = commission.holds.iter().filter(|hold| !event.holds.contains(hold));
                 commission.released.extend(gone.cloned());
@@ -285,14 +287,15 @@ impl<'view> Book<'view> {
                     commission.held = Minor(commission.held.0.saturating_add(posting.amount.0));
                 }
             }
-            after = commission.due();
             if event.delta != Minor::ZERO {
-                // Net amounts: what is taken back can be earned again.
-                for cap in commission.terms.caps.clone() {
-                    let used = self.used(&event.program, &cap);
-                    *used = used.saturating_add(i128::from(event.delta.0));
-                }
+                counts.clone_from(&commission.terms.caps);
             }
+        }
+        let after = row.due();
+        for cap in counts {
+            // Net amounts: what is taken back can be earned again.
+            let used = self.used(&event.program, &cap);
+            *used = used.saturating_add(i128::from(event.delta.0));
         }
         if !event.postings.is_empty() {
             let balance = self.balance(&event.program, &event.partner, event.currency);

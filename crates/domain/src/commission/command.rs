@@ -18,12 +18,11 @@ impl Desk<'_> {
     pub(super) fn command(&mut self, fact: &Fact, command: &Command) {
         let place: Option<SaleKey> = row(self.view(), commission_key(&command.commission).bytes());
         let place = place.filter(|key| {
-            let commission = &self.row(&fact.program, key).commission;
             // Another program's commission is not here.
-            commission.as_ref().is_some_and(|commission| commission.id == command.commission)
+            self.row(&fact.program, key).commission(&command.commission).is_some()
         });
         let Some(key) = place else {
-            self.command_answer = Some(command_answer(&fact.event, None, "unknown_commission"));
+            self.command_answer = Some(command_answer(&fact.event, None, command, "unknown_commission"));
             return;
         };
         let before = self.events.len();
@@ -37,14 +36,15 @@ impl Desk<'_> {
             self.forget();
         }
         let row = self.row(&fact.program, &key);
-        let answer = command_answer(&fact.event, Some(row), declined.err().unwrap_or_default());
+        let answer = command_answer(&fact.event, Some(row), command, declined.err().unwrap_or_default());
         self.command_answer = Some(answer);
     }
 
     /// Releases every hold but time by name, then approves.
     fn approve(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
         let clock = self.clock;
-        let commission = self.row(&fact.program, key).commission.as_ref().ok_or("unknown_commission")?;
+        let row = self.row(&fact.program, key);
+        let commission = row.commission(&command.commission).ok_or("unknown_commission")?;
         if !matches!(commission.status, CommissionStatus::Pending | CommissionStatus::Review) {
             return Err("wrong_status");
         }
@@ -61,7 +61,7 @@ impl Desk<'_> {
             self.emit(CommissionsEvent::Commission(released));
         }
         let approved = self
-            .approval(&fact.program, key, Some((&fact.event, command)))
+            .approval(&fact.program, key, &command.commission, Some((&fact.event, command)))
             .map_err(|_| "amount_out_of_range")?;
         self.emit(CommissionsEvent::Commission(approved.ok_or("wrong_status")?));
         Ok(())
@@ -75,7 +75,7 @@ impl Desk<'_> {
         hold: &str,
     ) -> Result<CommissionEvent, AmountOutOfRange> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or(AmountOutOfRange)?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event)).ok_or(AmountOutOfRange)?;
         let holds = without(&change.holds, &[hold.to_owned()]);
         let status = super::reversal::status_of(&holds, CommissionStatus::Pending);
         let mut legs = change.legs(self);
@@ -96,7 +96,7 @@ impl Desk<'_> {
 
     fn reject(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or("unknown_commission")?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event)).ok_or("unknown_commission")?;
         if !change.status.is_unpaid() {
             return Err("wrong_status");
         }
@@ -109,9 +109,14 @@ impl Desk<'_> {
 }
 
 /// The commission as it is now.
-fn command_answer(event: &EventId, row: Option<&SaleRow>, declined: Declined) -> Answer {
+fn command_answer(
+    event: &EventId,
+    row: Option<&SaleRow>,
+    command: &Command,
+    declined: Declined,
+) -> Answer {
     let sale = row.and_then(|row| row.sale.as_ref());
-    let commission = row.and_then(|row| row.commission.as_ref());
+    let commission = row.and_then(|row| row.commission(&command.commission));
     Answer {
         event: event.clone(),
         sale: sale.map(|sale| sale.id.clone()),

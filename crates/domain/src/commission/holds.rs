@@ -5,7 +5,7 @@ use super::decide::Desk;
 use super::live::open_disputes;
 use super::state::CommissionRow;
 use crate::attribution::SaleKey;
-use crate::ids::ProgramId;
+use crate::ids::{CommissionId, ProgramId};
 use crate::time::Micros;
 
 /// Leaves by the tick at `hold_until`, or when a person approves after that moment.
@@ -69,14 +69,18 @@ pub(super) fn without(holds: &[String], released: &[String]) -> Vec<String> {
 }
 
 impl Desk<'_> {
-    /// The holds that the facts about a sale want on its commission, sorted: a function of their set and of what a person
+    /// The holds that the facts about a sale want on one of its commissions, sorted: a function of their set and of what a person
     /// released by name, never of their order.
-    pub(super) fn wanted_holds(&mut self, program: &ProgramId, key: &SaleKey) -> Vec<String> {
+    pub(super) fn wanted_holds(
+        &mut self,
+        program: &ProgramId,
+        key: &SaleKey,
+        id: &CommissionId,
+    ) -> Vec<String> {
         let row = self.row(program, key);
         let Some(sale) = &row.sale else { return Vec::new() };
         let mut wanted = open_disputes(sale, &row.reversals);
-        let released =
-            row.commission.as_ref().map_or_else(Vec::new, |commission| commission.released.clone());
+        let released = row.commission(id).map_or_else(Vec::new, |commission| commission.released.clone());
         if !sale.subscription_id.is_empty() {
             let (subscription, occurred_at) = (sale.subscription_id.clone(), sale.occurred_at);
             wanted.extend(self.cancellation(program, key, &subscription, occurred_at));

@@ -25,6 +25,7 @@ mod pricing;
 mod reversal;
 mod rulebook;
 mod sale;
+mod split;
 mod state;
 mod subscription;
 pub mod workings;
@@ -33,7 +34,7 @@ pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
 pub use subscription::HOLDS_PER_STEP;
 
-use crate::attribution::SaleKey;
+use crate::attribution::{SaleKey, Share};
 use crate::config::{ConfigFact, FlatRefund};
 use crate::facts::{Recurrence, ReversalFamily, ReversalState, SaleDetails};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
@@ -150,6 +151,8 @@ pub struct SaleRecorded {
     pub purchase: Option<Purchase>,
     /// When its subscription was first paid for, if it was before it.
     pub subscription_since: Option<Micros>,
+    /// Who earns which part, the earliest touch first; `partner` is the first one's. Empty: `partner` earns all.
+    pub shares: Vec<Share>,
 }
 
 /// A purchase among its customer's, as the log had them when it was recorded.
@@ -401,6 +404,19 @@ pub struct Terms {
     pub considered: Vec<Considered>,
     /// How many more there were.
     pub considered_more: u32,
+    /// The commission is a part of what the sale earns; the other terms but `caps` and `uncapped` are of the whole.
+    pub split: Option<Split>,
+}
+
+/// Which part of a whole a commission is, frozen: after refunds the new whole is divided again in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Its place among the weights.
+    pub part: u32,
+    /// The weights of all parts, the earliest touch first.
+    pub weights: Vec<u32>,
+    /// G of all parts together, before caps on single partners.
+    pub whole: Minor,
 }
 
 /// A cap in one of its periods, for one of those whom it limits.
@@ -423,7 +439,7 @@ pub struct CapUse {
 /// A flat reward, frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlatTerms {
-    /// G.
+    /// G; of a split, of the whole.
     pub amount: Minor,
     /// The commission's currency, whatever the sale's is.
     pub currency: Currency,

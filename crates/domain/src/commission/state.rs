@@ -3,7 +3,7 @@ use super::{Account, CapUse, CommissionStatus, Posting, ReversalRecorded, SaleRe
 use crate::attribution::SaleKey;
 use crate::config::Profile;
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SourceName, SubjectId};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, Rounding};
 use crate::tables::Key;
 use crate::time::Micros;
@@ -134,16 +134,30 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct SaleRow {
     /// Another name keeps the payment: look there. A row that was a sale of its own before it was known to be the same
-    /// payment keeps its sale and commission.
+    /// payment keeps its sale and commissions.
     pub(super) root: Option<String>,
     /// The names whose rows point here.
     pub(super) names: Vec<String>,
     pub(super) sale: Option<SaleRecorded>,
-    pub(super) commission: Option<CommissionRow>,
+    /// One for each partner who earns a part.
+    pub(super) commissions: Vec<CommissionRow>,
     pub(super) reversals: Vec<ReversalRow>,
 }
 
 impl SaleRow {
+    pub(super) fn commission(&self, id: &CommissionId) -> Option<&CommissionRow> {
+        self.commissions.iter().find(|commission| commission.id == *id)
+    }
+
+    pub(super) fn ids(&self) -> Vec<CommissionId> {
+        self.commissions.iter().map(|commission| commission.id.clone()).collect()
+    }
+
+    /// When a tick may approve something of it. The parts of a split have one time.
+    pub(super) fn due(&self) -> Option<Micros> {
+        self.commissions.iter().filter_map(CommissionRow::due).min()
+    }
+
     pub(super) fn reversal(&self, like: &ReversalRow) -> Option<&ReversalRow> {
         self.reversals.iter().find(|known| known.is_of(like))
     }
@@ -166,6 +180,7 @@ impl SaleRow {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CommissionRow {
     pub(super) id: CommissionId,
+    pub(super) sale_id: SaleId,
     pub(super) partner: PartnerId,
     pub(super) status: CommissionStatus,
     /// What callers were told.

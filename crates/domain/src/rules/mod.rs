@@ -122,6 +122,12 @@ impl CapScope {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
+
+    /// Whether it limits each partner apart; the others limit what several earn together.
+    #[must_use]
+    pub const fn is_of_partner(self) -> bool {
+        matches!(self, Self::Partner)
+    }
 }
 
 impl Clauses {

@@ -1,7 +1,7 @@
 //! A partition in memory: frames go in, every invariant is checked after every step.
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, TouchClass};
+use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, Share, TouchClass};
 use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
 use tributary_domain::commission::{
     Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
@@ -45,6 +45,8 @@ pub struct SaleSpec {
     /// Who bought; `None`: nobody knows.
     pub customer: Option<u8>,
     pub country: &'static str,
+    /// Who earns which part; empty: `partner` all.
+    pub shares: Vec<(&'static str, u32)>,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -75,6 +77,7 @@ pub fn sale(id: &str, gross: i64) -> SaleSpec {
         products: vec![],
         customer: None,
         country: "",
+        shares: vec![],
     }
 }
 
@@ -246,6 +249,7 @@ impl World {
             .customer
             .map(|customer| tributary_domain::ids::SubjectId([customer; 16]))
             .or(decision.customer);
+        decision.shares = shares(&spec.shares);
         let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
         vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), Some(decision))]
     }
@@ -459,6 +463,13 @@ impl World {
         self.ledger.commissions().find(|line| line.external_id == sale).cloned()
     }
 
+    /// A partner's part of what a sale earns.
+    pub fn part(&self, sale: &str, partner: &str) -> Option<CommissionLine> {
+        let is_part =
+            |line: &&CommissionLine| line.external_id == sale && line.partner_id.as_str() == partner;
+        self.ledger.commissions().find(is_part).cloned()
+    }
+
     /// What holds the commission of a sale.
     pub fn holds_of(&self, sale: &str) -> Vec<&str> {
         let id = self.commission(sale).unwrap().commission_id;
@@ -520,7 +531,12 @@ fn decision(sale: &str, partner: Option<&str>) -> Decision {
         customer: None,
         touches: vec![],
         binds: false,
+        shares: vec![],
     }
+}
+
+fn shares(shares: &[(&str, u32)]) -> Vec<Share> {
+    shares.iter().map(|(partner, weight)| Share { partner: (*partner).into(), weight: *weight }).collect()
 }
 
 /// What happened to commissions, in short: (what, change of N).

@@ -1,10 +1,10 @@
 //! One fixed sample of every event kind. Golden bytes are made of these: never change one, only add.
 use bytes::Bytes;
-use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
+use domain::attribution::{AttributedEvent, Decision, SaleKey, Share, Touch, TouchClass};
 use domain::commission::{
     Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus,
     CommissionsEvent, Facets, FlatTerms, LineFacets, Posting, Purchase, ReversalRecorded, ReversalResult,
-    SaleLinked, SaleRecorded, Slice, SubscriptionOver, Terms,
+    SaleLinked, SaleRecorded, Slice, Split, SubscriptionOver, Terms,
 };
 use domain::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, Mode, Partner, Profile, Program,
@@ -275,6 +275,7 @@ fn decision(outcome: Result<(domain::ids::PartnerId, TouchClass), String>) -> De
             },
         ],
         binds: true,
+        shares: Vec::new(),
     }
 }
 
@@ -288,7 +289,15 @@ pub(crate) fn attributed() -> Vec<(&'static str, AttributedEvent)> {
         ("passed_sale", passed(1, Some(won.clone()))),
         ("passed_nobody", passed(2, Some(decision(Err("unknown_code".into()))))),
         ("passed_tick", passed(7, None)),
-        ("late", AttributedEvent::Late { decision: won, cause: event() }),
+        ("late", AttributedEvent::Late { decision: won.clone(), cause: event() }),
+        ("passed_shared", passed(1, Some(Decision { shares: shares(), ..won }))),
+    ]
+}
+
+fn shares() -> Vec<Share> {
+    vec![
+        Share { partner: "ptn_john".into(), weight: 400_000 },
+        Share { partner: "ptn_mary".into(), weight: 600_000 },
     ]
 }
 
@@ -328,6 +337,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         facets: Facets::default(),
         purchase: None,
         subscription_since: None,
+        shares: Vec::new(),
     };
     let reversal = ReversalRecorded {
         program: "prog_demo".into(),
@@ -373,6 +383,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             uncapped: Minor(5_990),
             considered: Vec::new(),
             considered_more: 0,
+            split: None,
         }),
         holds: Vec::new(),
     };
@@ -406,6 +417,14 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         purchase: Some(Purchase { number: 3, first_at: AT }),
         subscription_since: Some(AT),
         ..sale.clone()
+    };
+    let shared = SaleRecorded { shares: shares(), ..sale.clone() };
+    let part = CommissionEvent {
+        terms: commission.terms.clone().map(|terms| Terms {
+            split: Some(Split { part: 1, weights: vec![400_000, 600_000], whole: Minor(9_983) }),
+            ..terms
+        }),
+        ..commission.clone()
     };
     let ruled = CommissionEvent {
         terms: commission.terms.clone().map(|terms| Terms {
@@ -462,6 +481,8 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         ("cancelled", CommissionsEvent::Cancelled(over)),
         ("sale_for_rules", CommissionsEvent::Sale(asked)),
         ("commission_by_rules", CommissionsEvent::Commission(ruled)),
+        ("sale_shared", CommissionsEvent::Sale(shared)),
+        ("commission_part", CommissionsEvent::Commission(part)),
     ]
 }
 
