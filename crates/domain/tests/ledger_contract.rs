@@ -2,8 +2,14 @@
 //! invariants under random histories against a naive model that shares no code with the ledger.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "ledger/adjustments.rs"]
+mod adjustments;
+#[path = "ledger/conversions.rs"]
+mod conversions;
 #[path = "ledger/harness.rs"]
 mod harness;
+#[path = "ledger/lifecycle.rs"]
+mod lifecycle;
 #[path = "ledger/model.rs"]
 mod model;
 #[path = "ledger/payments.rs"]

@@ -137,6 +137,7 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
     }
     w.int(25, sale.subscription_since.map_or(0, |since| since.0));
     write_shares(w, 26, &sale.shares);
+    crate::facts::write_conversion(w, 27, &sale.facets.details);
 }
 
 fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
@@ -164,6 +165,8 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
                 country: sale.country,
                 interval: sale.interval,
                 metadata: crate::facts::metadata(sale.metadata),
+                kind: crate::facts::conversion(&sale.conversion)?,
+                fraud: sale.fraud,
             },
             lines: sale
                 .lines

@@ -5,7 +5,7 @@ use crate::rules::{limit, period, scope, write_limit};
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
-use domain::commission::{CapUse, FlatTerms, Split, Terms};
+use domain::commission::{CapUse, FlatTerms, Origin, Split, Terms};
 use domain::config::FlatRefund;
 use domain::money::Minor;
 use domain::rules::{Considered, RuleRef, Why};
@@ -58,6 +58,9 @@ pub(crate) fn write(w: &mut Writer, terms: &Terms, gross: Minor) {
             w.int(3, split.whole.0);
         });
     }
+    if terms.origin != Origin::default() {
+        w.text(13, terms.origin.name());
+    }
 }
 
 pub(crate) fn read(terms: v1::Terms, gross: Minor) -> Result<Terms, Unknown> {
@@ -78,6 +81,10 @@ pub(crate) fn read(terms: v1::Terms, gross: Minor) -> Result<Terms, Unknown> {
             weights: split.weights,
             whole: Minor(split.whole_minor),
         }),
+        origin: match terms.origin.as_str() {
+            "" => Origin::default(),
+            name => Origin::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "origin", name))?,
+        },
     })
 }
 

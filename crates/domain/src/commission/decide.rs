@@ -7,7 +7,7 @@ use super::{
     Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
 };
 use crate::attribution::{AttributedEvent, SaleKey};
-use crate::config::ConfigObject;
+use crate::config::{ConfigFact, ConfigObject};
 use crate::facts::{Command, Fact, FactBody};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
 use crate::money::{AmountOutOfRange, Currency, Minor};
@@ -34,8 +34,8 @@ pub struct CommissionInput<'frame> {
 
 /// Decides step `step` of a frame from the state before it: the events, and whether another step follows.
 ///
-/// Only a tick and a cancelled subscription have more than one step: one step of a tick approves up to
-/// [`APPROVALS_PER_STEP`] commissions, one of a cancellation looks at up to [`super::HOLDS_PER_STEP`].
+/// Only a tick, a cancelled subscription and a partner who is suspended or active again have more than one step: one step
+/// of a tick approves about [`APPROVALS_PER_STEP`] commissions, one of the others looks at up to [`super::HOLDS_PER_STEP`].
 #[must_use]
 pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<CommissionsEvent>, bool) {
     let mut desk = Desk::new(view, input);
@@ -51,6 +51,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             }
             AttributedEvent::Passed { event: FactsEvent::Tick, .. } => more |= desk.approve_due(),
             AttributedEvent::Passed {
+                event: FactsEvent::Config(fact @ ConfigFact { object: ConfigObject::Partner(partner), .. }),
+                ..
+            } => more |= desk.partner_changed(fact, partner, step),
+            AttributedEvent::Passed {
                 event:
                     FactsEvent::Fact(
                         fact @ Fact { body: FactBody::SubscriptionCancelled { subscription_id }, .. },
@@ -60,11 +64,7 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
-                let concerns_us = matches!(
-                    fact.object,
-                    ConfigObject::Program(_) | ConfigObject::Rule(_) | ConfigObject::Partner(_)
-                );
-                if concerns_us {
+                if matches!(fact.object, ConfigObject::Program(_) | ConfigObject::Rule(_)) {
                     desk.emit(CommissionsEvent::Config(fact.clone()));
                 }
                 desk.is_config = true;
@@ -99,7 +99,7 @@ pub(super) struct Desk<'view> {
     pub(super) answers_about: Option<SaleKey>,
     /// What the frame's command came to.
     pub(super) command_answer: Option<Answer>,
-    is_config: bool,
+    pub(super) is_config: bool,
 }
 
 impl<'view> Desk<'view> {
@@ -191,10 +191,16 @@ impl<'view> Desk<'view> {
         let Some(change) = Change::of(program, sale, row, id, by.map(|(event, _)| event)) else {
             return Ok(None);
         };
-        let (held, reversed) = (change.held, change.reversed);
+        let (held, mut reversed) = (change.held, change.reversed);
         let mut legs = change.legs(self);
-        legs.take(Bucket::of(CommissionStatus::Pending), held, held)?;
-        legs.give(Bucket::Payable, held)?;
+        if change.gross < Minor::ZERO {
+            // From now on it counts.
+            reversed = Minor::ZERO;
+            legs.charge(change.gross.negated()?)?;
+        } else {
+            legs.take(Bucket::of(CommissionStatus::Pending), held, held)?;
+            legs.give(Bucket::Payable, held)?;
+        }
         let after = After {
             status: CommissionStatus::Approved,
             reversed,

@@ -28,7 +28,8 @@ pub(super) fn outcome(
     let split = commission.terms.split.as_ref();
     let whole = split.map_or(commission.gross, |split| split.whole);
     let net = match commission.terms.flat {
-        _ if set.is_empty() => whole,
+        // What is no sale cannot be given back.
+        _ if set.is_empty() || !sale.facets.details.kind.is_sale() => whole,
         Some(flat) => set.left_of_flat(sale, whole, flat.on_refund, rounding)?,
         None => {
             let slices = &commission.terms.slices;

@@ -11,11 +11,13 @@
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing
 )]
+mod adjustment;
 pub mod balances;
 mod book;
 mod command;
 mod decide;
 mod evolve;
+mod holding;
 pub mod holds;
 mod live;
 mod names;
@@ -28,6 +30,7 @@ mod sale;
 mod split;
 mod state;
 mod subscription;
+mod suspension;
 pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
@@ -257,6 +260,9 @@ impl ReversalResult {
     }
 }
 
+/// The source name under which commissions of their own stand.
+pub const ADJUSTMENT: &str = "adjustment";
+
 /// A change of one commission: all numbers are those after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommissionEvent {
@@ -266,9 +272,9 @@ pub struct CommissionEvent {
     pub program: ProgramId,
     /// Who earns.
     pub partner: PartnerId,
-    /// Its conversion record.
+    /// Its conversion record; empty for a commission of its own.
     pub sale_id: SaleId,
-    /// Its sale.
+    /// Its sale; a commission of its own stands under [`ADJUSTMENT`] and the event that made it.
     pub sale: SaleKey,
     /// What happened.
     pub kind: CommissionEventKind,
@@ -276,7 +282,7 @@ pub struct CommissionEvent {
     pub status: CommissionStatus,
     /// Of all amounts.
     pub currency: Currency,
-    /// G.
+    /// G; below 0 where a person takes something.
     pub gross: Minor,
     /// R after it; N = G - R.
     pub reversed: Minor,
@@ -308,7 +314,7 @@ pub enum CommissionEventKind {
     Refunded,
     /// A chargeback changed N.
     Chargeback,
-    /// A failed refund or a won dispute gave money back.
+    /// A failed refund, a won dispute or a person gave money back.
     Reinstated,
     /// A hold was added.
     Review,
@@ -406,6 +412,43 @@ pub struct Terms {
     pub considered_more: u32,
     /// The commission is a part of what the sale earns; the other terms but `caps` and `uncapped` are of the whole.
     pub split: Option<Split>,
+    /// What it is for.
+    pub origin: Origin,
+}
+
+/// What a commission is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Origin {
+    /// A conversion, under rules.
+    #[default]
+    Conversion,
+    /// A person's gift.
+    Bonus,
+    /// A person put something right.
+    Correction,
+    /// A person took something.
+    Debit,
+}
+
+impl Origin {
+    /// The word in views.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversion => "conversion",
+            Self::Bonus => "bonus",
+            Self::Correction => "correction",
+            Self::Debit => "debit",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Conversion, Self::Bonus, Self::Correction, Self::Debit]
+            .into_iter()
+            .find(|origin| origin.name() == name)
+    }
 }
 
 /// Which part of a whole a commission is, frozen: after refunds the new whole is divided again in the same way.
@@ -527,6 +570,6 @@ pub struct Answer {
     pub currency: Option<Currency>,
     /// Of a fact: the status at creation. Of a command: after it.
     pub status: Option<CommissionStatus>,
-    /// Why a command was declined (`unknown_commission`, `wrong_status`, `held_until`); empty: it was not.
+    /// Why a command was declined, in a word of `docs/reference/ledger.md`; empty: it was not.
     pub declined: String,
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::attribution::SaleKey;
 use crate::facts::Fact;
 use crate::ids::{EventId, ProgramId};
-use crate::money::AmountOutOfRange;
+use crate::money::{AmountOutOfRange, Minor};
 
 impl Desk<'_> {
     /// Other ids of a payment, on their own.
@@ -130,7 +130,11 @@ impl Desk<'_> {
         let net = change.net()?;
         let mut legs = change.legs(self);
         legs.expense(net);
-        legs.take(Bucket::of(change.status), net, change.held)?;
+        if net < Minor::ZERO {
+            legs.give(Bucket::Payable, net.negated()?)?;
+        } else {
+            legs.take(Bucket::of(change.status), net, change.held)?;
+        }
         let after = After {
             status: CommissionStatus::Rejected,
             reversed: change.gross,

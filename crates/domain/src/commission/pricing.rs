@@ -2,7 +2,7 @@
 use super::decide::Desk;
 use super::rulebook::{CustomerRow, case};
 use super::state::TotalsRow;
-use super::{CapUse, FlatTerms, Purchase, SaleRecorded, Slice, Terms};
+use super::{CapUse, FlatTerms, Origin, Purchase, SaleRecorded, Slice, Terms};
 use crate::attribution::Share;
 use crate::config::{Reward, Rule};
 use crate::ids::PartnerId;
@@ -49,7 +49,7 @@ impl Priced {
 impl Desk<'_> {
     /// Which of the customer's purchases a sale is, by the log so far.
     pub(super) fn purchase(&mut self, sale: &SaleRecorded) -> Option<Purchase> {
-        let customer = sale.customer?;
+        let customer = sale.customer.filter(|_| sale.facets.details.kind.is_sale())?;
         let CustomerRow { first_purchase_at, payments } = *self.book().customer(&sale.program, customer);
         Some(Purchase {
             number: payments.saturating_add(1),
@@ -86,7 +86,9 @@ impl Desk<'_> {
         };
         let (uncapped, currency) = match flat {
             // Nothing was sold: nothing is left of it either, whatever a sale earns.
-            Some(_) if recorded.base <= Minor::ZERO => return Err("commission_zero"),
+            Some(_) if recorded.base <= Minor::ZERO && recorded.facets.details.kind.is_sale() => {
+                return Err("commission_zero");
+            }
             Some(flat) => (flat.amount, flat.currency),
             None => {
                 let parts = slices.iter().map(|slice| (slice.base, slice.rate));
@@ -103,7 +105,7 @@ impl Desk<'_> {
             rule_version: first.version,
             rounding: settings.rounding,
             slices,
-            hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
+            hold_until: settings.hold_until(recorded.occurred_at, recorded.recorded_at, clock),
             manual_approval: settings.manual_approval,
             flat,
             caps: Vec::new(),
@@ -111,6 +113,7 @@ impl Desk<'_> {
             considered: selection.considered,
             considered_more: u32::try_from(selection.more).unwrap_or(u32::MAX),
             split: None,
+            origin: Origin::Conversion,
         };
         let mut priced = Priced { terms, gross: uncapped, currency, caps };
         let shared = priced.caps_of(recorded, partner);

@@ -1,6 +1,6 @@
 //! A refund or chargeback joins its sale's set; what the set then says becomes the difference to what was said before.
 use super::decide::{After, Change, Desk};
-use super::holds::{HoldChange, SYSTEM, TIME, is_in_review, with, without};
+use super::holds::{HoldChange, SYSTEM, is_in_review, with, without};
 use super::live::{Outcome, outcome};
 use super::postings::Bucket;
 use super::state::ReversalRow;
@@ -83,7 +83,7 @@ impl Desk<'_> {
     /// First what the facts add, then what they release.
     fn settle_holds_of(&mut self, program: &ProgramId, key: &SaleKey, id: &CommissionId, cause: &EventId) {
         let Some(commission) = self.row(program, key).commission(id) else { return };
-        if !commission.status.is_unpaid() {
+        if !commission.can_be_held() {
             return;
         }
         let wanted = self.wanted_holds(program, key, id);
@@ -112,19 +112,13 @@ impl Desk<'_> {
         let row = self.row(program, key);
         let (Some(sale), Some(commission)) = (&row.sale, row.commission(id)) else { return Ok(None) };
         let set = outcome(sale, commission, &row.reversals)?;
-        let (from, was_approved) = (commission.status, commission.was_approved);
+        let from = commission.status;
         let reversed = commission.gross.minus(set.net)?;
         let reversed_before = commission.reversed;
         let (to, holds) = match end_of(from, set) {
             Some(end) if end == from => (end, commission.holds.clone()),
             Some(end) => (end, Vec::new()),
-            None if is_end(from) => {
-                let wanted = self.wanted_holds(program, key, id);
-                let rest = if was_approved { CommissionStatus::Approved } else { CommissionStatus::Pending };
-                let time = if was_approved { None } else { Some(TIME.to_owned()) };
-                let holds = with(&wanted, time.as_slice());
-                (status_of(&holds, rest), holds)
-            }
+            None if is_end(from) => self.returning(program, key, id),
             None => (from, commission.holds.clone()),
         };
         // Positive: the partner loses it.
@@ -174,7 +168,8 @@ impl Desk<'_> {
         let Some(change) = Change::of(program, key, self.row(program, key), id, Some(cause)) else {
             return Ok(None);
         };
-        self.moved(change, CommissionEventKind::Review, CommissionStatus::Review, added, holds).map(Some)
+        let said = (added.join(", "), SYSTEM);
+        self.moved(change, CommissionEventKind::Review, CommissionStatus::Review, holds, said).map(Some)
     }
 
     /// Holds are over; without any but time the commission waits for the next tick. Also what a frame from before holds
@@ -198,17 +193,18 @@ impl Desk<'_> {
         if to == change.status && released.is_empty() {
             return Ok(None);
         }
-        self.moved(change, CommissionEventKind::HoldReleased, to, released, holds).map(Some)
+        let said = (released.join(", "), SYSTEM);
+        self.moved(change, CommissionEventKind::HoldReleased, to, holds, said).map(Some)
     }
 
-    /// A change of holds: N stays, its money moves with the status.
-    fn moved(
+    /// A change of holds: N stays, its money moves with the status. `said`: the reason, with the holds' names, and the actor.
+    pub(super) fn moved(
         &mut self,
         change: Change,
         kind: CommissionEventKind,
         to: CommissionStatus,
-        names: &[String],
         holds: Vec<String>,
+        said: (String, &str),
     ) -> Result<CommissionEvent, AmountOutOfRange> {
         let (from, held, reversed) = (change.status, change.held, change.reversed);
         let mut legs = change.legs(self);
@@ -217,7 +213,7 @@ impl Desk<'_> {
             legs.take(Bucket::of(from), moves, held)?;
             legs.give(Bucket::of(to), moves)?;
         }
-        let (postings, reason, actor) = (legs.finish(), names.join(", "), SYSTEM.to_owned());
+        let (postings, reason, actor) = (legs.finish(), said.0, said.1.to_owned());
         change.event(kind, After { status: to, reversed, postings, reason, actor, holds })
     }
 }

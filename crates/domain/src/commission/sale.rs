@@ -17,18 +17,19 @@ use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::rules::CapScope;
 
 impl Desk<'_> {
-    /// A sale fact with its decision.
+    /// A sale, or another conversion, with its decision.
     pub(super) fn sale(&mut self, fact: &Fact, sale: &Sale, decision: Option<&Decision>) {
-        let key = SaleKey { source: fact.source.clone(), external_id: sale.external_id.clone() };
-        let keeper = self.keeper(&fact.program, &key, &sale.aliases);
+        let (key, is_sale) = (SaleKey::of(&fact.source, sale), sale.details.kind.is_sale());
+        let aliases = if is_sale { &sale.aliases[..] } else { &[] };
+        let keeper = self.keeper(&fact.program, &key, aliases);
         if self.row(&fact.program, &keeper).sale.is_some() {
             self.told_again(fact, sale, decision, &key, keeper);
             return;
         }
         self.answers_about = Some(key.clone());
         // The sale keeps its payment under its own id, with all that waited for it under any other.
-        self.unite(&fact.program, &key, &key, &sale.aliases, &fact.event);
-        let (base, base_is_net) = self.base(fact, sale);
+        self.unite(&fact.program, &key, &key, aliases, &fact.event);
+        let (base, base_is_net) = if is_sale { self.base(fact, sale) } else { (Minor::ZERO, false) };
         let shares = decision.map(shares_of).unwrap_or_default();
         let (partner, reason) = match decision.map(|decision| &decision.outcome) {
             Some(Ok((partner, _))) => (Some(first_of(&shares, partner)), String::new()),
@@ -41,7 +42,7 @@ impl Desk<'_> {
             sale: key,
             event: fact.event.clone(),
             currency: sale.currency,
-            gross: sale.gross,
+            gross: if is_sale { sale.gross } else { Minor::ZERO },
             base,
             base_is_net,
             slices: slices_of(sale, base),
@@ -75,7 +76,8 @@ impl Desk<'_> {
         named: &SaleKey,
         keeper: SaleKey,
     ) {
-        if self.unite(&fact.program, &keeper, named, &sale.aliases, &fact.event) {
+        let is_sale = sale.details.kind.is_sale();
+        if is_sale && self.unite(&fact.program, &keeper, named, &sale.aliases, &fact.event) {
             self.settle(&fact.program, &keeper, &fact.event, None);
         }
         self.answers_about = Some(keeper);

@@ -20,7 +20,7 @@ mod tier;
 
 pub use condition::{Comparison, Condition, MAX_COMPARISONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Value};
 pub use field::{Field, FieldType, Operator};
-pub use period::{Period, months_between, plus_months};
+pub use period::{Period, month_end, months_between, plus_months};
 pub use select::{Candidate, Considered, MAX_CONSIDERED, Rank, Selecting, Selection, Why};
 pub use tier::{Band, MAX_BANDS, Metric, Tiers};
 

@@ -8,10 +8,10 @@ use tributary_domain::commission::{
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
 use tributary_domain::config::{
-    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Reward, Rule,
+    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Release, Reward, Rule,
 };
 use tributary_domain::facts::{
-    Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
+    Adjustment, Command, CommandKind, ConversionKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
     Sale, SaleDetails, SaleLine,
 };
 use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
@@ -47,6 +47,9 @@ pub struct SaleSpec {
     pub country: &'static str,
     /// Who earns which part; empty: `partner` all.
     pub shares: Vec<(&'static str, u32)>,
+    pub kind: ConversionKind,
+    /// Failed checks.
+    pub fraud: Vec<&'static str>,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -78,6 +81,8 @@ pub fn sale(id: &str, gross: i64) -> SaleSpec {
         customer: None,
         country: "",
         shares: vec![],
+        kind: ConversionKind::Sale,
+        fraud: vec![],
     }
 }
 
@@ -106,6 +111,7 @@ pub struct Setting {
     pub profile: Profile,
     pub rounding: Rounding,
     pub hold_days: u32,
+    pub release: Release,
     pub manual: bool,
     pub rate: i64,
     /// A flat reward instead of the rate: amount and currency.
@@ -118,6 +124,7 @@ impl Default for Setting {
             profile: Profile::Native,
             rounding: Rounding::HalfEven,
             hold_days: 0,
+            release: Release::default(),
             manual: false,
             rate: 300_000,
             flat: None,
@@ -152,6 +159,7 @@ impl World {
             rounding: setting.rounding,
             click_window_days: 30,
             hold_days: setting.hold_days,
+            release: setting.release,
             manual_approval: setting.manual,
             sale_from: None,
             referral_keys: Vec::new(),
@@ -240,7 +248,12 @@ impl World {
             referral: None,
             coupon: None,
             aliases: spec.aliases.clone(),
-            details: SaleDetails { country: spec.country.to_owned(), ..SaleDetails::default() },
+            details: SaleDetails {
+                country: spec.country.to_owned(),
+                kind: spec.kind,
+                fraud: spec.fraud.iter().map(|rule| (*rule).to_owned()).collect(),
+                ..SaleDetails::default()
+            },
         });
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
@@ -302,13 +315,25 @@ impl World {
     }
 
     pub fn command_by_id(&mut self, kind: CommandKind, id: &CommissionId) -> (Answer, Vec<CommissionsEvent>) {
-        let body = FactBody::Command(Command {
-            kind,
-            commission: id.clone(),
-            reason: "looked at it".to_owned(),
-            actor: "key_mary".to_owned(),
-        });
-        let fact = self.fact(id.as_str(), "key_1", body);
+        self.decided(Command { commission: id.clone(), ..command(kind) })
+    }
+
+    /// A hold is added to or released from the commission of a sale.
+    pub fn hold(&mut self, kind: CommandKind, sale: &str, hold: &str) -> (Answer, Vec<CommissionsEvent>) {
+        let commission = self.commission(sale).unwrap().commission_id;
+        self.decided(Command { commission, hold: hold.to_owned(), ..command(kind) })
+    }
+
+    /// A commission of its own; where it stands among external ids.
+    pub fn adjust(&mut self, kind: CommandKind, partner: &str, amount: i64) -> (String, Answer) {
+        let adjustment =
+            Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency("USD") };
+        let (answer, _) = self.decided(Command { adjustment: Some(adjustment), ..command(kind) });
+        (answer.event.0.clone(), answer)
+    }
+
+    pub fn decided(&mut self, command: Command) -> (Answer, Vec<CommissionsEvent>) {
+        let fact = self.fact(command.commission.as_str(), "key_1", FactBody::Command(command.clone()));
         let events = self.frame(applied(fact));
         (answer(&events).answer, events)
     }
@@ -381,12 +406,17 @@ impl World {
         assert!(
             event.postings.iter().all(|posting| posting.currency == event.currency && posting.amount.0 != 0)
         );
-        assert!((0..=event.gross.0).contains(&event.reversed.0), "{event:#?}");
+        // R lies between 0 and G, whatever G's sign is.
+        let (least, most) = (event.gross.0.min(0), event.gross.0.max(0));
+        assert!((least..=most).contains(&event.reversed.0), "{event:#?}");
+        if event.gross < Minor::ZERO {
+            assert_eq!(event.reversed == Minor::ZERO, event.status == CommissionStatus::Approved);
+        }
         let net_before = self.ledger.commission(&event.id).map_or(0, |line| line.net_minor.0);
         assert_eq!(event.delta.0, event.gross.0 - event.reversed.0 - net_before, "{event:#?}");
         match event.kind {
             CommissionEventKind::Created => {
-                assert!(event.gross.0 > 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
+                assert!(event.gross.0 != 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
                 let hold_until = event.terms.as_ref().unwrap().hold_until;
                 assert!(hold_until >= self.clock, "a hold that ends before it begins");
                 assert!(event.holds.contains(&"time".to_owned()), "{event:#?}");
@@ -433,7 +463,7 @@ impl World {
         let Some(line) = self.commission(sale) else { return false };
         let sheet = self.ledger.balances.sheet(&line.program_id, &line.partner_id, line.currency);
         let amount = line.net_minor.min(sheet.available);
-        if line.status != CommissionStatus::Approved || amount == Minor::ZERO || sheet.debt != Minor::ZERO {
+        if line.status != CommissionStatus::Approved || amount <= Minor::ZERO || sheet.debt != Minor::ZERO {
             return false;
         }
         let leg = |account, amount| Posting { account, currency: line.currency, amount: Minor(amount) };
@@ -496,6 +526,18 @@ impl World {
 
 pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent {
     AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
+}
+
+/// What a person says with every command.
+pub fn command(kind: CommandKind) -> Command {
+    Command {
+        kind,
+        commission: CommissionId::default(),
+        reason: "looked at it".to_owned(),
+        actor: "key_mary".to_owned(),
+        hold: String::new(),
+        adjustment: None,
+    }
 }
 
 /// The frame of a fact that nobody waits for, its verdict first.

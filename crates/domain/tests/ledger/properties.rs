@@ -25,7 +25,7 @@ fn settings() -> impl Strategy<Value = Setting> {
     let flat = (0..=2_000_i64, prop_oneof![Just("USD"), Just("EUR")], on_refund);
     let rewards = (rates, prop_oneof![3 => Just(None), 1 => flat.prop_map(Some)]);
     (profiles, roundings, 0..3_u32, rewards).prop_map(|(profile, rounding, hold_days, (rate, flat))| {
-        Setting { profile, rounding, hold_days, manual: false, rate, flat }
+        Setting { profile, rounding, hold_days, rate, flat, ..Setting::default() }
     })
 }
 
