@@ -4,6 +4,8 @@
 
 #[path = "ledger/adjustments.rs"]
 mod adjustments;
+#[path = "ledger/commands.rs"]
+mod commands;
 #[path = "ledger/conversions.rs"]
 mod conversions;
 #[path = "ledger/harness.rs"]

@@ -205,9 +205,7 @@ fn program(program: v1::Program) -> Result<Program, Unknown> {
         release: Release {
             mode: match program.release.as_str() {
                 "" => ReleaseMode::default(),
-                name => {
-                    ReleaseMode::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "release", name))?
-                }
+                name => ReleaseMode::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "release", name))?,
             },
             min_hold_days: program.min_hold_days,
         },

@@ -5,8 +5,9 @@ use crate::v1;
 use crate::write::Writer;
 use bytes::Bytes;
 use domain::facts::{
-    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal,
-    ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
+    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
+    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
+    SealedValue,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;

@@ -31,7 +31,8 @@ impl Desk<'_> {
             self.row(&fact.program, key).commission(&command.commission).is_some()
         });
         let Some(key) = place else {
-            self.command_answer = Some(command_answer(&fact.event, None, &command.commission, "unknown_commission"));
+            self.command_answer =
+                Some(command_answer(&fact.event, None, &command.commission, "unknown_commission"));
             return;
         };
         let before = self.events.len();
@@ -89,7 +90,8 @@ impl Desk<'_> {
         hold: &str,
     ) -> Result<CommissionEvent, AmountOutOfRange> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event)).ok_or(AmountOutOfRange)?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event))
+            .ok_or(AmountOutOfRange)?;
         let holds = without(&change.holds, &[hold.to_owned()]);
         let status = super::reversal::status_of(&holds, CommissionStatus::Pending);
         let mut legs = change.legs(self);
@@ -110,7 +112,8 @@ impl Desk<'_> {
 
     fn reject(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event)).ok_or("unknown_commission")?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event))
+            .ok_or("unknown_commission")?;
         if !change.status.is_unpaid() {
             return Err("wrong_status");
         }
@@ -123,12 +126,7 @@ impl Desk<'_> {
 }
 
 /// The commission as it is now.
-fn command_answer(
-    event: &EventId,
-    row: Option<&SaleRow>,
-    id: &CommissionId,
-    declined: Declined,
-) -> Answer {
+fn command_answer(event: &EventId, row: Option<&SaleRow>, id: &CommissionId, declined: Declined) -> Answer {
     let sale = row.and_then(|row| row.sale.as_ref());
     let commission = row.and_then(|row| row.commission(id));
     Answer {

@@ -257,7 +257,10 @@ fn answer_of(event: &EventId, row: Option<&SaleRow>) -> Answer {
         event: event.clone(),
         sale: sale.map(|sale| sale.id.clone()),
         commission: commission.map(|commission| commission.id.clone()),
-        partner: commission.map(|commission| &commission.partner).or(sale.and_then(|sale| sale.partner.as_ref())).cloned(),
+        partner: commission
+            .map(|commission| &commission.partner)
+            .or(sale.and_then(|sale| sale.partner.as_ref()))
+            .cloned(),
         amount: commission.map_or(Minor::ZERO, |commission| commission.gross),
         currency: commission.map(|commission| commission.currency).or(sale.map(|sale| sale.currency)),
         status: commission.map(|commission| commission.created_as),

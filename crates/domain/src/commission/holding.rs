@@ -50,8 +50,7 @@ impl Desk<'_> {
         if !commission.holds.contains(&command.hold) {
             return Err("unknown_hold");
         }
-        let released =
-            self.release(fact, key, command, &command.hold).map_err(|_| "amount_out_of_range")?;
+        let released = self.release(fact, key, command, &command.hold).map_err(|_| "amount_out_of_range")?;
         self.emit(CommissionsEvent::Commission(released));
         Ok(())
     }
@@ -77,8 +76,7 @@ impl Desk<'_> {
         if net == Minor::ZERO {
             return Err("nothing_left");
         }
-        let reinstated =
-            self.reinstated(fact, key, command, net).map_err(|_| "amount_out_of_range")?;
+        let reinstated = self.reinstated(fact, key, command, net).map_err(|_| "amount_out_of_range")?;
         self.emit(CommissionsEvent::Commission(reinstated.ok_or("unknown_commission")?));
         Ok(())
     }

@@ -2,9 +2,10 @@
 //!
 //! [`decide()`] turns attributed facts into commission events, [`evolve()`] folds them; nothing else changes state. Money is
 //! exact: every sum is checked, and each event's postings sum to 0.
-//! Read next: `decide` (the frame), `sale`, `reversal`, `command` and `subscription` (what facts lead to), `names` (which
-//! ids are one payment), [`holds`], `live` (what refunds take from a sale), `postings` (which accounts an amount moves
-//! between), `book` (the fold), [`balances`] (the fold that `verify` uses).
+//! Read next: `decide` (the frame), `sale`, `reversal`, `subscription` and `suspension` (what facts and configuration lead
+//! to), `command`, `holding` and `adjustment` (what people decide), `names` (which ids are one payment), [`holds`], `live`
+//! (what refunds take from a sale), `split` (parts of it), `postings` (which accounts an amount moves between), `book` (the
+//! fold), [`balances`] (the fold that `verify` uses).
 #![deny(
     clippy::float_arithmetic,
     clippy::cast_possible_truncation,
@@ -31,19 +32,21 @@ mod split;
 mod state;
 mod subscription;
 mod suspension;
+mod terms;
 pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
 pub use subscription::HOLDS_PER_STEP;
+pub use terms::{CapUse, FlatTerms, Origin, Split, Terms};
 
 use crate::attribution::{SaleKey, Share};
-use crate::config::{ConfigFact, FlatRefund};
+use crate::config::ConfigFact;
 use crate::facts::{Recurrence, ReversalFamily, ReversalState, SaleDetails};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
-use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId, SourceName, SubjectId};
+use crate::money::{Currency, Minor, RatePpm};
 use crate::normalization::ReplyAddress;
-use crate::rules::{CapScope, Considered, Limit, Period, RuleRef};
+use crate::rules::RuleRef;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -383,111 +386,6 @@ impl CommissionStatus {
             Self::ChargedBack => "charged_back",
         }
     }
-}
-
-/// Frozen at creation; later edits change nothing old.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
-    /// The rule.
-    pub rule: RuleId,
-    /// Its version.
-    pub rule_version: u32,
-    /// How N rounds.
-    pub rounding: Rounding,
-    /// Base and rate by slice.
-    pub slices: Vec<Slice>,
-    /// When the time hold ends.
-    pub hold_until: Micros,
-    /// Approval needs a person.
-    pub manual_approval: bool,
-    /// A flat reward, which the slices' rates say nothing of.
-    pub flat: Option<FlatTerms>,
-    /// The caps that its net amount counts towards.
-    pub caps: Vec<CapUse>,
-    /// What it would have been without caps; G where none limited it.
-    pub uncapped: Minor,
-    /// Rules that did not win, and why; at most [`MAX_CONSIDERED`](crate::rules::MAX_CONSIDERED).
-    pub considered: Vec<Considered>,
-    /// How many more there were.
-    pub considered_more: u32,
-    /// The commission is a part of what the sale earns; the other terms but `caps` and `uncapped` are of the whole.
-    pub split: Option<Split>,
-    /// What it is for.
-    pub origin: Origin,
-}
-
-/// What a commission is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Origin {
-    /// A conversion, under rules.
-    #[default]
-    Conversion,
-    /// A person's gift.
-    Bonus,
-    /// A person put something right.
-    Correction,
-    /// A person took something.
-    Debit,
-}
-
-impl Origin {
-    /// The word in views.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Conversion => "conversion",
-            Self::Bonus => "bonus",
-            Self::Correction => "correction",
-            Self::Debit => "debit",
-        }
-    }
-
-    /// The one of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Conversion, Self::Bonus, Self::Correction, Self::Debit]
-            .into_iter()
-            .find(|origin| origin.name() == name)
-    }
-}
-
-/// Which part of a whole a commission is, frozen: after refunds the new whole is divided again in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
-    /// Its place among the weights.
-    pub part: u32,
-    /// The weights of all parts, the earliest touch first.
-    pub weights: Vec<u32>,
-    /// G of all parts together, before caps on single partners.
-    pub whole: Minor,
-}
-
-/// A cap in one of its periods, for one of those whom it limits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct CapUse {
-    /// Whose rule's cap.
-    pub rule: RuleId,
-    /// To whom together.
-    pub scope: CapScope,
-    /// The partner's or customer's id; empty for the program.
-    pub of: String,
-    /// The kind of period.
-    pub period: Period,
-    /// Its number.
-    pub number: i64,
-    /// How much.
-    pub limit: Limit,
-}
-
-/// A flat reward, frozen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlatTerms {
-    /// G; of a split, of the whole.
-    pub amount: Minor,
-    /// The commission's currency, whatever the sale's is.
-    pub currency: Currency,
-    /// What a refund of the sale takes back.
-    pub on_refund: FlatRefund,
 }
 
 /// One leg of a double entry.

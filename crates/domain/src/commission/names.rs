@@ -101,13 +101,7 @@ impl Desk<'_> {
     }
 
     /// Two recorded sales turn out to be one payment: it is owed once. The commissions that stay are `root`'s.
-    fn same_payment(
-        &mut self,
-        program: &ProgramId,
-        twin: &SaleKey,
-        root: &SaleKey,
-        cause: &EventId,
-) {
+    fn same_payment(&mut self, program: &ProgramId, twin: &SaleKey, root: &SaleKey, cause: &EventId) {
         let Some(kept) = self.row(program, root).sale.as_ref().map(|sale| sale.id.clone()) else { return };
         for id in self.row(program, twin).ids() {
             let row = self.row(program, twin);

@@ -63,12 +63,16 @@ mod tests {
         assert_eq!(of(1000, 500, &[1, 1, 1]), [167, 167, 166]);
         // Largest remainders alone: 5, 5, 1 of 11 and 4, 4, 2 of 10.
         assert_eq!((of(11, 11, &[6, 6, 2]), of(11, 10, &[6, 6, 2])), (vec![5, 5, 1], vec![5, 4, 1]));
-        for (whole, weights) in [(37, vec![6, 6, 2]), (101, vec![50, 30, 13, 7]), (29, vec![1, 1, 1, 1, 997])] {
+        for (whole, weights) in [(37, vec![6, 6, 2]), (101, vec![50, 30, 13, 7]), (29, vec![1, 1, 1, 1, 997])]
+        {
             let most = of(whole, whole, &weights);
             for now in 0..=whole {
                 let parts = of(whole, now, &weights);
                 assert_eq!(parts.iter().sum::<i64>(), now);
-                assert!(parts.iter().zip(&most).all(|(part, most)| (0..=*most).contains(part)), "{now}: {parts:?}");
+                assert!(
+                    parts.iter().zip(&most).all(|(part, most)| (0..=*most).contains(part)),
+                    "{now}: {parts:?}"
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Commissions of their own: bonuses, corrections, debits.
-use super::harness::{Setting, World, command, currency, refund, sale};
+use super::commands::command;
+use super::harness::{SaleSpec, Setting, World, currency, refund, sale};
 use super::vectors::at;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +19,10 @@ fn a_bonus_waits_for_its_time_like_any_commission_and_is_named_after_its_command
     let mut world = World::new(Setting { hold_days: 1, ..Setting::default() });
     let (bonus, answer) = world.adjust(Bonus, JOHN, 500);
     assert_eq!(answer.commission, Some(CommissionId::of_command(&answer.event)));
-    assert_eq!((answer.status, answer.amount, answer.sale), (Some(CommissionStatus::Pending), Minor(500), None));
+    assert_eq!(
+        (answer.status, answer.amount, answer.sale),
+        (Some(CommissionStatus::Pending), Minor(500), None)
+    );
     assert_eq!((world.holds_of(&bonus), world.sheet(JOHN).pending), (vec!["time"], Minor(500)));
     world.tick();
     world.clock = Micros(world.clock.0 + DAY_MICROS);
@@ -64,7 +68,11 @@ fn what_takes_counts_once_it_is_approved_and_then_takes_what_is_available_first(
 #[test]
 fn a_command_that_says_too_little_makes_nothing_and_says_why() {
     let mut world = at(300_000);
-    let of = |partner: &str, amount| Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency("USD") };
+    let of = |partner: &str, amount| Adjustment {
+        partner: partner.into(),
+        amount: Minor(amount),
+        currency: currency("USD"),
+    };
     let ask = |kind, adjustment: Adjustment| Command { adjustment: Some(adjustment), ..command(kind) };
     let nobody = Command { actor: String::new(), ..ask(Bonus, of(JOHN, 5)) };
     let silent = Command { reason: " ".to_owned(), ..ask(Bonus, of(JOHN, 5)) };
@@ -98,12 +106,14 @@ proptest! {
         let mut world = at(1_000_000);
         let mut made: Vec<String> = Vec::new();
         for (number, (step, amount, which)) in steps.into_iter().enumerate() {
-            let one = (!made.is_empty()).then(|| which.get(&made).clone()).unwrap_or_default();
+            let one = if made.is_empty() { String::new() } else { which.get(&made).clone() };
             match step {
                 0 => made.push(world.adjust(Correction, JOHN, amount).0),
                 1 | 2 => {
-                    made.push(format!("txn_{number}"));
-                    world.sale(&sale(&format!("txn_{number}"), amount.abs()));
+                    let id = format!("txn_{number}");
+                    let shares = if step == 1 { vec![] } else { vec![(JOHN, 2), ("partner_mary", 1)] };
+                    world.sale(&SaleSpec { shares, ..sale(&id, amount.abs()) });
+                    made.push(id);
                 }
                 3 => drop(world.reversal(&refund(&one, &format!("adj_{number}"), amount.abs()))),
                 4 if world.commission(&one).is_some() => drop(world.hold(Hold, &one, "manual")),

@@ -12,12 +12,15 @@ fn lead(id: &str) -> SaleSpec {
 }
 
 fn flat(id: &str, amount: i64, when: Condition) -> Rule {
-    let reward = Reward::Flat {
-        amount: Minor(amount),
-        currency: currency("USD"),
-        on_refund: FlatRefund::Any,
-    };
-    Rule { rule: id.into(), version: 1, reward, clauses: Clauses { when, ..Clauses::default() }, ..Rule::default() }
+    let reward =
+        Reward::Flat { amount: Minor(amount), currency: currency("USD"), on_refund: FlatRefund::Any };
+    Rule {
+        rule: id.into(),
+        version: 1,
+        reward,
+        clauses: Clauses { when, ..Clauses::default() },
+        ..Rule::default()
+    }
 }
 
 fn of_kinds(kinds: &[&str]) -> Condition {
@@ -36,11 +39,17 @@ fn a_lead_earns_by_a_rule_that_names_its_kind_and_no_refund_takes_it_back() {
     for kind in [ConversionKind::Lead, ConversionKind::Signup, ConversionKind::Click] {
         world.sale(&SaleSpec { kind, ..sale("nothing", 0) });
         let record = &world.sales[&format!("{}:nothing", kind.name())];
-        assert_eq!((record.reason.as_str(), record.base, record.partner.is_some()), ("no_rule", Minor(0), true));
+        assert_eq!(
+            (record.reason.as_str(), record.base, record.partner.is_some()),
+            ("no_rule", Minor(0), true)
+        );
     }
     world.add_rule(flat("leads", 500, of_kinds(&["lead", "click"])));
     assert_eq!(kinds(&world.sale(&lead("1"))), [("created", 500)]);
-    assert_eq!(kinds(&world.sale(&SaleSpec { kind: ConversionKind::Click, ..sale("1", 77) })), [("created", 500)]);
+    assert_eq!(
+        kinds(&world.sale(&SaleSpec { kind: ConversionKind::Click, ..sale("1", 77) })),
+        [("created", 500)]
+    );
     assert_eq!(world.sales["click:1"].gross, Minor(0), "only a sale has amounts");
     assert_eq!(kinds(&world.sale(&SaleSpec { kind: ConversionKind::Signup, ..sale("1", 0) })), []);
     // A sale with the same id is another thing, and is paid by the rules for sales.

@@ -1,4 +1,5 @@
 //! A partition in memory: frames go in, every invariant is checked after every step.
+use super::commands::command;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, Share, TouchClass};
@@ -11,8 +12,8 @@ use tributary_domain::config::{
     ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Release, Reward, Rule,
 };
 use tributary_domain::facts::{
-    Adjustment, Command, CommandKind, ConversionKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
-    Sale, SaleDetails, SaleLine,
+    Command, CommandKind, ConversionKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine,
+    ReversalState, Sale, SaleDetails, SaleLine,
 };
 use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
 use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -318,26 +319,6 @@ impl World {
         self.decided(Command { commission: id.clone(), ..command(kind) })
     }
 
-    /// A hold is added to or released from the commission of a sale.
-    pub fn hold(&mut self, kind: CommandKind, sale: &str, hold: &str) -> (Answer, Vec<CommissionsEvent>) {
-        let commission = self.commission(sale).unwrap().commission_id;
-        self.decided(Command { commission, hold: hold.to_owned(), ..command(kind) })
-    }
-
-    /// A commission of its own; where it stands among external ids.
-    pub fn adjust(&mut self, kind: CommandKind, partner: &str, amount: i64) -> (String, Answer) {
-        let adjustment =
-            Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency("USD") };
-        let (answer, _) = self.decided(Command { adjustment: Some(adjustment), ..command(kind) });
-        (answer.event.0.clone(), answer)
-    }
-
-    pub fn decided(&mut self, command: Command) -> (Answer, Vec<CommissionsEvent>) {
-        let fact = self.fact(command.commission.as_str(), "key_1", FactBody::Command(command.clone()));
-        let events = self.frame(applied(fact));
-        (answer(&events).answer, events)
-    }
-
     pub fn late(&mut self, sale: &str, partner: &str) -> Vec<CommissionsEvent> {
         let decision = decision(sale, Some(partner));
         self.frame(vec![AttributedEvent::Late { decision, cause: "evt_link".into() }])
@@ -347,7 +328,7 @@ impl World {
         self.frame(vec![passed(FactsEvent::Tick, None)])
     }
 
-    fn fact(&mut self, object_id: &str, state: &str, body: FactBody) -> Fact {
+    pub fn fact(&mut self, object_id: &str, state: &str, body: FactBody) -> Fact {
         self.deliveries += 1;
         let delivery = format!("delivery_{}", self.deliveries);
         Fact {
@@ -528,20 +509,8 @@ pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent 
     AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
 }
 
-/// What a person says with every command.
-pub fn command(kind: CommandKind) -> Command {
-    Command {
-        kind,
-        commission: CommissionId::default(),
-        reason: "looked at it".to_owned(),
-        actor: "key_mary".to_owned(),
-        hold: String::new(),
-        adjustment: None,
-    }
-}
-
 /// The frame of a fact that nobody waits for, its verdict first.
-fn applied(fact: Fact) -> Vec<AttributedEvent> {
+pub fn applied(fact: Fact) -> Vec<AttributedEvent> {
     let verdict = verdict(VerdictKind::Applied, &fact.event, None);
     vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)]
 }

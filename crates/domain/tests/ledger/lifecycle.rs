@@ -76,9 +76,12 @@ fn checks_for_fraud_hold_from_the_start_and_by_hand_and_outlive_a_refund_that_fa
 #[test]
 fn what_was_rejected_comes_back_to_where_its_holds_put_it_as_far_as_refunds_left_it() {
     // Never approved; approved; with a dispute that is open.
-    for (ticks, dispute, status) in
-        [(false, false, "pending"), (true, false, "approved"), (false, true, "review"), (true, true, "review")]
-    {
+    for (ticks, dispute, status) in [
+        (false, false, "pending"),
+        (true, false, "approved"),
+        (false, true, "review"),
+        (true, true, "review"),
+    ] {
         let mut world = at(300_000);
         world.sale(&sale("txn", 1000));
         if ticks {
@@ -149,7 +152,8 @@ fn a_suspended_partner_is_paid_nothing_until_active_again() {
     world.partner(JOHN, false);
     assert_eq!(world.holds_of("approved"), ["partner_suspended"]);
     assert_eq!(world.holds_of("pending"), ["partner_suspended", "time"]);
-    let status = |world: &World| ["paid", "approved", "pending", "refunded", "mary"].map(|id| world.numbers(id).2);
+    let status =
+        |world: &World| ["paid", "approved", "pending", "refunded", "mary"].map(|id| world.numbers(id).2);
     assert_eq!(status(&world), ["paid", "review", "review", "refunded", "pending"]);
     // What comes back while he is suspended waits too, and so does what is given to him.
     world.reversal(&ReversalSpec { state: ReversalState::Dead, ..refund("refunded", "adj", 1000) });

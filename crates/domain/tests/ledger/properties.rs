@@ -250,6 +250,7 @@ proptest! {
 
 /// One thing that happens to a program.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few dozen of them at a time")]
 enum Happens {
     Sale(SaleSpec),
     Reversals(Vec<ReversalSpec>),

@@ -48,7 +48,10 @@ fn each_part_has_its_own_status_and_a_rejected_one_leaves_the_others_their_share
     assert_eq!(parts(&world, "txn"), [500, 300, 200]);
     let mary = world.part("txn", "partner_mary").unwrap().commission_id;
     world.command_by_id(CommandKind::Reject, &mary);
-    world.reversal(&ReversalSpec { state: ReversalState::Pending, ..super::vectors::chargeback("txn", "dp", 9) });
+    world.reversal(&ReversalSpec {
+        state: ReversalState::Pending,
+        ..super::vectors::chargeback("txn", "dp", 9)
+    });
     assert_eq!(PARTNERS.map(|partner| status(&world, "txn", partner)), ["review", "rejected", "review"]);
     let zoe = world.part("txn", "partner_zoe").unwrap().commission_id;
     assert_eq!(world.command_by_id(CommandKind::Approve, &zoe).0.declined, "");

@@ -2,17 +2,18 @@
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Share, Touch, TouchClass};
 use domain::commission::{
-    ADJUSTMENT, Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus,
-    CommissionsEvent, Facets, FlatTerms, LineFacets, Origin, Posting, Purchase, ReversalRecorded,
-    ReversalResult, SaleLinked, SaleRecorded, Slice, Split, SubscriptionOver, Terms,
+    ADJUSTMENT, Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind,
+    CommissionStatus, CommissionsEvent, Facets, FlatTerms, LineFacets, Origin, Posting, Purchase,
+    ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice, Split, SubscriptionOver, Terms,
 };
 use domain::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, Mode, Partner, Profile, Program,
     Release, ReleaseMode, Reward, Rule,
 };
 use domain::facts::{
-    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
-    ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
+    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
+    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
+    SealedValue,
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
