@@ -531,7 +531,7 @@ pub fn verdict(kind: VerdictKind, event: &EventId, reply_to: Option<ReplyAddress
     }
 }
 
-fn decision(sale: &str, partner: Option<&str>) -> Decision {
+pub fn decision(sale: &str, partner: Option<&str>) -> Decision {
     Decision {
         program: ProgramId::from(PROGRAM),
         sale: SaleKey { source: SOURCE.into(), external_id: sale.to_owned() },
@@ -546,7 +546,7 @@ fn decision(sale: &str, partner: Option<&str>) -> Decision {
     }
 }
 
-fn shares(shares: &[(&str, u32)]) -> Vec<Share> {
+pub fn shares(shares: &[(&str, u32)]) -> Vec<Share> {
     shares.iter().map(|(partner, weight)| Share { partner: (*partner).into(), weight: *weight }).collect()
 }
 

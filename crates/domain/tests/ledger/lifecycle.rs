@@ -115,6 +115,21 @@ fn a_reinstatement_pays_a_debt_first_and_never_what_refunds_took() {
     world.command(Reinstate, "txn");
     assert_eq!((world.sheet(JOHN).debt, world.sheet(JOHN).available), (Minor(0), Minor(400)));
 
+    // Also where it has to wait: what it lacks then is not taken from what others wait for.
+    let mut world = World::new(Setting { hold_days: 1, rate: 1_000_000, ..Setting::default() });
+    world.sale(&sale("paid", 600));
+    world.clock = Micros(world.clock.0 + DAY_MICROS);
+    world.tick();
+    world.pay("paid");
+    world.sale(&sale("txn", 1000));
+    world.command(Reject, "txn");
+    world.reversal(&refund("paid", "adj", 600));
+    world.command(Reinstate, "txn");
+    assert_eq!((world.sheet(JOHN).debt, world.sheet(JOHN).pending), (Minor(0), Minor(400)));
+    world.clock = Micros(world.clock.0 + DAY_MICROS);
+    world.tick();
+    assert_eq!((world.numbers("txn"), world.sheet(JOHN).available), ((0, 1000, "approved"), Minor(400)));
+
     for rejected in [true, false] {
         let mut world = at(300_000);
         world.sale(&sale("txn", 1000));

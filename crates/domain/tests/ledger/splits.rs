@@ -1,8 +1,11 @@
 //! Sales that several partners brought: the parts are the whole, whatever is refunded, capped or rejected.
-use super::harness::{ReversalSpec, SaleSpec, Setting, World, currency, kinds, refund, sale};
+use super::harness::{
+    ReversalSpec, SaleSpec, Setting, World, currency, decision, kinds, refund, sale, shares,
+};
 use super::vectors::at;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tributary_domain::attribution::{AttributedEvent, Decision};
 use tributary_domain::config::{FlatRefund, Reward, Rule};
 use tributary_domain::facts::{CommandKind, ReversalState};
 use tributary_domain::money::{Minor, RatePpm};
@@ -60,6 +63,18 @@ fn each_part_has_its_own_status_and_a_rejected_one_leaves_the_others_their_share
     assert_eq!(PARTNERS.map(|partner| status(&world, "txn", partner)), ["review", "rejected", "approved"]);
     let rejected = world.part("txn", "partner_mary").unwrap();
     assert_eq!(rejected.reversed_minor, rejected.gross_minor);
+}
+
+#[test]
+fn a_sale_that_is_explained_late_may_be_shared_too() {
+    let mut world = at(1_000_000);
+    world.sale(&SaleSpec { partner: None, ..sale("txn", 1000) });
+    world.reversal(&refund("txn", "a", 100));
+    let shares = shares(&[("partner_john", 1), ("partner_mary", 2)]);
+    let decision = Decision { shares, ..decision("txn", Some("partner_john")) };
+    world.frame(vec![AttributedEvent::Late { decision, cause: "evt_link".into() }]);
+    assert_eq!(parts(&world, "txn"), [300, 600, -1]);
+    assert_eq!(world.part("txn", "partner_mary").unwrap().gross_minor, Minor(667));
 }
 
 #[test]
