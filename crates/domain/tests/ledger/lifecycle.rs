@@ -60,7 +60,9 @@ fn checks_for_fraud_hold_from_the_start_and_by_hand_and_outlive_a_refund_that_fa
     world.sale(&SaleSpec { fraud: vec!["velocity", "own_code"], ..sale("txn", 1000) });
     assert_eq!(world.holds_of("txn"), ["fraud:own_code", "fraud:velocity", "time"]);
     world.hold(Release, "txn", "fraud:velocity");
-    world.hold(Hold, "txn", "manual");
+    for kind in [Hold, Release, Hold] {
+        assert_eq!(world.hold(kind, "txn", "manual").0.declined, "");
+    }
     let back = |world: &mut World| {
         world.reversal(&refund("txn", "adj", 1000));
         assert_eq!(world.numbers("txn").2, "refunded");
