@@ -147,6 +147,7 @@ async fn configure(log: &Arc<dyn Log>, master_key: &kit::master_key::MasterKey) 
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: 0,
+        release: domain::config::Release::default(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),

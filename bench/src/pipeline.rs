@@ -275,6 +275,7 @@ fn program_objects() -> [ConfigObject; 4] {
             rounding: Rounding::HalfEven,
             click_window_days: 30,
             hold_days: 0,
+            release: domain::config::Release::default(),
             manual_approval: false,
             sale_from: None,
             referral_keys: Vec::new(),

@@ -261,6 +261,8 @@ pub struct Program {
     pub click_window_days: u32,
     /// How long a commission is held before approval, in days.
     pub hold_days: u32,
+    /// How that time is counted.
+    pub release: Release,
     /// Approval needs a person.
     pub manual_approval: bool,
     /// Which event family is money where a provider tells one payment several times; `None`: the profile's.
@@ -271,6 +273,42 @@ pub struct Program {
     pub customer_keys: Vec<String>,
     /// Metadata keys whose values sales keep for rules (`metadata.KEY`); of the rest nothing is kept.
     pub rule_metadata_keys: Vec<String>,
+}
+
+/// When the time hold of a commission ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Release {
+    /// What the program's `hold_days` lead to.
+    pub mode: ReleaseMode,
+    /// At least so many days after the conversion was accepted, whenever it happened.
+    pub min_hold_days: u32,
+}
+
+/// What `hold_days` after a conversion lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ReleaseMode {
+    /// That moment.
+    #[default]
+    Days,
+    /// The end of the month that moment is in, UTC.
+    Calendar,
+}
+
+impl ReleaseMode {
+    /// The name as configuration spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Days => "days",
+            Self::Calendar => "calendar",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Days, Self::Calendar].into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// A partner.

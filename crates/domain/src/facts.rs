@@ -1,5 +1,5 @@
 //! Facts: normalized events about the outside world. Adapters make them, the normalizer accepts them, nobody changes them.
-use crate::ids::{CommissionId, EventId, Hash, ProgramId, SourceName, SubjectId};
+use crate::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
 use crate::time::Micros;
 use bytes::Bytes;
@@ -76,7 +76,7 @@ pub struct SealedValue {
 /// What a fact says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FactBody {
-    /// Money came in.
+    /// Money came in, or something else that may earn: see [`SaleDetails::kind`].
     Sale(Sale),
     /// Money went back, may go back, or did not go back after all.
     Reversal(Reversal),
@@ -110,7 +110,7 @@ impl FactBody {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Sale(_) => "sale",
+            Self::Sale(sale) => sale.details.kind.name(),
             Self::Reversal(reversal) => reversal.family.name(),
             Self::CustomerLink => "customer_link",
             Self::CouponDefinition { .. } => "coupon_definition",
@@ -126,12 +126,27 @@ impl FactBody {
 pub struct Command {
     /// What to do.
     pub kind: CommandKind,
-    /// With which commission.
+    /// With which commission; empty where the command makes one of its own.
     pub commission: CommissionId,
-    /// Why; required for a rejection.
+    /// Why; required for a rejection and for each commission of its own.
     pub reason: String,
     /// Who.
     pub actor: String,
+    /// The hold that is added or released: `manual`, `manual:NAME` or `fraud:RULE`; released also any other but `time`.
+    pub hold: String,
+    /// What a commission of its own is made of.
+    pub adjustment: Option<Adjustment>,
+}
+
+/// A commission that a person makes, with no sale behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// Whose.
+    pub partner: PartnerId,
+    /// A bonus is above 0, a debit below 0, a correction either.
+    pub amount: Minor,
+    /// Of the amount.
+    pub currency: Currency,
 }
 
 /// What a person may decide.
@@ -139,8 +154,20 @@ pub struct Command {
 pub enum CommandKind {
     /// Releases the holds that are not of time, then approves.
     Approve,
-    /// Takes the money back for good.
+    /// Takes the money back until somebody reinstates it.
     Reject,
+    /// Gives back what was rejected.
+    Reinstate,
+    /// Adds a hold by name.
+    Hold,
+    /// Releases one hold by name.
+    Release,
+    /// Makes a commission of its own that adds.
+    Bonus,
+    /// Makes one that adds or takes.
+    Correction,
+    /// Makes one that takes.
+    Debit,
 }
 
 impl CommandKind {
@@ -150,6 +177,12 @@ impl CommandKind {
         match self {
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::Reinstate => "reinstate",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Bonus => "bonus",
+            Self::Correction => "correction",
+            Self::Debit => "debit",
         }
     }
 }
@@ -184,7 +217,7 @@ pub struct Sale {
 /// Longest metadata value that is kept for rules, in bytes.
 pub const MAX_METADATA_BYTES: usize = 512;
 
-/// What rules may ask of a sale, and nothing else uses. Empty: unknown.
+/// What a conversion says besides its money and its customer. Empty: unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SaleDetails {
     /// Of the customer, two capital letters.
@@ -193,6 +226,49 @@ pub struct SaleDetails {
     pub interval: String,
     /// Values of the metadata keys that the program keeps for its rules; never personal data.
     pub metadata: Vec<(String, String)>,
+    /// Checks for fraud that it failed, by name: each holds its commission.
+    pub fraud: Vec<String>,
+    /// Which kind of conversion it is. Only a sale has amounts.
+    pub kind: ConversionKind,
+}
+
+/// Kinds of conversion. Whether a sale is a renewal, [`Recurrence`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ConversionKind {
+    /// Money came in.
+    #[default]
+    Sale,
+    /// Somebody asked for more.
+    Lead,
+    /// Somebody opened an account.
+    Signup,
+    /// Somebody followed a link.
+    Click,
+}
+
+impl ConversionKind {
+    /// The word in facts, rules and views.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sale => "sale",
+            Self::Lead => "lead",
+            Self::Signup => "signup",
+            Self::Click => "click",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Sale, Self::Lead, Self::Signup, Self::Click].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether money came in: only then there is a purchase, and something to refund.
+    #[must_use]
+    pub const fn is_sale(self) -> bool {
+        matches!(self, Self::Sale)
+    }
 }
 
 /// First payment or renewal, by the provider's own marker.

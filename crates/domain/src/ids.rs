@@ -31,7 +31,7 @@ text_id!(/// One accepted external event: `evt_` + hash of (program, source, del
     EventId);
 text_id!(/// One conversion record: `sal_` + hash of (program, source, external id).
     SaleId);
-text_id!(/// One commission: `com_` + hash of (sale, partner, part).
+text_id!(/// One commission: `com_` + hash of (sale, partner, part), or of the command's event that made it.
     CommissionId);
 text_id!(/// A commission rule.
     RuleId);
@@ -119,6 +119,12 @@ impl CommissionId {
     #[must_use]
     pub fn derive(sale: &SaleId, partner: &PartnerId, part: u32) -> Self {
         Self(derived("com_", &[sale.0.as_bytes(), partner.0.as_bytes(), &part.to_le_bytes()]))
+    }
+
+    /// The id of the commission of its own that the command of `event` makes.
+    #[must_use]
+    pub fn of_command(event: &EventId) -> Self {
+        Self(derived("com_", &[event.0.as_bytes()]))
     }
 }
 

@@ -2,8 +2,16 @@
 //! invariants under random histories against a naive model that shares no code with the ledger.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "ledger/adjustments.rs"]
+mod adjustments;
+#[path = "ledger/commands.rs"]
+mod commands;
+#[path = "ledger/conversions.rs"]
+mod conversions;
 #[path = "ledger/harness.rs"]
 mod harness;
+#[path = "ledger/lifecycle.rs"]
+mod lifecycle;
 #[path = "ledger/model.rs"]
 mod model;
 #[path = "ledger/payments.rs"]
@@ -14,5 +22,7 @@ mod people;
 mod properties;
 #[path = "ledger/rules.rs"]
 mod rules;
+#[path = "ledger/splits.rs"]
+mod splits;
 #[path = "ledger/vectors.rs"]
 mod vectors;

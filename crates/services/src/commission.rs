@@ -31,7 +31,7 @@ impl Service for Commission {
     const INPUT: Topic = Topic::Attributed;
     const OUTPUT: Topic = Topic::Commissions;
     const LOGIC_VERSION: u32 = 1;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
 
     fn kind(&self, event: &Self::Event) -> &'static str {
         crate::kinds::commissions(event)

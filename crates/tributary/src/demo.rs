@@ -120,6 +120,7 @@ fn facts(demo: &DemoProgram, master_key: &MasterKey) -> anyhow::Result<Vec<Confi
             rounding: Rounding::HalfEven,
             click_window_days: 30,
             hold_days: 0,
+            release: domain::config::Release::default(),
             manual_approval: false,
             sale_from: None,
             referral_keys: Vec::new(),

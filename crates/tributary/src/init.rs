@@ -69,6 +69,7 @@ impl Plan {
             rounding,
             click_window_days: args.click_window_days.unwrap_or_else(|| profile.click_window_days()),
             hold_days: args.hold_days,
+            release: domain::config::Release::default(),
             manual_approval: args.manual_approval.unwrap_or_else(|| profile.manual_approval()),
             sale_from: None,
             referral_keys: Vec::new(),

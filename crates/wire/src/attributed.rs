@@ -1,5 +1,5 @@
 //! `attributed.v1`: facts events, as their original bytes, with the decision.
-use crate::common::{maybe_subject, named, number, sale_key, write_sale_key};
+use crate::common::{maybe_subject, named, number, sale_key, shares, write_sale_key, write_shares};
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
@@ -84,6 +84,7 @@ fn write_decision(w: &mut Writer, decision: &Decision) {
         });
     }
     w.flag(8, decision.binds);
+    write_shares(w, 9, &decision.shares);
 }
 
 fn decision(decision: v1::Decision) -> Result<Decision, Unknown> {
@@ -106,6 +107,7 @@ fn decision(decision: v1::Decision) -> Result<Decision, Unknown> {
         customer: maybe_subject(MESSAGE, &decision.customer)?,
         touches,
         binds: decision.binds,
+        shares: shares(decision.shares),
     })
 }
 

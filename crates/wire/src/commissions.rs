@@ -1,7 +1,7 @@
 //! `commissions.v1`: conversions, reversals, changes of commissions with their postings, and answers.
 use crate::common::{
-    answer, currency, maybe_subject, named, number, reply, sale_key, write_answer, write_reply,
-    write_sale_key,
+    answer, currency, maybe_subject, named, number, reply, sale_key, shares, write_answer, write_reply,
+    write_sale_key, write_shares,
 };
 use crate::unknown::Unknown;
 use crate::v1;
@@ -136,6 +136,8 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
         w.int(24, purchase.first_at.0);
     }
     w.int(25, sale.subscription_since.map_or(0, |since| since.0));
+    write_shares(w, 26, &sale.shares);
+    crate::facts::write_conversion(w, 27, &sale.facets.details);
 }
 
 fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
@@ -163,6 +165,8 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
                 country: sale.country,
                 interval: sale.interval,
                 metadata: crate::facts::metadata(sale.metadata),
+                kind: crate::facts::conversion(&sale.conversion)?,
+                fraud: sale.fraud,
             },
             lines: sale
                 .lines
@@ -182,6 +186,7 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
         }),
         subscription_since: (sale.subscription_since_micros != 0)
             .then_some(Micros(sale.subscription_since_micros)),
+        shares: shares(sale.shares),
     })
 }
 

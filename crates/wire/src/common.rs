@@ -2,7 +2,7 @@
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
-use domain::attribution::SaleKey;
+use domain::attribution::{SaleKey, Share};
 use domain::commission::{Answer, CommissionStatus};
 use domain::ids::{CommissionId, EventId, PartnerId, SaleId, SubjectId};
 use domain::money::{Currency, Minor};
@@ -31,6 +31,20 @@ pub(crate) fn write_sale_key(writer: &mut Writer, tag: u32, key: &SaleKey) {
 pub(crate) fn sale_key(message: &'static str, key: Option<v1::SaleKey>) -> Result<SaleKey, Unknown> {
     let key = key.ok_or(Unknown::field(message, "sale"))?;
     Ok(SaleKey { source: key.source.into(), external_id: key.external_id })
+}
+
+pub(crate) fn write_shares(writer: &mut Writer, tag: u32, shares: &[Share]) {
+    for share in shares {
+        writer.message(tag, |w| {
+            w.text(1, share.partner.as_str());
+            w.uint(2, u64::from(share.weight));
+        });
+    }
+}
+
+pub(crate) fn shares(shares: Vec<v1::Share>) -> Vec<Share> {
+    let share = |share: v1::Share| Share { partner: share.partner_id.into(), weight: share.weight };
+    shares.into_iter().map(share).collect()
 }
 
 pub(crate) fn write_answer(writer: &mut Writer, tag: u32, answer: &Answer) {

@@ -7,7 +7,7 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::config::{
     Account, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, Mode, Partner, Profile,
-    Program, SaleFrom,
+    Program, Release, ReleaseMode, SaleFrom,
 };
 use domain::ids::{AccountId, ProgramId};
 use domain::money::Rounding;
@@ -130,6 +130,10 @@ fn write_program(w: &mut Writer, id: &ProgramId, program: &Program) {
     program.referral_keys.iter().for_each(|key| w.present(12, key.as_bytes()));
     program.customer_keys.iter().for_each(|key| w.present(13, key.as_bytes()));
     program.rule_metadata_keys.iter().for_each(|key| w.present(14, key.as_bytes()));
+    if program.release.mode != ReleaseMode::default() {
+        w.text(15, program.release.mode.name());
+    }
+    w.uint(16, u64::from(program.release.min_hold_days));
 }
 
 fn write_endpoint(w: &mut Writer, endpoint: &Endpoint) {
@@ -199,6 +203,13 @@ fn program(program: v1::Program) -> Result<Program, Unknown> {
         rounding: rounding(MESSAGE, &program.rounding)?,
         click_window_days: program.click_window_days,
         hold_days: program.hold_days,
+        release: Release {
+            mode: match program.release.as_str() {
+                "" => ReleaseMode::default(),
+                name => ReleaseMode::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "release", name))?,
+            },
+            min_hold_days: program.min_hold_days,
+        },
         manual_approval: program.manual_approval,
         sale_from: match program.sale_from.as_str() {
             "" => None,

@@ -5,8 +5,9 @@ use crate::v1;
 use crate::write::Writer;
 use bytes::Bytes;
 use domain::facts::{
-    Command, CommandKind, CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal,
-    ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
+    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
+    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
+    SealedValue,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;
@@ -176,16 +177,18 @@ fn write_fact(w: &mut Writer, fact: &Fact) -> Result<(), Unsealed> {
             w.message(14, |w| w.text(1, subscription_id));
         }
         FactBody::Command(command) => w.message(15, |w| {
-            w.number(
-                1,
-                match command.kind {
-                    CommandKind::Approve => v1::CommandKind::Approve,
-                    CommandKind::Reject => v1::CommandKind::Reject,
-                },
-            );
+            w.number(1, command_number(command.kind));
             w.text(2, command.commission.as_str());
             w.text(3, &command.reason);
             w.text(4, &command.actor);
+            w.text(5, &command.hold);
+            if let Some(adjustment) = &command.adjustment {
+                w.message(6, |w| {
+                    w.text(1, adjustment.partner.as_str());
+                    w.int(2, adjustment.amount.0);
+                    w.text(3, adjustment.currency.code());
+                });
+            }
         }),
         FactBody::SaleLink { external_id, aliases } => w.message(16, |w| {
             w.text(1, external_id);
@@ -219,16 +222,12 @@ fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
             FactBody::SubscriptionCancelled { subscription_id: cancelled.subscription_id }
         }
         Body::Command(command) => FactBody::Command(Command {
-            kind: match number(MESSAGE, "command", command.kind)? {
-                v1::CommandKind::Approve => CommandKind::Approve,
-                v1::CommandKind::Reject => CommandKind::Reject,
-                v1::CommandKind::Unspecified => {
-                    return Err(Unknown::value(MESSAGE, "command", command.kind));
-                }
-            },
+            kind: command_kind(command.kind)?,
             commission: command.commission_id.into(),
             reason: command.reason,
             actor: command.actor,
+            hold: command.hold,
+            adjustment: command.adjustment.map(adjustment).transpose()?,
         }),
         Body::SaleLink(link) => FactBody::SaleLink { external_id: link.external_id, aliases: link.aliases },
     };
@@ -250,6 +249,41 @@ fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
         occurred_at: Micros(fact.occurred_at_micros),
         identifiers,
         body,
+    })
+}
+
+const fn command_number(kind: CommandKind) -> v1::CommandKind {
+    match kind {
+        CommandKind::Approve => v1::CommandKind::Approve,
+        CommandKind::Reject => v1::CommandKind::Reject,
+        CommandKind::Reinstate => v1::CommandKind::Reinstate,
+        CommandKind::Hold => v1::CommandKind::Hold,
+        CommandKind::Release => v1::CommandKind::Release,
+        CommandKind::Bonus => v1::CommandKind::Bonus,
+        CommandKind::Correction => v1::CommandKind::Correction,
+        CommandKind::Debit => v1::CommandKind::Debit,
+    }
+}
+
+fn command_kind(value: i32) -> Result<CommandKind, Unknown> {
+    match number(MESSAGE, "command", value)? {
+        v1::CommandKind::Approve => Ok(CommandKind::Approve),
+        v1::CommandKind::Reject => Ok(CommandKind::Reject),
+        v1::CommandKind::Reinstate => Ok(CommandKind::Reinstate),
+        v1::CommandKind::Hold => Ok(CommandKind::Hold),
+        v1::CommandKind::Release => Ok(CommandKind::Release),
+        v1::CommandKind::Bonus => Ok(CommandKind::Bonus),
+        v1::CommandKind::Correction => Ok(CommandKind::Correction),
+        v1::CommandKind::Debit => Ok(CommandKind::Debit),
+        v1::CommandKind::Unspecified => Err(Unknown::value(MESSAGE, "command", value)),
+    }
+}
+
+fn adjustment(adjustment: v1::Adjustment) -> Result<Adjustment, Unknown> {
+    Ok(Adjustment {
+        partner: adjustment.partner_id.into(),
+        amount: Minor(adjustment.amount_minor),
+        currency: currency(MESSAGE, &adjustment.currency)?,
     })
 }
 
@@ -314,6 +348,22 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
     w.text(11, &sale.details.country);
     w.text(12, &sale.details.interval);
     write_metadata(w, 13, &sale.details.metadata);
+    write_conversion(w, 14, &sale.details);
+}
+
+/// The kind of a conversion at `tag`, its failed checks at the next one.
+pub(crate) fn write_conversion(w: &mut Writer, tag: u32, details: &SaleDetails) {
+    if !details.kind.is_sale() {
+        w.text(tag, details.kind.name());
+    }
+    details.fraud.iter().for_each(|rule| w.present(tag + 1, rule.as_bytes()));
+}
+
+pub(crate) fn conversion(name: &str) -> Result<ConversionKind, Unknown> {
+    match name {
+        "" => Ok(ConversionKind::Sale),
+        name => ConversionKind::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "conversion", name)),
+    }
 }
 
 pub(crate) fn write_metadata(w: &mut Writer, tag: u32, metadata: &[(String, String)]) {
@@ -367,6 +417,8 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
             country: sale.country,
             interval: sale.interval,
             metadata: metadata(sale.metadata),
+            kind: conversion(&sale.conversion)?,
+            fraud: sale.fraud,
         },
     })
 }

@@ -5,7 +5,7 @@ use crate::rules::{limit, period, scope, write_limit};
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
-use domain::commission::{CapUse, FlatTerms, Terms};
+use domain::commission::{CapUse, FlatTerms, Origin, Split, Terms};
 use domain::config::FlatRefund;
 use domain::money::Minor;
 use domain::rules::{Considered, RuleRef, Why};
@@ -50,6 +50,17 @@ pub(crate) fn write(w: &mut Writer, terms: &Terms, gross: Minor) {
         });
     }
     w.uint(11, u64::from(terms.considered_more));
+    if let Some(split) = &terms.split {
+        let weights: Vec<i64> = split.weights.iter().map(|weight| i64::from(*weight)).collect();
+        w.message(12, |w| {
+            w.uint(1, u64::from(split.part));
+            w.packed(2, &weights);
+            w.int(3, split.whole.0);
+        });
+    }
+    if terms.origin != Origin::default() {
+        w.text(13, terms.origin.name());
+    }
 }
 
 pub(crate) fn read(terms: v1::Terms, gross: Minor) -> Result<Terms, Unknown> {
@@ -65,6 +76,15 @@ pub(crate) fn read(terms: v1::Terms, gross: Minor) -> Result<Terms, Unknown> {
         uncapped: if terms.uncapped_minor == 0 { gross } else { Minor(terms.uncapped_minor) },
         considered: terms.considered.into_iter().map(considered).collect::<Result<_, _>>()?,
         considered_more: terms.considered_more,
+        split: terms.split.map(|split| Split {
+            part: split.part,
+            weights: split.weights,
+            whole: Minor(split.whole_minor),
+        }),
+        origin: match terms.origin.as_str() {
+            "" => Origin::default(),
+            name => Origin::parse(name).ok_or_else(|| Unknown::value(MESSAGE, "origin", name))?,
+        },
     })
 }
 

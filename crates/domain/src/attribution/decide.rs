@@ -70,7 +70,7 @@ fn may_explain(fact: &Fact) -> bool {
 fn decide_fact(view: &Scratch<'_>, fact: &Fact) -> Option<Decision> {
     let FactBody::Sale(sale) = &fact.body else { return None };
     let program = &fact.program;
-    let key = SaleKey { source: fact.source.clone(), external_id: sale.external_id.clone() };
+    let key = SaleKey::of(&fact.source, sale);
     let customer = identity::together(view, program, subjects(fact));
     Some(decide_sale(&Directory { view, program }, program, key, &claims(sale), customer.as_ref()))
 }

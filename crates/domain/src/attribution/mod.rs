@@ -12,7 +12,7 @@ mod touches;
 pub use decide::{LATE_PER_STEP, decide};
 pub use fold::evolve;
 
-use crate::facts::Fact;
+use crate::facts::{ConversionKind, Fact, Sale};
 use crate::ids::{EventId, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::normalization::FactsEvent;
 use bytes::Bytes;
@@ -53,6 +53,16 @@ pub struct SaleKey {
 }
 
 impl SaleKey {
+    /// Of a conversion. Those that are no sales have names of their own (`lead:ID`): their ids are not ids of payments.
+    #[must_use]
+    pub fn of(source: &SourceName, sale: &Sale) -> Self {
+        let external_id = match sale.details.kind {
+            ConversionKind::Sale => sale.external_id.clone(),
+            kind => format!("{}:{}", kind.name(), sale.external_id),
+        };
+        Self { source: source.clone(), external_id }
+    }
+
     /// Another name at the same source.
     #[must_use]
     pub fn named(&self, external_id: &str) -> Self {
@@ -75,6 +85,17 @@ pub struct Decision {
     pub touches: Vec<Touch>,
     /// This sale binds the customer to the partner: the first binding stays.
     pub binds: bool,
+    /// Who earns which part, the earliest touch first: `outcome` names the first one's partner. Empty: one partner earns all.
+    pub shares: Vec<Share>,
+}
+
+/// A partner's part of what a sale earns, among others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Who.
+    pub partner: PartnerId,
+    /// How much, against the sum of all weights.
+    pub weight: u32,
 }
 
 /// A touch that was considered.

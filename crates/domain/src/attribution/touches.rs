@@ -54,6 +54,7 @@ pub(super) fn decide_sale<V: View + ?Sized>(
         outcome,
         customer: customer.map(|customer| customer.root),
         touches,
+        shares: Vec::new(),
     }
 }
 

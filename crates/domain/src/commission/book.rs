@@ -1,5 +1,4 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
-use super::holds::SYSTEM;
 use super::rulebook::{CustomerRow, Entry, RuleRow};
 use super::state::{
     BalanceRow, CommissionRow, PartnerRow, ProgramRow, SaleRow, Settings, TotalsRow, balance_key, cap_key,
@@ -14,7 +13,7 @@ use crate::config::{ConfigFact, ConfigObject};
 use crate::ids::{PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
 use crate::rules::Period;
-use crate::tables::{View, decode, row};
+use crate::tables::{Key, View, decode, row};
 use crate::time::Micros;
 use std::collections::BTreeMap;
 
@@ -43,10 +42,18 @@ pub(super) struct Book<'view> {
     pub(super) rows: Rows,
 }
 
-/// When a tick may approve a commission, before and after an event.
-pub(super) struct Due {
-    pub(super) before: Option<Micros>,
-    pub(super) after: Option<Micros>,
+/// What indexes have of a commission, before and after an event.
+pub(super) struct Moved<T> {
+    pub(super) before: Option<T>,
+    pub(super) after: Option<T>,
+}
+
+/// What an event changed for the indexes.
+pub(super) struct Indexed {
+    /// When a tick may approve something of the sale.
+    pub(super) due: Moved<Micros>,
+    /// Where it stands among those of its partner that can be held.
+    pub(super) holdable: Moved<Key>,
 }
 
 impl<'view> Book<'view> {
@@ -134,6 +141,7 @@ impl<'view> Book<'view> {
                     currency: program.currency,
                     rounding: program.rounding,
                     hold_days: program.hold_days,
+                    release: program.release,
                     manual_approval: program.manual_approval,
                 });
             }
@@ -154,6 +162,10 @@ impl<'view> Book<'view> {
             return;
         }
         let known = row.sale.replace(recorded.clone());
+        if !recorded.facets.details.kind.is_sale() {
+            // No purchase of the customer, and nothing that tiers count.
+            return;
+        }
         let had =
             |known: fn(&SaleRecorded) -> bool, sale: &Option<SaleRecorded>| sale.as_ref().is_some_and(known);
         if let Some(customer) = recorded.customer.filter(|_| !had(|sale| sale.customer.is_some(), &known)) {
@@ -248,18 +260,21 @@ impl<'view> Book<'view> {
         self.rows.ended.insert(key.bytes().to_vec(), ended);
     }
 
-    pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Due {
+    pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Indexed {
         let row = self.sale(&event.program, &event.sale);
-        let before = row.commission.as_ref().and_then(CommissionRow::due);
+        let before = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
         if let Some(terms) = &event.terms {
-            row.commission = Some(CommissionRow {
+            row.commissions.retain(|known| known.id != event.id);
+            row.commissions.push(CommissionRow {
                 id: event.id.clone(),
+                sale_id: event.sale_id.clone(),
                 partner: event.partner.clone(),
                 status: event.status,
                 created_as: event.status,
                 was_approved: false,
                 holds: Vec::new(),
                 released: Vec::new(),
+                by_hand: Vec::new(),
                 currency: event.currency,
                 gross: event.gross,
                 reversed: event.reversed,
@@ -268,12 +283,9 @@ impl<'view> Book<'view> {
                 changed_at: clock,
             });
         }
-        let mut after = None;
-        if let Some(commission) = &mut row.commission {
-            if event.kind == CommissionEventKind::HoldReleased && event.actor != SYSTEM {
-                let gone = commission.holds.iter().filter(|hold| !event.holds.contains(hold));
-                commission.released.extend(gone.cloned());
-            }
+        let mut counts = Vec::new();
+        if let Some(commission) = row.commissions.iter_mut().find(|known| known.id == event.id) {
+            commission.remember_holds(event);
             commission.holds.clone_from(&event.holds);
             commission.status = event.status;
             commission.reversed = event.reversed;
@@ -285,23 +297,28 @@ impl<'view> Book<'view> {
                     commission.held = Minor(commission.held.0.saturating_add(posting.amount.0));
                 }
             }
-            after = commission.due();
             if event.delta != Minor::ZERO {
-                // Net amounts: what is taken back can be earned again.
-                for cap in commission.terms.caps.clone() {
-                    let used = self.used(&event.program, &cap);
-                    *used = used.saturating_add(i128::from(event.delta.0));
-                }
+                counts.clone_from(&commission.terms.caps);
             }
         }
-        if !event.postings.is_empty() {
+        let after = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
+        for cap in counts {
+            // Net amounts: what is taken back can be earned again.
+            let used = self.used(&event.program, &cap);
+            *used = used.saturating_add(i128::from(event.delta.0));
+        }
+        if !event.postings.is_empty() || event.gross < Minor::ZERO {
             let balance = self.balance(&event.program, &event.partner, event.currency);
             event.postings.iter().for_each(|posting| balance.post(posting));
             if event.kind == CommissionEventKind::Created {
-                balance.granted = balance.granted.saturating_add(i128::from(event.gross.0));
+                let granted = i128::from(event.gross.0).saturating_abs();
+                balance.granted = balance.granted.saturating_add(granted);
             }
         }
-        Due { before, after }
+        Indexed {
+            due: Moved { before: before.0, after: after.0 },
+            holdable: Moved { before: before.1, after: after.1 },
+        }
     }
 
     /// Applies an event of `decide`'s own frame.

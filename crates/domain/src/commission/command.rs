@@ -1,35 +1,48 @@
 //! A person decides about a commission, as a whole or not at all. What cannot be done is an answer, not an error: nothing changes.
+use super::adjustment::{origin_of, place_of};
 use super::decide::{After, Change, Desk};
+use super::holding::named;
 use super::holds::{TIME, without};
 use super::postings::Bucket;
 use super::state::{SaleRow, commission_key};
 use super::{Answer, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent};
 use crate::attribution::SaleKey;
 use crate::facts::{Command, CommandKind, Fact};
-use crate::ids::EventId;
+use crate::ids::{CommissionId, EventId};
 use crate::money::{AmountOutOfRange, Minor};
 use crate::tables::row;
 
 /// Why a command changes nothing: one of the words of `docs/reference/ledger.md`.
-type Declined = &'static str;
+pub(super) type Declined = &'static str;
 
 impl Desk<'_> {
     /// A command fact, and its answer.
     pub(super) fn command(&mut self, fact: &Fact, command: &Command) {
+        if let Some(origin) = origin_of(command.kind) {
+            let declined = self.adjust(fact, command, origin).err().unwrap_or_default();
+            let row = self.row(&fact.program, &place_of(&fact.event));
+            let made = CommissionId::of_command(&fact.event);
+            self.command_answer = Some(command_answer(&fact.event, Some(row), &made, declined));
+            return;
+        }
         let place: Option<SaleKey> = row(self.view(), commission_key(&command.commission).bytes());
         let place = place.filter(|key| {
-            let commission = &self.row(&fact.program, key).commission;
             // Another program's commission is not here.
-            commission.as_ref().is_some_and(|commission| commission.id == command.commission)
+            self.row(&fact.program, key).commission(&command.commission).is_some()
         });
         let Some(key) = place else {
-            self.command_answer = Some(command_answer(&fact.event, None, "unknown_commission"));
+            self.command_answer =
+                Some(command_answer(&fact.event, None, &command.commission, "unknown_commission"));
             return;
         };
         let before = self.events.len();
         let declined = match command.kind {
             CommandKind::Approve => self.approve(fact, &key, command),
             CommandKind::Reject => self.reject(fact, &key, command),
+            CommandKind::Reinstate => self.reinstate(fact, &key, command),
+            CommandKind::Hold => self.hold(fact, &key, command),
+            CommandKind::Release => self.release_one(fact, &key, command),
+            CommandKind::Bonus | CommandKind::Correction | CommandKind::Debit => Err("bad_amount"),
         };
         if declined.is_err() && self.events.len() > before {
             // All of it or nothing.
@@ -37,14 +50,16 @@ impl Desk<'_> {
             self.forget();
         }
         let row = self.row(&fact.program, &key);
-        let answer = command_answer(&fact.event, Some(row), declined.err().unwrap_or_default());
+        let declined = declined.err().unwrap_or_default();
+        let answer = command_answer(&fact.event, Some(row), &command.commission, declined);
         self.command_answer = Some(answer);
     }
 
     /// Releases every hold but time by name, then approves.
     fn approve(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
         let clock = self.clock;
-        let commission = self.row(&fact.program, key).commission.as_ref().ok_or("unknown_commission")?;
+        let row = self.row(&fact.program, key);
+        let commission = row.commission(&command.commission).ok_or("unknown_commission")?;
         if !matches!(commission.status, CommissionStatus::Pending | CommissionStatus::Review) {
             return Err("wrong_status");
         }
@@ -61,13 +76,13 @@ impl Desk<'_> {
             self.emit(CommissionsEvent::Commission(released));
         }
         let approved = self
-            .approval(&fact.program, key, Some((&fact.event, command)))
+            .approval(&fact.program, key, &command.commission, Some((&fact.event, command)))
             .map_err(|_| "amount_out_of_range")?;
         self.emit(CommissionsEvent::Commission(approved.ok_or("wrong_status")?));
         Ok(())
     }
 
-    fn release(
+    pub(super) fn release(
         &mut self,
         fact: &Fact,
         key: &SaleKey,
@@ -75,7 +90,8 @@ impl Desk<'_> {
         hold: &str,
     ) -> Result<CommissionEvent, AmountOutOfRange> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or(AmountOutOfRange)?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event))
+            .ok_or(AmountOutOfRange)?;
         let holds = without(&change.holds, &[hold.to_owned()]);
         let status = super::reversal::status_of(&holds, CommissionStatus::Pending);
         let mut legs = change.legs(self);
@@ -87,7 +103,7 @@ impl Desk<'_> {
             status,
             reversed: change.reversed,
             postings: legs.finish(),
-            reason: [hold, command.reason.as_str()].join(" ").trim().to_owned(),
+            reason: named(hold, &command.reason),
             actor: command.actor.clone(),
             holds,
         };
@@ -96,7 +112,8 @@ impl Desk<'_> {
 
     fn reject(&mut self, fact: &Fact, key: &SaleKey, command: &Command) -> Result<(), Declined> {
         let row = self.row(&fact.program, key);
-        let change = Change::of(&fact.program, key, row, Some(&fact.event)).ok_or("unknown_commission")?;
+        let change = Change::of(&fact.program, key, row, &command.commission, Some(&fact.event))
+            .ok_or("unknown_commission")?;
         if !change.status.is_unpaid() {
             return Err("wrong_status");
         }
@@ -109,15 +126,15 @@ impl Desk<'_> {
 }
 
 /// The commission as it is now.
-fn command_answer(event: &EventId, row: Option<&SaleRow>, declined: Declined) -> Answer {
+fn command_answer(event: &EventId, row: Option<&SaleRow>, id: &CommissionId, declined: Declined) -> Answer {
     let sale = row.and_then(|row| row.sale.as_ref());
-    let commission = row.and_then(|row| row.commission.as_ref());
+    let commission = row.and_then(|row| row.commission(id));
     Answer {
         event: event.clone(),
         sale: sale.map(|sale| sale.id.clone()),
         commission: commission.map(|commission| commission.id.clone()),
         partner: commission.map(|commission| commission.partner.clone()),
-        // R is within 0..=G.
+        // R is between 0 and G.
         amount: commission.map_or(Minor::ZERO, |commission| {
             commission.gross.minus(commission.reversed).unwrap_or_default()
         }),

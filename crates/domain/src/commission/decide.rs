@@ -7,7 +7,7 @@ use super::{
     Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
 };
 use crate::attribution::{AttributedEvent, SaleKey};
-use crate::config::ConfigObject;
+use crate::config::{ConfigFact, ConfigObject};
 use crate::facts::{Command, Fact, FactBody};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
 use crate::money::{AmountOutOfRange, Currency, Minor};
@@ -34,8 +34,8 @@ pub struct CommissionInput<'frame> {
 
 /// Decides step `step` of a frame from the state before it: the events, and whether another step follows.
 ///
-/// Only a tick and a cancelled subscription have more than one step: one step of a tick approves up to
-/// [`APPROVALS_PER_STEP`] commissions, one of a cancellation looks at up to [`super::HOLDS_PER_STEP`].
+/// Only a tick, a cancelled subscription and a partner who is suspended or active again have more than one step: one step
+/// of a tick approves about [`APPROVALS_PER_STEP`] commissions, one of the others looks at up to [`super::HOLDS_PER_STEP`].
 #[must_use]
 pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<CommissionsEvent>, bool) {
     let mut desk = Desk::new(view, input);
@@ -51,6 +51,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             }
             AttributedEvent::Passed { event: FactsEvent::Tick, .. } => more |= desk.approve_due(),
             AttributedEvent::Passed {
+                event: FactsEvent::Config(fact @ ConfigFact { object: ConfigObject::Partner(partner), .. }),
+                ..
+            } => more |= desk.partner_changed(fact, partner, step),
+            AttributedEvent::Passed {
                 event:
                     FactsEvent::Fact(
                         fact @ Fact { body: FactBody::SubscriptionCancelled { subscription_id }, .. },
@@ -60,11 +64,7 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
-                let concerns_us = matches!(
-                    fact.object,
-                    ConfigObject::Program(_) | ConfigObject::Rule(_) | ConfigObject::Partner(_)
-                );
-                if concerns_us {
+                if matches!(fact.object, ConfigObject::Program(_) | ConfigObject::Rule(_)) {
                     desk.emit(CommissionsEvent::Config(fact.clone()));
                 }
                 desk.is_config = true;
@@ -99,7 +99,7 @@ pub(super) struct Desk<'view> {
     pub(super) answers_about: Option<SaleKey>,
     /// What the frame's command came to.
     pub(super) command_answer: Option<Answer>,
-    is_config: bool,
+    pub(super) is_config: bool,
 }
 
 impl<'view> Desk<'view> {
@@ -158,11 +158,17 @@ impl<'view> Desk<'view> {
         let end = timers_at(Micros(self.clock.0.saturating_add(1)));
         let due = self.book.view.range(timers().bytes(), end.bytes(), APPROVALS_PER_STEP.saturating_add(1));
         let before = self.events.len();
+        let mut looked_at = 0;
         for (key, value) in due.iter().take(APPROVALS_PER_STEP) {
+            // A sale may have several.
+            if self.events.len().saturating_sub(before) >= APPROVALS_PER_STEP {
+                break;
+            }
             self.approve_timer(key, value);
+            looked_at = usize::saturating_add(looked_at, 1);
         }
         // A step that approves nothing would not change what the next one finds.
-        due.len() > APPROVALS_PER_STEP && self.events.len() > before
+        due.len() > looked_at && self.events.len() > before
     }
 
     /// A pending commission becomes payable: `by` a person, or because the time has come in a program where that is enough.
@@ -170,24 +176,31 @@ impl<'view> Desk<'view> {
         &mut self,
         program: &ProgramId,
         sale: &SaleKey,
+        id: &CommissionId,
         by: Option<(&EventId, &Command)>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
         let clock = self.clock;
         let row = self.row(program, sale);
-        let may = row.commission.as_ref().is_some_and(|commission| match by {
+        let may = row.commission(id).is_some_and(|commission| match by {
             Some(_) => commission.status == CommissionStatus::Pending,
             None => commission.due().is_some_and(|due| due <= clock),
         });
         if !may {
             return Ok(None);
         }
-        let Some(change) = Change::of(program, sale, row, by.map(|(event, _)| event)) else {
+        let Some(change) = Change::of(program, sale, row, id, by.map(|(event, _)| event)) else {
             return Ok(None);
         };
-        let (held, reversed) = (change.held, change.reversed);
+        let (held, mut reversed) = (change.held, change.reversed);
         let mut legs = change.legs(self);
-        legs.take(Bucket::of(CommissionStatus::Pending), held, held)?;
-        legs.give(Bucket::Payable, held)?;
+        if change.gross < Minor::ZERO {
+            // From now on it counts.
+            reversed = Minor::ZERO;
+            legs.charge(change.gross.negated()?)?;
+        } else {
+            legs.take(Bucket::of(CommissionStatus::Pending), held, held)?;
+            legs.give(Bucket::Payable, held)?;
+        }
         let after = After {
             status: CommissionStatus::Approved,
             reversed,
@@ -236,15 +249,18 @@ impl<'view> Desk<'view> {
     }
 }
 
-/// The answer to `event` about its sale: what its commission was at its creation.
+/// The answer to `event` about its sale: what its commission was at its creation; of a split, the first part.
 fn answer_of(event: &EventId, row: Option<&SaleRow>) -> Answer {
     let sale = row.and_then(|row| row.sale.as_ref());
-    let commission = row.and_then(|row| row.commission.as_ref());
+    let commission = row.and_then(|row| row.commissions.first());
     Answer {
         event: event.clone(),
         sale: sale.map(|sale| sale.id.clone()),
         commission: commission.map(|commission| commission.id.clone()),
-        partner: sale.and_then(|sale| sale.partner.clone()),
+        partner: commission
+            .map(|commission| &commission.partner)
+            .or(sale.and_then(|sale| sale.partner.as_ref()))
+            .cloned(),
         amount: commission.map_or(Minor::ZERO, |commission| commission.gross),
         currency: commission.map(|commission| commission.currency).or(sale.map(|sale| sale.currency)),
         status: commission.map(|commission| commission.created_as),
@@ -283,13 +299,14 @@ impl Change {
         program: &ProgramId,
         key: &SaleKey,
         row: &SaleRow,
+        id: &CommissionId,
         cause: Option<&EventId>,
     ) -> Option<Self> {
-        let (sale, commission) = row.sale.as_ref().zip(row.commission.as_ref())?;
+        let commission = row.commission(id)?;
         Some(Self {
             program: program.clone(),
             key: key.clone(),
-            sale_id: sale.id.clone(),
+            sale_id: commission.sale_id.clone(),
             currency: commission.currency,
             id: commission.id.clone(),
             partner: commission.partner.clone(),

@@ -1,10 +1,10 @@
 //! Folds an accepted frame into the tables: the only thing that changes state.
-use super::book::{Book, Due};
+use super::book::{Book, Indexed, Moved};
 use super::parked::{ParkedRow, parked_key};
 use super::state::{AnswerRow, SaleRow, answer_key, commission_key, subscription_key, timer_key};
 use super::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem};
 use crate::attribution::SaleKey;
-use crate::ids::{EventId, ProgramId};
+use crate::ids::{CommissionId, EventId, ProgramId};
 use crate::tables::{Key, Tables, put_row};
 use crate::time::Micros;
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ struct Indexes<'event> {
     answers: BTreeMap<&'event EventId, AnswerRow>,
     /// `None`: decided at last.
     parked: BTreeMap<Vec<u8>, Option<&'event ParkedItem>>,
+    /// `None`: it can no longer be held there.
+    holdable: BTreeMap<Vec<u8>, Option<(&'event SaleKey, &'event CommissionId)>>,
     /// By the commission's id, and by the sale's subscription where it has one.
     places: Vec<(Key, &'event SaleKey)>,
 }
@@ -45,8 +47,9 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
                 }
             }
             CommissionsEvent::Commission(event) => {
-                let due = book.changed(event, clock);
+                let Indexed { due, holdable } = book.changed(event, clock);
                 indexes.due(&due, &event.program, &event.sale);
+                indexes.holdable(holdable, event);
                 if event.kind == CommissionEventKind::Created {
                     indexes.created(book.sale(&event.program, &event.sale), event);
                 }
@@ -102,7 +105,20 @@ impl<'event> Indexes<'event> {
         self.parked.insert(parked_key(item).bytes().to_vec(), (!item.settled).then_some(item));
     }
 
-    fn due(&mut self, due: &Due, program: &'event ProgramId, sale: &'event SaleKey) {
+    fn holdable(&mut self, at: Moved<Key>, event: &'event CommissionEvent) {
+        let [before, after] = [at.before, at.after].map(|key| key.map(|key| key.bytes().to_vec()));
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            self.holdable.insert(before, None);
+        }
+        if let Some(after) = after {
+            self.holdable.insert(after, Some((&event.sale, &event.id)));
+        }
+    }
+
+    fn due(&mut self, due: &Moved<Micros>, program: &'event ProgramId, sale: &'event SaleKey) {
         if due.before == due.after {
             return;
         }
@@ -118,6 +134,12 @@ impl<'event> Indexes<'event> {
         for (key, timer) in &self.timers {
             match timer {
                 Some(due) => put_row(tables, key, due),
+                None => tables.delete(key),
+            }
+        }
+        for (key, holdable) in &self.holdable {
+            match holdable {
+                Some(of) => put_row(tables, key, of),
                 None => tables.delete(key),
             }
         }

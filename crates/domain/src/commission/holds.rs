@@ -1,11 +1,12 @@
 //! Holds: a set on each commission. What is in it keeps the commission from being approved; each leaves by an event of its
 //! own, and nothing expires into payment.
-use super::SaleRecorded;
 use super::decide::Desk;
 use super::live::open_disputes;
+use super::reversal::status_of;
 use super::state::CommissionRow;
+use super::{CommissionStatus, SaleRecorded};
 use crate::attribution::SaleKey;
-use crate::ids::ProgramId;
+use crate::ids::{CommissionId, ProgramId};
 use crate::time::Micros;
 
 /// Leaves by the tick at `hold_until`, or when a person approves after that moment.
@@ -14,6 +15,11 @@ pub const TIME: &str = "time";
 /// The actor of what nobody decided.
 pub(super) const SYSTEM: &str = "system";
 
+/// Comes when the partner is suspended and leaves when it is active again, or by a person.
+pub const PARTNER_SUSPENDED: &str = "partner_suspended";
+
+const MANUAL: &str = "manual";
+const FRAUD: &str = "fraud:";
 const DISPUTE: &str = "dispute:";
 const CANCELLED_SUBSCRIPTION: &str = "cancelled_subscription:";
 
@@ -27,6 +33,18 @@ pub fn dispute(object_id: &str) -> String {
 #[must_use]
 pub fn cancelled_subscription(subscription_id: &str) -> String {
     format!("{CANCELLED_SUBSCRIPTION}{subscription_id}")
+}
+
+/// The hold of a check for fraud: leaves by a person.
+#[must_use]
+pub fn fraud(rule: &str) -> String {
+    format!("{FRAUD}{rule}")
+}
+
+/// Whether a person may add a hold of this name; the others come with what they are named after.
+pub(super) fn may_be_added(hold: &str) -> bool {
+    let named = |prefix: &str| hold.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
+    hold == MANUAL || named("manual:") || named(FRAUD)
 }
 
 /// Whether anything but time holds: a commission with such a hold is in review while it is unpaid.
@@ -69,14 +87,20 @@ pub(super) fn without(holds: &[String], released: &[String]) -> Vec<String> {
 }
 
 impl Desk<'_> {
-    /// The holds that the facts about a sale want on its commission, sorted: a function of their set and of what a person
+    /// The holds that the facts about a sale want on one of its commissions, sorted: a function of their set and of what a person
     /// released by name, never of their order.
-    pub(super) fn wanted_holds(&mut self, program: &ProgramId, key: &SaleKey) -> Vec<String> {
+    pub(super) fn wanted_holds(
+        &mut self,
+        program: &ProgramId,
+        key: &SaleKey,
+        id: &CommissionId,
+    ) -> Vec<String> {
         let row = self.row(program, key);
-        let Some(sale) = &row.sale else { return Vec::new() };
-        let mut wanted = open_disputes(sale, &row.reversals);
-        let released =
-            row.commission.as_ref().map_or_else(Vec::new, |commission| commission.released.clone());
+        let Some(commission) = row.commission(id) else { return Vec::new() };
+        let (mut wanted, released) = (commission.by_hand.clone(), commission.released.clone());
+        let Some(sale) = &row.sale else { return wanted };
+        wanted.extend(open_disputes(sale, &row.reversals));
+        wanted.extend(sale.facets.details.fraud.iter().map(|rule| fraud(rule)));
         if !sale.subscription_id.is_empty() {
             let (subscription, occurred_at) = (sale.subscription_id.clone(), sale.occurred_at);
             wanted.extend(self.cancellation(program, key, &subscription, occurred_at));
@@ -86,9 +110,32 @@ impl Desk<'_> {
         wanted
     }
 
+    /// What holds a commission that comes back from its end, sorted, and where that puts it.
+    pub(super) fn returning(
+        &mut self,
+        program: &ProgramId,
+        key: &SaleKey,
+        id: &CommissionId,
+    ) -> (CommissionStatus, Vec<String>) {
+        let mut holds = self.wanted_holds(program, key, id);
+        let known = self.row(program, key).commission(id);
+        let known = known.map(|commission| (commission.was_approved, commission.partner.clone()));
+        let Some((was_approved, partner)) = known else { return (CommissionStatus::Review, holds) };
+        if !was_approved {
+            holds.push(TIME.to_owned());
+        }
+        if !self.book().partner(program, &partner).active {
+            holds.push(PARTNER_SUSPENDED.to_owned());
+        }
+        let holds = with(&holds, &[]);
+        let rest = if was_approved { CommissionStatus::Approved } else { CommissionStatus::Pending };
+        (status_of(&holds, rest), holds)
+    }
+
     /// The same of a sale that is being recorded.
     pub(super) fn holds_of_new(&mut self, sale: &SaleRecorded) -> Vec<String> {
         let mut wanted = open_disputes(sale, &self.row(&sale.program, &sale.sale).reversals);
+        wanted.extend(sale.facets.details.fraud.iter().map(|rule| fraud(rule)));
         if !sale.subscription_id.is_empty() {
             let hold = self.cancellation(&sale.program, &sale.sale, &sale.subscription_id, sale.occurred_at);
             wanted.extend(hold);

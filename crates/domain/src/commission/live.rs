@@ -1,5 +1,6 @@
 //! What the live refunds and lost disputes of a sale leave of it: a pure function of their set, never of their order.
 use super::holds::dispute;
+use super::split::part_of;
 use super::state::{CommissionRow, ReversalRow};
 use super::{SaleRecorded, Slice};
 use crate::config::FlatRefund;
@@ -24,15 +25,23 @@ pub(super) fn outcome(
 ) -> Result<Outcome, AmountOutOfRange> {
     let set = LiveSet::of(sale, reversals);
     let rounding = commission.terms.rounding;
+    let split = commission.terms.split.as_ref();
+    let whole = split.map_or(commission.gross, |split| split.whole);
     let net = match commission.terms.flat {
-        _ if set.is_empty() => commission.gross,
-        Some(flat) => set.left_of_flat(sale, commission.gross, flat.on_refund, rounding)?,
+        // What is no sale cannot be given back.
+        _ if set.is_empty() || !sale.facets.details.kind.is_sale() => whole,
+        Some(flat) => set.left_of_flat(sale, whole, flat.on_refund, rounding)?,
         None => {
             let slices = &commission.terms.slices;
             let remaining = set.remaining(sale, slices, rounding)?;
             let rates = slices.iter().map(|slice| slice.rate);
-            rate_of_sum(remaining.into_iter().zip(rates), rounding)?.min(commission.gross)
+            rate_of_sum(remaining.into_iter().zip(rates), rounding)?.min(whole)
         }
+    };
+    let net = match split {
+        // A cap on the partner alone may have left less than the part.
+        Some(split) => part_of(split, net)?.min(commission.gross),
+        None => net,
     };
     Ok(Outcome { net, lost_dispute: set.lost_dispute() })
 }
@@ -352,6 +361,7 @@ mod tests {
             facets: crate::commission::Facets::default(),
             purchase: None,
             subscription_since: None,
+            shares: Vec::new(),
         }
     }
 

@@ -2,20 +2,23 @@
 //!
 //! [`decide()`] turns attributed facts into commission events, [`evolve()`] folds them; nothing else changes state. Money is
 //! exact: every sum is checked, and each event's postings sum to 0.
-//! Read next: `decide` (the frame), `sale`, `reversal`, `command` and `subscription` (what facts lead to), `names` (which
-//! ids are one payment), [`holds`], `live` (what refunds take from a sale), `postings` (which accounts an amount moves
-//! between), `book` (the fold), [`balances`] (the fold that `verify` uses).
+//! Read next: `decide` (the frame), `sale`, `reversal`, `subscription` and `suspension` (what facts and configuration lead
+//! to), `command`, `holding` and `adjustment` (what people decide), `names` (which ids are one payment), [`holds`], `live`
+//! (what refunds take from a sale), `split` (parts of it), `postings` (which accounts an amount moves between), `book` (the
+//! fold), [`balances`] (the fold that `verify` uses).
 #![deny(
     clippy::float_arithmetic,
     clippy::cast_possible_truncation,
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing
 )]
+mod adjustment;
 pub mod balances;
 mod book;
 mod command;
 mod decide;
 mod evolve;
+mod holding;
 pub mod holds;
 mod live;
 mod names;
@@ -25,21 +28,25 @@ mod pricing;
 mod reversal;
 mod rulebook;
 mod sale;
+mod split;
 mod state;
 mod subscription;
+mod suspension;
+mod terms;
 pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
 pub use subscription::HOLDS_PER_STEP;
+pub use terms::{CapUse, FlatTerms, Origin, Split, Terms};
 
-use crate::attribution::SaleKey;
-use crate::config::{ConfigFact, FlatRefund};
+use crate::attribution::{SaleKey, Share};
+use crate::config::ConfigFact;
 use crate::facts::{Recurrence, ReversalFamily, ReversalState, SaleDetails};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
-use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId, SourceName, SubjectId};
+use crate::money::{Currency, Minor, RatePpm};
 use crate::normalization::ReplyAddress;
-use crate::rules::{CapScope, Considered, Limit, Period, RuleRef};
+use crate::rules::RuleRef;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +157,8 @@ pub struct SaleRecorded {
     pub purchase: Option<Purchase>,
     /// When its subscription was first paid for, if it was before it.
     pub subscription_since: Option<Micros>,
+    /// Who earns which part, the earliest touch first; `partner` is the first one's. Empty: `partner` earns all.
+    pub shares: Vec<Share>,
 }
 
 /// A purchase among its customer's, as the log had them when it was recorded.
@@ -254,6 +263,9 @@ impl ReversalResult {
     }
 }
 
+/// The source name under which commissions of their own stand.
+pub const ADJUSTMENT: &str = "adjustment";
+
 /// A change of one commission: all numbers are those after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommissionEvent {
@@ -263,9 +275,9 @@ pub struct CommissionEvent {
     pub program: ProgramId,
     /// Who earns.
     pub partner: PartnerId,
-    /// Its conversion record.
+    /// Its conversion record; empty for a commission of its own.
     pub sale_id: SaleId,
-    /// Its sale.
+    /// Its sale; a commission of its own stands under [`ADJUSTMENT`] and the event that made it.
     pub sale: SaleKey,
     /// What happened.
     pub kind: CommissionEventKind,
@@ -273,7 +285,7 @@ pub struct CommissionEvent {
     pub status: CommissionStatus,
     /// Of all amounts.
     pub currency: Currency,
-    /// G.
+    /// G; below 0 where a person takes something.
     pub gross: Minor,
     /// R after it; N = G - R.
     pub reversed: Minor,
@@ -305,7 +317,7 @@ pub enum CommissionEventKind {
     Refunded,
     /// A chargeback changed N.
     Chargeback,
-    /// A failed refund or a won dispute gave money back.
+    /// A failed refund, a won dispute or a person gave money back.
     Reinstated,
     /// A hold was added.
     Review,
@@ -374,61 +386,6 @@ impl CommissionStatus {
             Self::ChargedBack => "charged_back",
         }
     }
-}
-
-/// Frozen at creation; later edits change nothing old.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
-    /// The rule.
-    pub rule: RuleId,
-    /// Its version.
-    pub rule_version: u32,
-    /// How N rounds.
-    pub rounding: Rounding,
-    /// Base and rate by slice.
-    pub slices: Vec<Slice>,
-    /// When the time hold ends.
-    pub hold_until: Micros,
-    /// Approval needs a person.
-    pub manual_approval: bool,
-    /// A flat reward, which the slices' rates say nothing of.
-    pub flat: Option<FlatTerms>,
-    /// The caps that its net amount counts towards.
-    pub caps: Vec<CapUse>,
-    /// What it would have been without caps; G where none limited it.
-    pub uncapped: Minor,
-    /// Rules that did not win, and why; at most [`MAX_CONSIDERED`](crate::rules::MAX_CONSIDERED).
-    pub considered: Vec<Considered>,
-    /// How many more there were.
-    pub considered_more: u32,
-}
-
-/// A cap in one of its periods, for one of those whom it limits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct CapUse {
-    /// Whose rule's cap.
-    pub rule: RuleId,
-    /// To whom together.
-    pub scope: CapScope,
-    /// The partner's or customer's id; empty for the program.
-    pub of: String,
-    /// The kind of period.
-    pub period: Period,
-    /// Its number.
-    pub number: i64,
-    /// How much.
-    pub limit: Limit,
-}
-
-/// A flat reward, frozen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlatTerms {
-    /// G.
-    pub amount: Minor,
-    /// The commission's currency, whatever the sale's is.
-    pub currency: Currency,
-    /// What a refund of the sale takes back.
-    pub on_refund: FlatRefund,
 }
 
 /// One leg of a double entry.
@@ -511,6 +468,6 @@ pub struct Answer {
     pub currency: Option<Currency>,
     /// Of a fact: the status at creation. Of a command: after it.
     pub status: Option<CommissionStatus>,
-    /// Why a command was declined (`unknown_commission`, `wrong_status`, `held_until`); empty: it was not.
+    /// Why a command was declined, in a word of `docs/reference/ledger.md`; empty: it was not.
     pub declined: String,
 }

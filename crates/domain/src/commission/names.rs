@@ -11,7 +11,7 @@ use super::{
 use crate::attribution::SaleKey;
 use crate::facts::Fact;
 use crate::ids::{EventId, ProgramId};
-use crate::money::AmountOutOfRange;
+use crate::money::{AmountOutOfRange, Minor};
 
 impl Desk<'_> {
     /// Other ids of a payment, on their own.
@@ -45,7 +45,7 @@ impl Desk<'_> {
                 let row = self.row(program, root);
                 let rank = (
                     row.sale.is_none(),
-                    row.commission.is_none(),
+                    row.commissions.is_empty(),
                     row.sale.as_ref().map(|sale| (sale.recorded_at, sale.id.clone())),
                     row.names.is_empty() && row.reversals.is_empty(),
                 );
@@ -88,9 +88,7 @@ impl Desk<'_> {
         let mut moved = Vec::new();
         for other in &others {
             moved.extend(self.row(program, other).reversals.iter().cloned());
-            if let Ok(Some(rejected)) = self.same_payment(program, other, root, event) {
-                self.emit(CommissionsEvent::Commission(rejected));
-            }
+            self.same_payment(program, other, root, event);
         }
         self.emit(CommissionsEvent::Link(SaleLinked {
             program: program.clone(),
@@ -102,24 +100,18 @@ impl Desk<'_> {
         !moved.is_empty()
     }
 
-    /// Two recorded sales turn out to be one payment: it is owed once. The commission that stays is `root`'s.
-    fn same_payment(
-        &mut self,
-        program: &ProgramId,
-        twin: &SaleKey,
-        root: &SaleKey,
-        cause: &EventId,
-    ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
-        let Some(kept) = self.row(program, root).sale.as_ref().map(|sale| sale.id.clone()) else {
-            return Ok(None);
-        };
-        let Some(change) = Change::of(program, twin, self.row(program, twin), Some(cause)) else {
-            return Ok(None);
-        };
-        if !change.status.is_unpaid() {
-            return Ok(None);
+    /// Two recorded sales turn out to be one payment: it is owed once. The commissions that stay are `root`'s.
+    fn same_payment(&mut self, program: &ProgramId, twin: &SaleKey, root: &SaleKey, cause: &EventId) {
+        let Some(kept) = self.row(program, root).sale.as_ref().map(|sale| sale.id.clone()) else { return };
+        for id in self.row(program, twin).ids() {
+            let row = self.row(program, twin);
+            let Some(change) = Change::of(program, twin, row, &id, Some(cause)) else { continue };
+            if change.status.is_unpaid()
+                && let Ok(rejected) = self.rejection(change, format!("same_payment:{kept}"), SYSTEM)
+            {
+                self.emit(CommissionsEvent::Commission(rejected));
+            }
         }
-        self.rejection(change, format!("same_payment:{kept}"), SYSTEM).map(Some)
     }
 
     /// Takes all of a commission back for good.
@@ -132,7 +124,11 @@ impl Desk<'_> {
         let net = change.net()?;
         let mut legs = change.legs(self);
         legs.expense(net);
-        legs.take(Bucket::of(change.status), net, change.held)?;
+        if net < Minor::ZERO {
+            legs.give(Bucket::Payable, net.negated()?)?;
+        } else {
+            legs.take(Bucket::of(change.status), net, change.held)?;
+        }
         let after = After {
             status: CommissionStatus::Rejected,
             reversed: change.gross,

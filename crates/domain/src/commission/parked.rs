@@ -67,14 +67,16 @@ impl Desk<'_> {
         }
     }
 
-    /// Approves one commission if it is due. What went wrong, if something did: nothing of it is among the events then.
+    /// Approves what is due of one sale. What went wrong, if something did: nothing of it is among the events then.
     fn isolated(&mut self, program: &ProgramId, sale: &SaleKey) -> Option<String> {
         let before = self.events.len();
         let attempt = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(event) = self.approval(program, sale, None)? {
-                self.emit(CommissionsEvent::Commission(event));
-                // Applied here: an event that cannot be folded is a defect of this item, not of the next one.
-                self.book();
+            for id in self.row(program, sale).ids() {
+                if let Some(event) = self.approval(program, sale, &id, None)? {
+                    self.emit(CommissionsEvent::Commission(event));
+                    // Applied here: an event that cannot be folded is a defect of this item, not of the next one.
+                    self.book();
+                }
             }
             Ok::<(), crate::money::AmountOutOfRange>(())
         }));

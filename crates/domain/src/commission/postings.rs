@@ -65,6 +65,12 @@ impl Legs {
         Ok(())
     }
 
+    /// The partner owes `amount`: what is available goes first, the rest is a debt.
+    pub(super) fn charge(&mut self, amount: Minor) -> Result<(), AmountOutOfRange> {
+        self.expense(amount);
+        self.take(Bucket::Payable, amount, Minor::ZERO)
+    }
+
     /// Puts `amount` into `bucket`.
     pub(super) fn give(&mut self, bucket: Bucket, amount: Minor) -> Result<(), AmountOutOfRange> {
         match bucket {

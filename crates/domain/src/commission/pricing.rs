@@ -2,28 +2,54 @@
 use super::decide::Desk;
 use super::rulebook::{CustomerRow, case};
 use super::state::TotalsRow;
-use super::{CapUse, FlatTerms, Purchase, SaleRecorded, Slice, Terms};
+use super::{CapUse, FlatTerms, Origin, Purchase, SaleRecorded, Slice, Terms};
+use crate::attribution::Share;
 use crate::config::{Reward, Rule};
 use crate::ids::PartnerId;
 use crate::money::{AmountOutOfRange, Currency, Minor, RatePpm, rate_of_sum};
-use crate::rules::{CapScope, Metric, Period, RuleRef, Selection, Tiers};
+use crate::rules::{Cap, CapScope, Metric, Period, RuleRef, Selection, Tiers};
 use std::collections::BTreeMap;
 
 /// Why a sale has a partner and no commission.
 pub(super) type NoCommission = &'static str;
 
-/// A commission before it exists.
+/// A commission before it exists: the whole of a sale, before caps on single partners.
+#[derive(Debug, Clone)]
 pub(super) struct Priced {
     pub(super) terms: Terms,
     /// G.
     pub(super) gross: Minor,
     pub(super) currency: Currency,
+    pub(super) caps: Vec<Cap>,
+}
+
+impl Priced {
+    /// The caps that a partner's part counts towards.
+    pub(super) fn caps_of(&self, recorded: &SaleRecorded, partner: &PartnerId) -> Vec<CapUse> {
+        let uses = self.caps.iter().map(|cap| CapUse {
+            rule: self.terms.rule.clone(),
+            scope: cap.scope,
+            of: match (cap.scope, recorded.customer) {
+                (CapScope::Program, _) => String::new(),
+                (CapScope::Partner, _) => partner.as_str().to_owned(),
+                (CapScope::Customer, Some(customer)) => {
+                    customer.0.iter().map(|byte| format!("{byte:02x}")).collect()
+                }
+                // Nobody is known: a customer of its own.
+                (CapScope::Customer, None) => recorded.id.0.clone(),
+            },
+            period: cap.period,
+            number: cap.period.number(recorded.occurred_at),
+            limit: cap.limit,
+        });
+        uses.collect()
+    }
 }
 
 impl Desk<'_> {
     /// Which of the customer's purchases a sale is, by the log so far.
     pub(super) fn purchase(&mut self, sale: &SaleRecorded) -> Option<Purchase> {
-        let customer = sale.customer?;
+        let customer = sale.customer.filter(|_| sale.facets.details.kind.is_sale())?;
         let CustomerRow { first_purchase_at, payments } = *self.book().customer(&sale.program, customer);
         Some(Purchase {
             number: payments.saturating_add(1),
@@ -31,7 +57,7 @@ impl Desk<'_> {
         })
     }
 
-    /// The terms of this moment, frozen, and what they come to.
+    /// The terms of this moment, frozen, and what they come to. The rules are chosen for `partner`, the first of several.
     pub(super) fn priced(
         &mut self,
         recorded: &SaleRecorded,
@@ -39,7 +65,8 @@ impl Desk<'_> {
     ) -> Result<Priced, NoCommission> {
         let clock = self.clock;
         let known = self.book().partner(&recorded.program, partner);
-        if !known.active {
+        let earns = |share: &Share| self.book().partner(&recorded.program, &share.partner).active;
+        if !known.active && !recorded.shares.iter().any(earns) {
             return Err("partner_inactive");
         }
         let settings = self.book().program(&recorded.program).settings.ok_or("no_program")?;
@@ -59,7 +86,9 @@ impl Desk<'_> {
         };
         let (uncapped, currency) = match flat {
             // Nothing was sold: nothing is left of it either, whatever a sale earns.
-            Some(_) if recorded.base <= Minor::ZERO => return Err("commission_zero"),
+            Some(_) if recorded.base <= Minor::ZERO && recorded.facets.details.kind.is_sale() => {
+                return Err("commission_zero");
+            }
             Some(flat) => (flat.amount, flat.currency),
             None => {
                 let parts = slices.iter().map(|slice| (slice.base, slice.rate));
@@ -69,22 +98,27 @@ impl Desk<'_> {
         if uncapped <= Minor::ZERO {
             return Err("commission_zero");
         }
-        let caps = cap_uses(recorded, partner, first, currency);
-        let gross = self.capped(recorded, &caps, uncapped)?;
+        let caps = first.clauses.caps.iter().filter(|cap| cap.limit.currency == currency).copied();
+        let caps: Vec<Cap> = caps.collect();
         let terms = Terms {
             rule: first.rule.clone(),
             rule_version: first.version,
             rounding: settings.rounding,
             slices,
-            hold_until: recorded.occurred_at.plus_days(settings.hold_days).max(clock),
+            hold_until: settings.hold_until(recorded.occurred_at, recorded.recorded_at, clock),
             manual_approval: settings.manual_approval,
             flat,
-            caps,
+            caps: Vec::new(),
             uncapped,
             considered: selection.considered,
             considered_more: u32::try_from(selection.more).unwrap_or(u32::MAX),
+            split: None,
+            origin: Origin::Conversion,
         };
-        Ok(Priced { terms, gross, currency })
+        let mut priced = Priced { terms, gross: uncapped, currency, caps };
+        let shared = priced.caps_of(recorded, partner);
+        priced.gross = self.capped(recorded, &shared, |scope| !scope.is_of_partner(), uncapped)?;
+        Ok(priced)
     }
 
     /// The base of each line with its rule's rate, and divided among the bands of a tier where the rule says so.
@@ -192,15 +226,16 @@ impl Desk<'_> {
         }
     }
 
-    /// G: at most what each cap leaves.
-    fn capped(
+    /// At most what each cap of some scopes leaves.
+    pub(super) fn capped(
         &mut self,
         recorded: &SaleRecorded,
         caps: &[CapUse],
+        which: impl Fn(CapScope) -> bool,
         uncapped: Minor,
     ) -> Result<Minor, NoCommission> {
         let mut gross = i128::from(uncapped.0);
-        for cap in caps {
+        for cap in caps.iter().filter(|cap| which(cap.scope)) {
             let used = *self.book().used(&recorded.program, cap);
             gross = gross.min(i128::from(cap.limit.amount.0).saturating_sub(used));
         }
@@ -209,27 +244,6 @@ impl Desk<'_> {
         }
         Minor::try_from(gross).map_err(out_of_range)
     }
-}
-
-/// The caps of the first rule that limit amounts of this currency.
-fn cap_uses(recorded: &SaleRecorded, partner: &PartnerId, rule: &Rule, currency: Currency) -> Vec<CapUse> {
-    let uses = rule.clauses.caps.iter().filter(|cap| cap.limit.currency == currency).map(|cap| CapUse {
-        rule: rule.rule.clone(),
-        scope: cap.scope,
-        of: match (cap.scope, recorded.customer) {
-            (CapScope::Program, _) => String::new(),
-            (CapScope::Partner, _) => partner.as_str().to_owned(),
-            (CapScope::Customer, Some(customer)) => {
-                customer.0.iter().map(|byte| format!("{byte:02x}")).collect()
-            }
-            // Nobody is known: a customer of its own.
-            (CapScope::Customer, None) => recorded.id.0.clone(),
-        },
-        period: cap.period,
-        number: cap.period.number(recorded.occurred_at),
-        limit: cap.limit,
-    });
-    uses.collect()
 }
 
 /// A rule that pays one amount, whatever was bought.

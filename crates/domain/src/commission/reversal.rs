@@ -1,6 +1,6 @@
 //! A refund or chargeback joins its sale's set; what the set then says becomes the difference to what was said before.
 use super::decide::{After, Change, Desk};
-use super::holds::{HoldChange, SYSTEM, TIME, is_in_review, with, without};
+use super::holds::{HoldChange, SYSTEM, is_in_review, with, without};
 use super::live::{Outcome, outcome};
 use super::postings::Bucket;
 use super::state::ReversalRow;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::attribution::SaleKey;
 use crate::facts::{Fact, Reversal, ReversalFamily};
-use crate::ids::{EventId, ProgramId};
+use crate::ids::{CommissionId, EventId, ProgramId};
 use crate::money::{AmountOutOfRange, Minor};
 
 /// What is done with a reversal; `same_currency`: as its sale, if that is here.
@@ -47,14 +47,14 @@ impl Desk<'_> {
             return;
         }
         recorded.result = result_of(row.sale.as_ref().map(|sale| sale.currency == reversal.currency));
-        let has_commission = row.commission.is_some();
+        let has_commission = !row.commissions.is_empty();
         self.emit(CommissionsEvent::Reversal(recorded));
         if has_commission {
             self.settle(&fact.program, &key, &fact.event, Some(reversal.family));
         }
     }
 
-    /// Brings the commission of a sale to what the sale's set of reversals says: the difference in N, then holds.
+    /// Brings the commissions of a sale to what the sale's set of reversals says: the difference in N, then holds.
     /// `family`: of the one that moved it; `None`: those that waited.
     pub(super) fn settle(
         &mut self,
@@ -65,29 +65,38 @@ impl Desk<'_> {
     ) {
         // An amount that does not fit cannot arise: `created` refuses commissions whose sums could. If it did, the money
         // would stay where it is rather than be wrong.
-        if let Ok(Some(event)) = self.net_change(program, key, cause, family) {
-            self.emit(CommissionsEvent::Commission(event));
+        for id in self.row(program, key).ids() {
+            if let Ok(Some(event)) = self.net_change(program, key, &id, cause, family) {
+                self.emit(CommissionsEvent::Commission(event));
+            }
         }
         self.settle_holds(program, key, cause);
     }
 
-    /// Brings the holds of an unpaid commission to what the facts want: first what they add, then what they release.
+    /// Brings the holds of a sale's unpaid commissions to what the facts want.
     pub(super) fn settle_holds(&mut self, program: &ProgramId, key: &SaleKey, cause: &EventId) {
-        let Some(commission) = &self.row(program, key).commission else { return };
-        if !commission.status.is_unpaid() {
+        for id in self.row(program, key).ids() {
+            self.settle_holds_of(program, key, &id, cause);
+        }
+    }
+
+    /// First what the facts add, then what they release.
+    fn settle_holds_of(&mut self, program: &ProgramId, key: &SaleKey, id: &CommissionId, cause: &EventId) {
+        let Some(commission) = self.row(program, key).commission(id) else { return };
+        if !commission.can_be_held() {
             return;
         }
-        let wanted = self.wanted_holds(program, key);
-        let Some(commission) = &self.row(program, key).commission else { return };
+        let wanted = self.wanted_holds(program, key, id);
+        let Some(commission) = self.row(program, key).commission(id) else { return };
         let change = HoldChange::between(commission, &wanted);
         let holds = with(&commission.holds, &change.added);
         if !change.added.is_empty()
-            && let Ok(Some(event)) = self.held(program, key, cause, &change.added, holds.clone())
+            && let Ok(Some(event)) = self.held(program, key, id, cause, &change.added, holds.clone())
         {
             self.emit(CommissionsEvent::Commission(event));
         }
         let holds = without(&holds, &change.released);
-        if let Ok(Some(event)) = self.released(program, key, cause, &change.released, holds) {
+        if let Ok(Some(event)) = self.released(program, key, id, cause, &change.released, holds) {
             self.emit(CommissionsEvent::Commission(event));
         }
     }
@@ -96,25 +105,20 @@ impl Desk<'_> {
         &mut self,
         program: &ProgramId,
         key: &SaleKey,
+        id: &CommissionId,
         cause: &EventId,
         family: Option<ReversalFamily>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
         let row = self.row(program, key);
-        let (Some(sale), Some(commission)) = (&row.sale, &row.commission) else { return Ok(None) };
+        let (Some(sale), Some(commission)) = (&row.sale, row.commission(id)) else { return Ok(None) };
         let set = outcome(sale, commission, &row.reversals)?;
-        let (from, was_approved) = (commission.status, commission.was_approved);
+        let from = commission.status;
         let reversed = commission.gross.minus(set.net)?;
         let reversed_before = commission.reversed;
         let (to, holds) = match end_of(from, set) {
             Some(end) if end == from => (end, commission.holds.clone()),
             Some(end) => (end, Vec::new()),
-            None if is_end(from) => {
-                let wanted = self.wanted_holds(program, key);
-                let rest = if was_approved { CommissionStatus::Approved } else { CommissionStatus::Pending };
-                let time = if was_approved { None } else { Some(TIME.to_owned()) };
-                let holds = with(&wanted, time.as_slice());
-                (status_of(&holds, rest), holds)
-            }
+            None if is_end(from) => self.returning(program, key, id),
             None => (from, commission.holds.clone()),
         };
         // Positive: the partner loses it.
@@ -122,7 +126,7 @@ impl Desk<'_> {
         if from == CommissionStatus::Rejected || (loses == Minor::ZERO && from == to) {
             return Ok(None);
         }
-        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+        let Some(change) = Change::of(program, key, self.row(program, key), id, Some(cause)) else {
             return Ok(None);
         };
         let mut legs = change.legs(self);
@@ -156,14 +160,16 @@ impl Desk<'_> {
         &mut self,
         program: &ProgramId,
         key: &SaleKey,
+        id: &CommissionId,
         cause: &EventId,
         added: &[String],
         holds: Vec<String>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
-        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+        let Some(change) = Change::of(program, key, self.row(program, key), id, Some(cause)) else {
             return Ok(None);
         };
-        self.moved(change, CommissionEventKind::Review, CommissionStatus::Review, added, holds).map(Some)
+        let said = (added.join(", "), SYSTEM);
+        self.moved(change, CommissionEventKind::Review, CommissionStatus::Review, holds, said).map(Some)
     }
 
     /// Holds are over; without any but time the commission waits for the next tick. Also what a frame from before holds
@@ -172,11 +178,12 @@ impl Desk<'_> {
         &mut self,
         program: &ProgramId,
         key: &SaleKey,
+        id: &CommissionId,
         cause: &EventId,
         released: &[String],
         holds: Vec<String>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
-        let Some(change) = Change::of(program, key, self.row(program, key), Some(cause)) else {
+        let Some(change) = Change::of(program, key, self.row(program, key), id, Some(cause)) else {
             return Ok(None);
         };
         let to = match change.status {
@@ -186,17 +193,18 @@ impl Desk<'_> {
         if to == change.status && released.is_empty() {
             return Ok(None);
         }
-        self.moved(change, CommissionEventKind::HoldReleased, to, released, holds).map(Some)
+        let said = (released.join(", "), SYSTEM);
+        self.moved(change, CommissionEventKind::HoldReleased, to, holds, said).map(Some)
     }
 
-    /// A change of holds: N stays, its money moves with the status.
-    fn moved(
+    /// A change of holds: N stays, its money moves with the status. `said`: the reason, with the holds' names, and the actor.
+    pub(super) fn moved(
         &mut self,
         change: Change,
         kind: CommissionEventKind,
         to: CommissionStatus,
-        names: &[String],
         holds: Vec<String>,
+        said: (String, &str),
     ) -> Result<CommissionEvent, AmountOutOfRange> {
         let (from, held, reversed) = (change.status, change.held, change.reversed);
         let mut legs = change.legs(self);
@@ -205,7 +213,7 @@ impl Desk<'_> {
             legs.take(Bucket::of(from), moves, held)?;
             legs.give(Bucket::of(to), moves)?;
         }
-        let (postings, reason, actor) = (legs.finish(), names.join(", "), SYSTEM.to_owned());
+        let (postings, reason, actor) = (legs.finish(), said.0, said.1.to_owned());
         change.event(kind, After { status: to, reversed, postings, reason, actor, holds })
     }
 }

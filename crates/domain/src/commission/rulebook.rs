@@ -7,7 +7,7 @@ use super::book::Book;
 use super::pricing::takes_all;
 use super::state::{rule_key, rules_under_key};
 use crate::config::Rule;
-use crate::facts::Recurrence;
+use crate::facts::{ConversionKind, Recurrence};
 use crate::ids::{PartnerId, ProgramId, RuleId};
 use crate::rules::{Candidate, Case, Field, Line, Rank, RuleRef, Selecting, Selection, months_between};
 use crate::time::Micros;
@@ -114,14 +114,17 @@ impl Book<'_> {
         let entries = self.candidates(program, case);
         let mut selecting = Selecting::new(case);
         let mut rules = BTreeMap::new();
-        let mut offered = 0;
-        for (place, entry) in entries.iter().enumerate() {
+        let mut looked_at = 0_usize;
+        for entry in &entries {
             if !selecting.wants_more() {
                 break;
             }
-            offered = place.saturating_add(1);
+            looked_at = looked_at.saturating_add(1);
             let key = rule_key(program, &entry.rule);
             let Some(rule) = self.rule(key.bytes()).rule.clone() else { continue };
+            if !rule.clauses.when.concerns(case.kind) {
+                continue;
+            }
             let named = RuleRef { rule: rule.rule.clone(), version: rule.version };
             selecting.offer(&Candidate {
                 rank: entry.rank,
@@ -129,9 +132,10 @@ impl Book<'_> {
                 rule: &named,
                 takes_all: takes_all(&rule),
             });
-            rules.insert(place, rule);
+            // By its place among those that were offered.
+            rules.insert(rules.len(), rule);
         }
-        (selecting.finish(entries.len().saturating_sub(offered)), rules)
+        (selecting.finish(entries.len().saturating_sub(looked_at)), rules)
     }
 }
 
@@ -181,7 +185,10 @@ pub(super) fn case<'a>(sale: &'a SaleRecorded, partner: &'a PartnerId, partner_g
     let (number, first_at) =
         sale.purchase.map_or((1, sale.occurred_at), |purchase| (purchase.number, purchase.first_at));
     Case {
-        kind: if is_renewal { "renewal" } else { "sale" },
+        kind: match facets.details.kind {
+            ConversionKind::Sale if is_renewal => "renewal",
+            kind => kind.name(),
+        },
         partner: partner.as_str(),
         partner_group,
         coupon: &facets.coupon,

@@ -4,31 +4,35 @@ use super::holds::{SYSTEM, TIME, with};
 use super::postings::{Bucket, Legs};
 use super::pricing::{NoCommission, Priced, out_of_range};
 use super::reversal::status_of;
+use super::split::{divided, shares_of};
 use super::state::BalanceRow;
 use super::{
     CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Facets, LineFacets,
-    SaleRecorded, Slice,
+    SaleRecorded, Slice, Split, Terms,
 };
-use crate::attribution::{Decision, SaleKey};
+use crate::attribution::{Decision, SaleKey, Share};
 use crate::facts::{CouponRef, Fact, Sale, SaleLine};
-use crate::ids::{CommissionId, EventId, PartnerId, SaleId};
-use crate::money::{AmountOutOfRange, Minor};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
+use crate::money::{AmountOutOfRange, Currency, Minor};
+use crate::rules::CapScope;
 
 impl Desk<'_> {
-    /// A sale fact with its decision.
+    /// A sale, or another conversion, with its decision.
     pub(super) fn sale(&mut self, fact: &Fact, sale: &Sale, decision: Option<&Decision>) {
-        let key = SaleKey { source: fact.source.clone(), external_id: sale.external_id.clone() };
-        let keeper = self.keeper(&fact.program, &key, &sale.aliases);
+        let (key, is_sale) = (SaleKey::of(&fact.source, sale), sale.details.kind.is_sale());
+        let aliases = if is_sale { &sale.aliases[..] } else { &[] };
+        let keeper = self.keeper(&fact.program, &key, aliases);
         if self.row(&fact.program, &keeper).sale.is_some() {
             self.told_again(fact, sale, decision, &key, keeper);
             return;
         }
         self.answers_about = Some(key.clone());
         // The sale keeps its payment under its own id, with all that waited for it under any other.
-        self.unite(&fact.program, &key, &key, &sale.aliases, &fact.event);
-        let (base, base_is_net) = self.base(fact, sale);
+        self.unite(&fact.program, &key, &key, aliases, &fact.event);
+        let (base, base_is_net) = if is_sale { self.base(fact, sale) } else { (Minor::ZERO, false) };
+        let shares = decision.map(shares_of).unwrap_or_default();
         let (partner, reason) = match decision.map(|decision| &decision.outcome) {
-            Some(Ok((partner, _))) => (Some(partner.clone()), String::new()),
+            Some(Ok((partner, _))) => (Some(first_of(&shares, partner)), String::new()),
             Some(Err(reason)) => (None, reason.clone()),
             None => (None, "undecided".to_owned()),
         };
@@ -38,7 +42,7 @@ impl Desk<'_> {
             sale: key,
             event: fact.event.clone(),
             currency: sale.currency,
-            gross: sale.gross,
+            gross: if is_sale { sale.gross } else { Minor::ZERO },
             base,
             base_is_net,
             slices: slices_of(sale, base),
@@ -52,6 +56,7 @@ impl Desk<'_> {
             facets: facets_of(sale),
             purchase: None,
             subscription_since: None,
+            shares,
         };
         let recorded = SaleRecorded {
             purchase: self.purchase(&recorded),
@@ -71,7 +76,8 @@ impl Desk<'_> {
         named: &SaleKey,
         keeper: SaleKey,
     ) {
-        if self.unite(&fact.program, &keeper, named, &sale.aliases, &fact.event) {
+        let is_sale = sale.details.kind.is_sale();
+        if is_sale && self.unite(&fact.program, &keeper, named, &sale.aliases, &fact.event) {
             self.settle(&fact.program, &keeper, &fact.event, None);
         }
         self.answers_about = Some(keeper);
@@ -88,8 +94,10 @@ impl Desk<'_> {
         if known.partner.is_some() {
             return;
         }
+        let shares = shares_of(decision);
         let recorded = SaleRecorded {
-            partner: Some(partner.clone()),
+            partner: Some(first_of(&shares, partner)),
+            shares,
             reason: String::new(),
             customer: decision.customer.or(known.customer),
             late: true,
@@ -100,26 +108,24 @@ impl Desk<'_> {
         self.record(SaleRecorded { purchase, ..recorded }, cause);
     }
 
-    /// Records the sale, its commission, and what waited for it.
+    /// Records the sale, its commissions, and what waited for it.
     fn record(&mut self, mut recorded: SaleRecorded, cause: &EventId) {
         let (program, key) = (recorded.program.clone(), recorded.sale.clone());
-        let created = match recorded.partner.clone() {
+        let created = match &recorded.partner {
             Some(partner) => match self.created(&recorded, partner, cause) {
-                Ok(event) => Some(event),
+                Ok(events) => events,
                 Err(reason) => {
                     reason.clone_into(&mut recorded.reason);
-                    None
+                    Vec::new()
                 }
             },
-            None => None,
+            None => Vec::new(),
         };
         let parked = if recorded.late { Vec::new() } else { self.parked(&recorded) };
         let has_reversals = !self.row(&program, &key).reversals.is_empty();
-        let has_commission = created.is_some();
+        let has_commission = !created.is_empty();
         self.emit(CommissionsEvent::Sale(recorded));
-        if let Some(event) = created {
-            self.emit(CommissionsEvent::Commission(event));
-        }
+        created.into_iter().for_each(|event| self.emit(CommissionsEvent::Commission(event)));
         parked.into_iter().for_each(|reversal| self.emit(CommissionsEvent::Reversal(reversal)));
         if has_commission && has_reversals {
             self.settle(&program, &key, cause, None);
@@ -139,27 +145,66 @@ impl Desk<'_> {
         }
     }
 
+    /// The commission of a new sale, or one for each part of a split.
     fn created(
         &mut self,
         recorded: &SaleRecorded,
-        partner: PartnerId,
+        partner: &PartnerId,
+        cause: &EventId,
+    ) -> Result<Vec<CommissionEvent>, NoCommission> {
+        if recorded.shares.is_empty() {
+            let priced = self.priced(recorded, partner)?;
+            return Ok(vec![self.part(recorded, partner, 0, priced, cause)?]);
+        }
+        let Priced { terms, gross: whole, currency, caps } = self.priced(recorded, partner)?;
+        let weights: Vec<u32> = recorded.shares.iter().map(|share| share.weight).collect();
+        let parts = divided(whole, whole, &weights).map_err(out_of_range)?;
+        let uncapped = divided(terms.uncapped, terms.uncapped, &weights).map_err(out_of_range)?;
+        let (mut created, mut why) = (Vec::new(), "commission_zero");
+        for (place, (share, (gross, uncapped))) in
+            recorded.shares.iter().zip(parts.into_iter().zip(uncapped)).enumerate()
+        {
+            let place = u32::try_from(place).map_err(|_| "amount_out_of_range")?;
+            let split = Some(Split { part: place, weights: weights.clone(), whole });
+            let terms = Terms { split, uncapped, ..terms.clone() };
+            let part = Priced { terms, gross, currency, caps: caps.clone() };
+            match self.part(recorded, &share.partner, place, part, cause) {
+                Ok(event) => created.push(event),
+                Err(reason) => why = reason,
+            }
+        }
+        if created.is_empty() { Err(why) } else { Ok(created) }
+    }
+
+    /// One partner's commission: a part, or the whole. What a partner may not have is not given to the others.
+    fn part(
+        &mut self,
+        recorded: &SaleRecorded,
+        partner: &PartnerId,
+        place: u32,
+        priced: Priced,
         cause: &EventId,
     ) -> Result<CommissionEvent, NoCommission> {
-        let Priced { terms, gross, currency } = self.priced(recorded, &partner)?;
-        let balance = self.balance(&recorded.program, &partner, currency);
-        if balance.granted.saturating_add(i128::from(gross.0)) > i128::from(i64::MAX) {
-            // Some later sum of this partner would not fit: refused here, so that nothing later can overflow.
-            return Err(out_of_range(AmountOutOfRange));
+        if !self.book().partner(&recorded.program, partner).active {
+            return Err("partner_inactive");
         }
+        if priced.gross <= Minor::ZERO {
+            return Err("commission_zero");
+        }
+        let currency = priced.currency;
+        let caps = priced.caps_of(recorded, partner);
+        let gross = self.capped(recorded, &caps, CapScope::is_of_partner, priced.gross)?;
+        let terms = Terms { caps, ..priced.terms };
+        self.can_be_granted(&recorded.program, partner, currency, gross)?;
         let holds = with(&self.holds_of_new(recorded), &[TIME.to_owned()]);
         let status = status_of(&holds, CommissionStatus::Pending);
         let mut legs = Legs::new(currency, BalanceRow::default());
         legs.expense(gross.negated().map_err(out_of_range)?);
         legs.give(Bucket::of(status), gross).map_err(out_of_range)?;
         Ok(CommissionEvent {
-            id: CommissionId::derive(&recorded.id, &partner, 0),
+            id: CommissionId::derive(&recorded.id, partner, place),
             program: recorded.program.clone(),
-            partner,
+            partner: partner.clone(),
             sale_id: recorded.id.clone(),
             sale: recorded.sale.clone(),
             kind: CommissionEventKind::Created,
@@ -176,6 +221,24 @@ impl Desk<'_> {
             holds,
         })
     }
+
+    /// Some later sum of a partner that would not fit is refused here, so that nothing later can overflow.
+    pub(super) fn can_be_granted(
+        &mut self,
+        program: &ProgramId,
+        partner: &PartnerId,
+        currency: Currency,
+        gross: Minor,
+    ) -> Result<(), NoCommission> {
+        let granted = self.balance(program, partner, currency).granted;
+        let after = granted.saturating_add(i128::from(gross.0).saturating_abs());
+        if after > i128::from(i64::MAX) { Err(out_of_range(AmountOutOfRange)) } else { Ok(()) }
+    }
+}
+
+/// The partner whose rules price the sale: the first share's.
+fn first_of(shares: &[Share], partner: &PartnerId) -> PartnerId {
+    shares.first().map_or(partner, |share| &share.partner).clone()
 }
 
 /// The base by line where the lines say all of it; otherwise in one piece.

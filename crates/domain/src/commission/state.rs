@@ -1,10 +1,15 @@
 //! The rows of a partition's ledger and their keys. A cache of the fold: its encoding may change with any version.
-use super::{Account, CapUse, CommissionStatus, Posting, ReversalRecorded, SaleRecorded, Terms};
+use super::holds::{PARTNER_SUSPENDED, SYSTEM};
+use super::{
+    Account, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus, Posting, ReversalRecorded,
+    SaleRecorded, Terms,
+};
 use crate::attribution::SaleKey;
-use crate::config::Profile;
+use crate::config::{Profile, Release, ReleaseMode};
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SourceName, SubjectId};
+use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, RuleId, SaleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, Rounding};
+use crate::rules::month_end;
 use crate::tables::Key;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -25,6 +30,7 @@ const CUSTOMERS: u8 = 12;
 const STARTED: u8 = 13;
 const TOTALS: u8 = 14;
 const CAPS: u8 = 15;
+const HOLDABLE: u8 = 16;
 
 pub(super) fn program_key(program: &ProgramId) -> Key {
     Key::new(PROGRAMS).text(&program.0)
@@ -62,6 +68,11 @@ pub(super) fn answer_key(event: &EventId) -> Key {
 /// Where a commission's sale is: people name commissions by their ids, which are hashes.
 pub(super) fn commission_key(id: &CommissionId) -> Key {
     Key::new(COMMISSIONS).text(&id.0)
+}
+
+/// The commissions of a partner that can be held, apart: those that a suspension holds, and the others.
+pub(super) fn holdable_key(program: &ProgramId, partner: &PartnerId, suspended: bool) -> Key {
+    Key::new(HOLDABLE).text(&program.0).text(&partner.0).raw(&[u8::from(suspended)])
 }
 
 /// The commissions of a subscription; by the sale's own time, so that a cancellation is a range.
@@ -126,7 +137,20 @@ pub(super) struct Settings {
     pub(super) currency: Currency,
     pub(super) rounding: Rounding,
     pub(super) hold_days: u32,
+    pub(super) release: Release,
     pub(super) manual_approval: bool,
+}
+
+impl Settings {
+    /// When the time hold of something ends that happened at one moment and was accepted at another; never before `now`.
+    pub(super) fn hold_until(&self, occurred_at: Micros, accepted_at: Micros, now: Micros) -> Micros {
+        let by_days = occurred_at.plus_days(self.hold_days);
+        let by_mode = match self.release.mode {
+            ReleaseMode::Days => by_days,
+            ReleaseMode::Calendar => month_end(by_days),
+        };
+        by_mode.max(accepted_at.plus_days(self.release.min_hold_days)).max(now)
+    }
 }
 
 /// One sale with all that belongs to it, in one row: a fact about it is one read and one write.
@@ -134,16 +158,38 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct SaleRow {
     /// Another name keeps the payment: look there. A row that was a sale of its own before it was known to be the same
-    /// payment keeps its sale and commission.
+    /// payment keeps its sale and commissions.
     pub(super) root: Option<String>,
     /// The names whose rows point here.
     pub(super) names: Vec<String>,
     pub(super) sale: Option<SaleRecorded>,
-    pub(super) commission: Option<CommissionRow>,
+    /// One for each partner who earns a part.
+    pub(super) commissions: Vec<CommissionRow>,
     pub(super) reversals: Vec<ReversalRow>,
 }
 
 impl SaleRow {
+    pub(super) fn commission(&self, id: &CommissionId) -> Option<&CommissionRow> {
+        self.commissions.iter().find(|commission| commission.id == *id)
+    }
+
+    /// Where a commission stands among its partner's that can be held.
+    pub(super) fn holdable(&self, program: &ProgramId, sale: &SaleKey, id: &CommissionId) -> Option<Key> {
+        let commission = self.commission(id).filter(|commission| commission.can_be_held())?;
+        let suspended = commission.holds.iter().any(|hold| hold == PARTNER_SUSPENDED);
+        let of = holdable_key(program, &commission.partner, suspended);
+        Some(of.text(&sale.source.0).text(&sale.external_id).text(&id.0))
+    }
+
+    pub(super) fn ids(&self) -> Vec<CommissionId> {
+        self.commissions.iter().map(|commission| commission.id.clone()).collect()
+    }
+
+    /// When a tick may approve something of it. The parts of a split have one time.
+    pub(super) fn due(&self) -> Option<Micros> {
+        self.commissions.iter().filter_map(CommissionRow::due).min()
+    }
+
     pub(super) fn reversal(&self, like: &ReversalRow) -> Option<&ReversalRow> {
         self.reversals.iter().find(|known| known.is_of(like))
     }
@@ -166,6 +212,7 @@ impl SaleRow {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CommissionRow {
     pub(super) id: CommissionId,
+    pub(super) sale_id: SaleId,
     pub(super) partner: PartnerId,
     pub(super) status: CommissionStatus,
     /// What callers were told.
@@ -176,6 +223,8 @@ pub(super) struct CommissionRow {
     pub(super) holds: Vec<String>,
     /// Holds that a person released by name: they do not come back.
     pub(super) released: Vec<String>,
+    /// Holds that a person added: they come back with the commission until somebody releases them.
+    pub(super) by_hand: Vec<String>,
     /// A flat reward has its own.
     pub(super) currency: Currency,
     pub(super) gross: Minor,
@@ -188,6 +237,39 @@ pub(super) struct CommissionRow {
 }
 
 impl CommissionRow {
+    /// Takes money from the partner: it counts while it is approved.
+    pub(super) fn is_debit(&self) -> bool {
+        self.gross < Minor::ZERO
+    }
+
+    /// Whether holds can keep it from being paid. To hold a debit that counts would give the money back.
+    pub(super) fn can_be_held(&self) -> bool {
+        self.status.is_unpaid() && !(self.is_debit() && self.status == CommissionStatus::Approved)
+    }
+
+    /// What a person added or released by name stays so, whatever facts say. Suspensions come and go with the partner.
+    pub(super) fn remember_holds(&mut self, event: &CommissionEvent) {
+        let by_person = event.actor != SYSTEM;
+        let changed = |from: &[String], to: &[String]| -> Vec<String> {
+            to.iter().filter(|hold| !from.contains(hold) && *hold != PARTNER_SUSPENDED).cloned().collect()
+        };
+        match event.kind {
+            CommissionEventKind::Review if by_person => {
+                let added = changed(&self.holds, &event.holds);
+                self.released.retain(|hold| !added.contains(hold));
+                self.by_hand.extend(added);
+            }
+            CommissionEventKind::HoldReleased => {
+                let gone = changed(&event.holds, &self.holds);
+                self.by_hand.retain(|hold| !gone.contains(hold));
+                if by_person {
+                    self.released.extend(gone);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// When a tick may approve it; `None`: no tick may.
     pub(super) fn due(&self) -> Option<Micros> {
         (self.status == CommissionStatus::Pending && !self.terms.manual_approval)

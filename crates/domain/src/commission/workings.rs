@@ -5,7 +5,7 @@ use super::state::{SaleRow, sale_key};
 use super::{FlatTerms, SaleRecorded, Terms};
 use crate::attribution::SaleKey;
 use crate::facts::{ReversalFamily, ReversalState};
-use crate::ids::ProgramId;
+use crate::ids::{CommissionId, ProgramId};
 use crate::money::{AmountOutOfRange, Currency, Minor, RatePpm, Rounding, rate_of_sum};
 use crate::tables::{View, row};
 
@@ -24,7 +24,7 @@ pub struct Workings {
     pub flat: Option<(FlatTerms, Minor)>,
     /// G.
     pub gross: Minor,
-    /// N: at most G.
+    /// N: at most G; of a split ([`Terms::split`]) the part of what the slices come to.
     pub net: Minor,
 }
 
@@ -84,7 +84,7 @@ impl Workings {
     }
 }
 
-/// The workings of the commission of `sale`, where the fold knows one.
+/// The workings of a commission of `sale`, where the fold knows it.
 ///
 /// # Errors
 /// [`AmountOutOfRange`]: no commission that the ledger creates leads there.
@@ -92,9 +92,11 @@ pub fn workings(
     view: &dyn View,
     program: &ProgramId,
     sale: &SaleKey,
+    commission: &CommissionId,
 ) -> Result<Option<Workings>, AmountOutOfRange> {
     let Some(row) = row::<SaleRow>(view, sale_key(program, sale).bytes()) else { return Ok(None) };
-    let (Some(recorded), Some(commission)) = (row.sale, row.commission) else { return Ok(None) };
+    let commission = row.commission(commission).cloned();
+    let (Some(recorded), Some(commission)) = (row.sale, commission) else { return Ok(None) };
     let taken = live::taken(&recorded, &commission, &row.reversals)?;
     let slices = commission.terms.slices.iter().zip(&taken.left);
     let slices = slices.map(|(slice, left)| WorkedSlice {

@@ -4,7 +4,7 @@
 //! the fact's key, money and links, the second over its identity (namespaces and subjects). Left out, because they differ
 //! between honest repeats: the body, moments (a receipt-time source says another one each time), where a code was found,
 //! the delivery, product descriptions.
-use crate::facts::{CouponRef, Fact, FactBody, Identifier, Reversal, Sale};
+use crate::facts::{Adjustment, Command, CouponRef, Fact, FactBody, Identifier, Reversal, Sale};
 use crate::ids::Hash;
 use crate::money::{Currency, Minor};
 use sha2::{Digest, Sha256};
@@ -46,6 +46,7 @@ fn content(fact: &Fact) -> Half {
             hasher.text(command.kind.name());
             hasher.text(command.commission.as_str());
             hasher.text(&command.reason);
+            hasher.command_details(command);
         }
         FactBody::SaleLink { external_id, aliases } => {
             hasher.text(external_id);
@@ -121,6 +122,18 @@ impl Hasher {
         };
         self.0.update([tag]);
         self.text(reference);
+    }
+
+    /// Nothing for a command that has none: those hash as they did before there were any.
+    fn command_details(&mut self, command: &Command) {
+        if !command.hold.is_empty() {
+            self.text(&command.hold);
+        }
+        if let Some(Adjustment { partner, amount, currency }) = &command.adjustment {
+            self.text(partner.as_str());
+            self.amount(*amount);
+            self.currency(*currency);
+        }
     }
 
     fn reversal(&mut self, reversal: &Reversal) {

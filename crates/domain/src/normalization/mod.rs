@@ -84,6 +84,10 @@ pub struct Request {
 
 /// An event of `facts.v1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most events are facts; a box would cost each of them an allocation"
+)]
 pub enum FactsEvent {
     /// What became of an accepted external event. First in its frame.
     Verdict(Verdict),

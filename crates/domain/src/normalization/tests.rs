@@ -99,6 +99,7 @@ fn program(mode: Mode) -> ConfigObject {
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: 0,
+        release: crate::config::Release::default(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),

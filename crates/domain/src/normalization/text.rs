@@ -90,7 +90,13 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
         }
         FactBody::CustomerLink => Ok(()),
         FactBody::SubscriptionCancelled { subscription_id } => id("the subscription's id", subscription_id),
-        FactBody::Command(command) => id("the commission's id", command.commission.as_str()),
+        FactBody::Command(command) => match &command.adjustment {
+            Some(adjustment) => id("the partner's id", adjustment.partner.as_str()),
+            None => {
+                id("the commission's id", command.commission.as_str())?;
+                optional_id("the hold", &command.hold)
+            }
+        },
         FactBody::SaleLink { external_id, aliases } => {
             id("the sale's id", external_id)?;
             aliases.iter().try_for_each(|alias| id("another id of the sale", alias))

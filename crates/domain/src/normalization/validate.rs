@@ -272,6 +272,7 @@ fn program_values(program: &Program) -> Checked {
     url_id("account_id", program.account.as_str())?;
     within("click_window_days", program.click_window_days.into(), 1, MAX_CLICK_WINDOW_DAYS.into())?;
     within("hold_days", program.hold_days.into(), 0, MAX_HOLD_DAYS.into())?;
+    within("min_hold_days", program.release.min_hold_days.into(), 0, MAX_HOLD_DAYS.into())?;
     metadata_keys("referral_keys", &program.referral_keys)?;
     metadata_keys("customer_keys", &program.customer_keys)?;
     rule_metadata_keys(&program.rule_metadata_keys)

@@ -94,6 +94,7 @@ fn program(change: impl FnOnce(&mut Program)) -> ConfigObject {
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: 0,
+        release: crate::config::Release::default(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),

@@ -150,6 +150,25 @@ impl Condition {
         }
     }
 
+    /// Whether a rule with it is about such conversions at all: sales and renewals are what rules are about unless they
+    /// say otherwise; a lead, a sign-up or a click earns by those rules only that name its kind.
+    #[must_use]
+    pub fn concerns(&self, kind: &str) -> bool {
+        matches!(kind, "sale" | "renewal") || self.names_kind(kind)
+    }
+
+    fn names_kind(&self, kind: &str) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.names_kind(kind)),
+            Self::Test(Comparison { field: Field::Kind, operator, value }) => match (operator, value) {
+                (Operator::Equal, Value::Text(text)) => text == kind,
+                (Operator::In, Value::Texts(texts)) => texts.iter().any(|text| text == kind),
+                _ => false,
+            },
+            Self::Test(_) => false,
+        }
+    }
+
     /// Whether it looks at lines.
     #[must_use]
     pub fn is_of_lines(&self) -> bool {

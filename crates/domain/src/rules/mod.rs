@@ -20,7 +20,7 @@ mod tier;
 
 pub use condition::{Comparison, Condition, MAX_COMPARISONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Value};
 pub use field::{Field, FieldType, MAX_KEY_BYTES, Operator};
-pub use period::{Period, months_between, plus_months};
+pub use period::{Period, month_end, months_between, plus_months};
 pub use select::{Candidate, Considered, MAX_CONSIDERED, Rank, Selecting, Selection, Why};
 pub use tier::{Band, MAX_BANDS, Metric, Tiers};
 
@@ -121,6 +121,12 @@ impl CapScope {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// Whether it limits each partner apart; the others limit what several earn together.
+    #[must_use]
+    pub const fn is_of_partner(self) -> bool {
+        matches!(self, Self::Partner)
     }
 }
 

@@ -89,6 +89,15 @@ pub fn plus_months(first: Micros, months: i64) -> Micros {
     Micros(first.0.saturating_add(days.saturating_mul(crate::time::DAY_MICROS)))
 }
 
+/// The moment at which the month of another ends, which is when the next one begins.
+#[must_use]
+pub fn month_end(at: Micros) -> Micros {
+    let day = date(at);
+    let midnight = at.0.saturating_sub(at.0.rem_euclid(crate::time::DAY_MICROS));
+    let days = day.month().length(day.year()).saturating_sub(day.day()).saturating_add(1);
+    Micros(midnight).plus_days(days.into())
+}
+
 /// The day that a moment is in; the calendar's first or last for moments beyond.
 fn date(at: Micros) -> Date {
     match OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1_000_000)) {
@@ -143,5 +152,8 @@ mod tests {
             assert_eq!(months_between(at(first), at(later)), months, "{first} {later}");
         }
         assert_eq!(plus_months(at("2027-01-31"), i64::MAX), Micros(i64::MAX));
+        assert_eq!(month_end(at("2028-02-01")), at("2028-03-01"));
+        assert_eq!(month_end(Micros(at("2027-01-01").0 - 1)), at("2027-01-01"));
+        assert_eq!(month_end(at("2027-01-01")), at("2027-02-01"));
     }
 }

@@ -1,18 +1,19 @@
 //! A partition in memory: frames go in, every invariant is checked after every step.
+use super::commands::command;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, TouchClass};
+use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, Share, TouchClass};
 use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
 use tributary_domain::commission::{
     Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
 use tributary_domain::config::{
-    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Reward, Rule,
+    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Release, Reward, Rule,
 };
 use tributary_domain::facts::{
-    Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine, ReversalState,
-    Sale, SaleDetails, SaleLine,
+    Command, CommandKind, ConversionKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine,
+    ReversalState, Sale, SaleDetails, SaleLine,
 };
 use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
 use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -45,6 +46,11 @@ pub struct SaleSpec {
     /// Who bought; `None`: nobody knows.
     pub customer: Option<u8>,
     pub country: &'static str,
+    /// Who earns which part; empty: `partner` all.
+    pub shares: Vec<(&'static str, u32)>,
+    pub kind: ConversionKind,
+    /// Failed checks.
+    pub fraud: Vec<&'static str>,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -75,6 +81,9 @@ pub fn sale(id: &str, gross: i64) -> SaleSpec {
         products: vec![],
         customer: None,
         country: "",
+        shares: vec![],
+        kind: ConversionKind::Sale,
+        fraud: vec![],
     }
 }
 
@@ -103,6 +112,7 @@ pub struct Setting {
     pub profile: Profile,
     pub rounding: Rounding,
     pub hold_days: u32,
+    pub release: Release,
     pub manual: bool,
     pub rate: i64,
     /// A flat reward instead of the rate: amount and currency.
@@ -115,6 +125,7 @@ impl Default for Setting {
             profile: Profile::Native,
             rounding: Rounding::HalfEven,
             hold_days: 0,
+            release: Release::default(),
             manual: false,
             rate: 300_000,
             flat: None,
@@ -149,6 +160,7 @@ impl World {
             rounding: setting.rounding,
             click_window_days: 30,
             hold_days: setting.hold_days,
+            release: setting.release,
             manual_approval: setting.manual,
             sale_from: None,
             referral_keys: Vec::new(),
@@ -235,7 +247,12 @@ impl World {
             referral: None,
             coupon: None,
             aliases: spec.aliases.clone(),
-            details: SaleDetails { country: spec.country.to_owned(), ..SaleDetails::default() },
+            details: SaleDetails {
+                country: spec.country.to_owned(),
+                kind: spec.kind,
+                fraud: spec.fraud.iter().map(|rule| (*rule).to_owned()).collect(),
+                ..SaleDetails::default()
+            },
         });
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
@@ -244,6 +261,7 @@ impl World {
             .customer
             .map(|customer| tributary_domain::ids::SubjectId([customer; 16]))
             .or(decision.customer);
+        decision.shares = shares(&spec.shares);
         let verdict = verdict(VerdictKind::Applied, &fact.event, reply_to);
         vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), Some(decision))]
     }
@@ -296,15 +314,7 @@ impl World {
     }
 
     pub fn command_by_id(&mut self, kind: CommandKind, id: &CommissionId) -> (Answer, Vec<CommissionsEvent>) {
-        let body = FactBody::Command(Command {
-            kind,
-            commission: id.clone(),
-            reason: "looked at it".to_owned(),
-            actor: "key_mary".to_owned(),
-        });
-        let fact = self.fact(id.as_str(), "key_1", body);
-        let events = self.frame(applied(fact));
-        (answer(&events).answer, events)
+        self.decided(Command { commission: id.clone(), ..command(kind) })
     }
 
     pub fn late(&mut self, sale: &str, partner: &str) -> Vec<CommissionsEvent> {
@@ -375,12 +385,17 @@ impl World {
         assert!(
             event.postings.iter().all(|posting| posting.currency == event.currency && posting.amount.0 != 0)
         );
-        assert!((0..=event.gross.0).contains(&event.reversed.0), "{event:#?}");
+        // R lies between 0 and G, whatever G's sign is.
+        let (least, most) = (event.gross.0.min(0), event.gross.0.max(0));
+        assert!((least..=most).contains(&event.reversed.0), "{event:#?}");
+        if event.gross < Minor::ZERO {
+            assert_eq!(event.reversed == Minor::ZERO, event.status == CommissionStatus::Approved);
+        }
         let net_before = self.ledger.commission(&event.id).map_or(0, |line| line.net_minor.0);
         assert_eq!(event.delta.0, event.gross.0 - event.reversed.0 - net_before, "{event:#?}");
         match event.kind {
             CommissionEventKind::Created => {
-                assert!(event.gross.0 > 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
+                assert!(event.gross.0 != 0 && self.ledger.commission(&event.id).is_none(), "{event:#?}");
                 let hold_until = event.terms.as_ref().unwrap().hold_until;
                 assert!(hold_until >= self.clock, "a hold that ends before it begins");
                 assert!(event.holds.contains(&"time".to_owned()), "{event:#?}");
@@ -427,7 +442,7 @@ impl World {
         let Some(line) = self.commission(sale) else { return false };
         let sheet = self.ledger.balances.sheet(&line.program_id, &line.partner_id, line.currency);
         let amount = line.net_minor.min(sheet.available);
-        if line.status != CommissionStatus::Approved || amount == Minor::ZERO || sheet.debt != Minor::ZERO {
+        if line.status != CommissionStatus::Approved || amount <= Minor::ZERO || sheet.debt != Minor::ZERO {
             return false;
         }
         let leg = |account, amount| Posting { account, currency: line.currency, amount: Minor(amount) };
@@ -455,6 +470,13 @@ impl World {
 
     pub fn commission(&self, sale: &str) -> Option<CommissionLine> {
         self.ledger.commissions().find(|line| line.external_id == sale).cloned()
+    }
+
+    /// A partner's part of what a sale earns.
+    pub fn part(&self, sale: &str, partner: &str) -> Option<CommissionLine> {
+        let is_part =
+            |line: &&CommissionLine| line.external_id == sale && line.partner_id.as_str() == partner;
+        self.ledger.commissions().find(is_part).cloned()
     }
 
     /// What holds the commission of a sale.
@@ -524,7 +546,12 @@ pub fn decision(sale: &str, partner: Option<&str>) -> Decision {
         customer: None,
         touches: vec![],
         binds: false,
+        shares: vec![],
     }
+}
+
+pub fn shares(shares: &[(&str, u32)]) -> Vec<Share> {
+    shares.iter().map(|(partner, weight)| Share { partner: (*partner).into(), weight: *weight }).collect()
 }
 
 /// What happened to commissions, in short: (what, change of N).

@@ -25,7 +25,7 @@ fn settings() -> impl Strategy<Value = Setting> {
     let flat = (0..=2_000_i64, prop_oneof![Just("USD"), Just("EUR")], on_refund);
     let rewards = (rates, prop_oneof![3 => Just(None), 1 => flat.prop_map(Some)]);
     (profiles, roundings, 0..3_u32, rewards).prop_map(|(profile, rounding, hold_days, (rate, flat))| {
-        Setting { profile, rounding, hold_days, manual: false, rate, flat }
+        Setting { profile, rounding, hold_days, rate, flat, ..Setting::default() }
     })
 }
 
@@ -250,6 +250,7 @@ proptest! {
 
 /// One thing that happens to a program.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few dozen of them at a time")]
 enum Happens {
     Sale(SaleSpec),
     Reversals(Vec<ReversalSpec>),
@@ -267,7 +268,14 @@ fn histories() -> impl Strategy<Value = Vec<Happens>> {
     let one = (0..SALES.len(), any::<bool>(), any::<bool>()).prop_flat_map(move |(number, known, john)| {
         let id = SALES[number];
         let partner = known.then(|| if john { "partner_john" } else { "partner_mary" }.to_owned());
-        let decision = prop_oneof![3 => Just(CommandKind::Approve), 1 => Just(CommandKind::Reject)];
+        use CommandKind::{Approve, Hold, Reinstate, Reject, Release};
+        let decision = prop_oneof![
+            3 => Just(Approve),
+            2 => Just(Reject),
+            2 => Just(Reinstate),
+            1 => Just(Hold),
+            1 => Just(Release),
+        ];
         prop_oneof![
             4 => sales(id, small.clone()).prop_map(move |spec| Happens::Sale(SaleSpec { partner: partner.clone(), ..spec })),
             6 => reversals(id, small.clone()).prop_map(Happens::Reversals),
@@ -354,7 +362,12 @@ proptest! {
                 }
                 Happens::Decided(kind, id) => {
                     let before = world.commission(id);
-                    let (answer, events) = world.command(kind, id);
+                    let by_name = matches!(kind, CommandKind::Hold | CommandKind::Release);
+                    let (answer, events) = if by_name && before.is_some() {
+                        world.hold(kind, id, "manual")
+                    } else {
+                        world.command(kind, id)
+                    };
                     if answer.declined.is_empty() {
                         known.decided.insert(id);
                     } else {

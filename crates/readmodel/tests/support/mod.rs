@@ -192,6 +192,8 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
             uncapped: Minor(200),
             considered: Vec::new(),
             considered_more: 0,
+            split: None,
+            origin: domain::commission::Origin::Conversion,
         }),
         holds: vec!["time".to_owned()],
     };
@@ -215,6 +217,7 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
         facets: Facets::default(),
         purchase: None,
         subscription_since: None,
+        shares: Vec::new(),
     };
     vec![CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)]
 }

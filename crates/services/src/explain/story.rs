@@ -237,7 +237,7 @@ impl Teller<'_> {
         };
         // Rejection and the like take N to where the set of reversals alone would not: then there is no sum to show.
         let net = event.gross.0.saturating_sub(event.reversed.0);
-        let worked = workings(&self.tables, &event.program, &event.sale).ok().flatten();
+        let worked = workings(&self.tables, &event.program, &event.sale, &event.id).ok().flatten();
         let moved = event.delta.0 != 0;
         Change {
             kind: event.kind.name().to_owned(),

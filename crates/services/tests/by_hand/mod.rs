@@ -208,6 +208,7 @@ fn sale_fact(event: &CommissionsEvent) -> Option<(FactsEvent, Option<Decision>)>
             lost_because: String::new(),
         }],
         binds: false,
+        shares: Vec::new(),
     };
     let fact = Fact {
         program: sale.program.clone(),

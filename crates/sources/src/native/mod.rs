@@ -347,7 +347,14 @@ fn approval(values: &Values, authenticated_by: &str) -> Result<Event, Refused> {
         None => authenticated_by.to_owned(),
     };
     let commission = values.owned("commission_id");
-    let command = Command { kind, commission: CommissionId(commission.clone()), reason, actor };
+    let command = Command {
+        kind,
+        commission: CommissionId(commission.clone()),
+        reason,
+        actor,
+        hold: String::new(),
+        adjustment: None,
+    };
     Ok(event(commission, decision, FactBody::Command(command)))
 }
 

@@ -1,18 +1,19 @@
 //! One fixed sample of every event kind. Golden bytes are made of these: never change one, only add.
 use bytes::Bytes;
-use domain::attribution::{AttributedEvent, Decision, SaleKey, Touch, TouchClass};
+use domain::attribution::{AttributedEvent, Decision, SaleKey, Share, Touch, TouchClass};
 use domain::commission::{
-    Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus,
-    CommissionsEvent, Facets, FlatTerms, LineFacets, Posting, Purchase, ReversalRecorded, ReversalResult,
-    SaleLinked, SaleRecorded, Slice, SubscriptionOver, Terms,
+    ADJUSTMENT, Account, Answer, AnswerRecorded, CapUse, CommissionEvent, CommissionEventKind,
+    CommissionStatus, CommissionsEvent, Facets, FlatTerms, LineFacets, Origin, Posting, Purchase,
+    ReversalRecorded, ReversalResult, SaleLinked, SaleRecorded, Slice, Split, SubscriptionOver, Terms,
 };
 use domain::config::{
     ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, FlatRefund, Mode, Partner, Profile, Program,
-    Reward, Rule,
+    Release, ReleaseMode, Reward, Rule,
 };
 use domain::facts::{
-    CouponRef, Fact, FactBody, Identifier, Personal, Recurrence, Referral, Reversal, ReversalFamily,
-    ReversalLine, ReversalState, Sale, SaleDetails, SaleLine, SealedValue,
+    Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
+    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
+    SealedValue,
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -65,6 +66,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: 0,
+        release: Release::default(),
         manual_approval: true,
         sale_from: None,
         referral_keys: Vec::new(),
@@ -123,6 +125,13 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
             "program_with_rule_metadata",
             config(ConfigObject::Program(Program {
                 rule_metadata_keys: vec!["plan".into(), "seats".into()],
+                ..program.clone()
+            })),
+        ),
+        (
+            "program_by_calendar",
+            config(ConfigObject::Program(Program {
+                release: Release { mode: ReleaseMode::Calendar, min_hold_days: 7 },
                 ..program
             })),
         ),
@@ -175,6 +184,7 @@ fn details() -> SaleDetails {
         country: "DE".into(),
         interval: "month".into(),
         metadata: vec![("plan".into(), "pro".into()), ("seats".into(), "5".into())],
+        ..SaleDetails::default()
     }
 }
 
@@ -247,6 +257,21 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         sale_aliases: Vec::new(),
     };
     let definition = FactBody::CouponDefinition { provider_ref: "dsc_1".into(), code: "SAVE10".into() };
+    let hold = Command {
+        kind: CommandKind::Hold,
+        commission: commission_id(),
+        reason: "odd".into(),
+        actor: "key_1".into(),
+        hold: "fraud:velocity".into(),
+        adjustment: None,
+    };
+    let debit = Command {
+        kind: CommandKind::Debit,
+        commission: CommissionId::default(),
+        hold: String::new(),
+        adjustment: Some(Adjustment { partner: "ptn_john".into(), amount: Minor(-500), currency: usd() }),
+        ..hold.clone()
+    };
     vec![
         ("verdict", FactsEvent::Verdict(verdict)),
         (
@@ -259,7 +284,25 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         ("coupon_definition", FactsEvent::Fact(fact("active", definition))),
         ("config", FactsEvent::Config(configs().remove(0).1)),
         ("tick", FactsEvent::Tick),
+        ("lead", FactsEvent::Fact(fact("", lead()))),
+        ("command_hold", FactsEvent::Fact(fact("key_1", FactBody::Command(hold)))),
+        ("command_debit", FactsEvent::Fact(fact("key_2", FactBody::Command(debit)))),
     ]
+}
+
+/// A conversion that is no sale, and failed two checks.
+fn lead() -> FactBody {
+    let FactBody::Sale(sale) = sale(CouponRef::Code("SAVE10".into())) else { unreachable!() };
+    FactBody::Sale(Sale {
+        gross: Minor(0),
+        lines: Vec::new(),
+        details: SaleDetails {
+            kind: ConversionKind::Lead,
+            fraud: vec!["velocity".into(), "own_code".into()],
+            ..SaleDetails::default()
+        },
+        ..sale
+    })
 }
 
 fn decision(outcome: Result<(domain::ids::PartnerId, TouchClass), String>) -> Decision {
@@ -283,6 +326,7 @@ fn decision(outcome: Result<(domain::ids::PartnerId, TouchClass), String>) -> De
             },
         ],
         binds: true,
+        shares: Vec::new(),
     }
 }
 
@@ -296,7 +340,15 @@ pub(crate) fn attributed() -> Vec<(&'static str, AttributedEvent)> {
         ("passed_sale", passed(1, Some(won.clone()))),
         ("passed_nobody", passed(2, Some(decision(Err("unknown_code".into()))))),
         ("passed_tick", passed(7, None)),
-        ("late", AttributedEvent::Late { decision: won, cause: event() }),
+        ("late", AttributedEvent::Late { decision: won.clone(), cause: event() }),
+        ("passed_shared", passed(1, Some(Decision { shares: shares(), ..won }))),
+    ]
+}
+
+fn shares() -> Vec<Share> {
+    vec![
+        Share { partner: "ptn_john".into(), weight: 400_000 },
+        Share { partner: "ptn_mary".into(), weight: 600_000 },
     ]
 }
 
@@ -336,6 +388,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         facets: Facets::default(),
         purchase: None,
         subscription_since: None,
+        shares: Vec::new(),
     };
     let reversal = ReversalRecorded {
         program: "prog_demo".into(),
@@ -381,6 +434,8 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             uncapped: Minor(5_990),
             considered: Vec::new(),
             considered_more: 0,
+            split: None,
+            origin: Origin::default(),
         }),
         holds: Vec::new(),
     };
@@ -414,6 +469,43 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         purchase: Some(Purchase { number: 3, first_at: AT }),
         subscription_since: Some(AT),
         ..sale.clone()
+    };
+    let shared = SaleRecorded { shares: shares(), ..sale.clone() };
+    let lead = SaleRecorded {
+        facets: Facets {
+            details: SaleDetails {
+                kind: ConversionKind::Lead,
+                fraud: vec!["velocity".into()],
+                ..SaleDetails::default()
+            },
+            ..Facets::default()
+        },
+        ..sale.clone()
+    };
+    let debit = CommissionEvent {
+        id: CommissionId::of_command(&event()),
+        sale_id: SaleId::default(),
+        sale: SaleKey { source: ADJUSTMENT.into(), external_id: event().0 },
+        gross: Minor(-500),
+        reversed: Minor(-500),
+        delta: Minor::ZERO,
+        postings: Vec::new(),
+        reason: "paid twice".into(),
+        actor: "key_1".into(),
+        terms: commission.terms.clone().map(|terms| Terms {
+            slices: Vec::new(),
+            uncapped: Minor(-500),
+            origin: Origin::Debit,
+            ..terms
+        }),
+        ..commission.clone()
+    };
+    let part = CommissionEvent {
+        terms: commission.terms.clone().map(|terms| Terms {
+            split: Some(Split { part: 1, weights: vec![400_000, 600_000], whole: Minor(9_983) }),
+            ..terms
+        }),
+        ..commission.clone()
     };
     let ruled = CommissionEvent {
         terms: commission.terms.clone().map(|terms| Terms {
@@ -470,6 +562,10 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         ("cancelled", CommissionsEvent::Cancelled(over)),
         ("sale_for_rules", CommissionsEvent::Sale(asked)),
         ("commission_by_rules", CommissionsEvent::Commission(ruled)),
+        ("sale_shared", CommissionsEvent::Sale(shared)),
+        ("commission_part", CommissionsEvent::Commission(part)),
+        ("lead", CommissionsEvent::Sale(lead)),
+        ("debit", CommissionsEvent::Commission(debit)),
     ]
 }
 
