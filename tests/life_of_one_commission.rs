@@ -129,6 +129,7 @@ fn program() -> Vec<ConfigObject> {
             rounding: Rounding::HalfEven,
             click_window_days: 30,
             hold_days: 0,
+            release: domain::config::Release::default(),
             manual_approval: false,
             sale_from: None,
             referral_keys: Vec::new(),

@@ -187,6 +187,7 @@ fn configuration() -> Vec<ConfigFact> {
             rounding: Rounding::HalfEven,
             click_window_days: 30,
             hold_days: 0,
+            release: domain::config::Release::default(),
             manual_approval: false,
             sale_from: None,
             referral_keys: Vec::new(),

@@ -389,6 +389,7 @@ impl Installation {
             rounding: Rounding::HalfEven,
             click_window_days: 30,
             hold_days: 0,
+            release: domain::config::Release::default(),
             manual_approval: false,
             sale_from: Some(sale_from),
             referral_keys: Vec::new(),

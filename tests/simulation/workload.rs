@@ -108,6 +108,7 @@ pub(crate) fn setup(program: &str) -> Vec<IngestRecord> {
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: HOLD_DAYS,
+        release: domain::config::Release::default(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),

@@ -278,6 +278,7 @@ fn sale(values: &Values) -> Result<Event, Refused> {
             country: values.owned("country"),
             interval: values.owned("interval"),
             metadata: values.map("metadata").to_vec(),
+            ..SaleDetails::default()
         },
     });
     Ok(Event {

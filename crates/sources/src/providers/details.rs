@@ -72,7 +72,7 @@ pub(super) fn details<'a, 'm: 'a>(
     interval: &str,
     metadata: impl Iterator<Item = &'a Metadata<'m>>,
 ) -> SaleDetails {
-    let mut details = SaleDetails { country, interval: interval.to_owned(), metadata: Vec::new() };
+    let mut details = SaleDetails { country, interval: interval.to_owned(), ..SaleDetails::default() };
     metadata.for_each(|metadata| metadata.keep(&mut details.metadata));
     details
 }
