@@ -106,6 +106,8 @@ fn program() -> Program {
         rounding: Rounding::HalfEven,
         click_window_days: 30,
         hold_days: 30,
+        release: domain::config::Release::default(),
+        rule_metadata_keys: Vec::new(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),
@@ -222,6 +224,7 @@ fn sale(number: usize, customer: usize, rules: usize) -> Vec<AttributedEvent> {
         customer: Some(SubjectId(subject)),
         touches: Vec::new(),
         binds: false,
+        shares: Vec::new(),
     };
     vec![passed(FactsEvent::Fact(fact), Some(decision))]
 }
