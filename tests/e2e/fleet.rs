@@ -83,6 +83,11 @@ impl Fleet {
         self.stages.remove(name).with_context(|| format!("{name} does not run"))
     }
 
+    /// That none has ended by itself.
+    pub(crate) fn all_run(&mut self) -> Result<()> {
+        self.stages.values_mut().try_for_each(Stage::runs)
+    }
+
     /// The ends of all logs, for an error that wants explaining.
     pub(crate) fn tails(&self) -> String {
         let tail = |(name, stage): (&&str, &Stage)| {

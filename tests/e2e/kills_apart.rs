@@ -230,6 +230,8 @@ async fn kill(
     }
     let limit = Instant::now() + LIMIT;
     while open_events(&database, &acknowledged).await? > 0 {
+        // Nobody else may have ended.
+        fleet.all_run()?;
         if Instant::now() > limit {
             let kept = fleet.installation.keep();
             let open = which_are_open(&database, &acknowledged).await?;
@@ -243,7 +245,7 @@ async fn kill(
     }
     let recovery = since.elapsed();
     *settled += acknowledged.len();
-    // Nobody else may have ended, and all are ready again.
+    // All are ready again.
     fleet.ready().await?;
     Ok((open, recovery))
 }

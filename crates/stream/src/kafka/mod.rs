@@ -7,6 +7,7 @@
 //! Settings and their reasons: `options.rs` and `docs/reference/kafka.md`.
 mod batch;
 mod context;
+mod coverage;
 mod group;
 mod import;
 mod lane;
