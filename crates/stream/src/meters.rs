@@ -136,7 +136,7 @@ pub fn register() {
 
 /// What one service shows from its start on.
 pub(crate) fn register_service(service: &'static str) {
-    for name in [INPUTS, FRAMES, TAKES, DEFECTS, CLOCK_AHEAD] {
+    for name in [INPUTS, FRAMES, TAKES, DEFECTS, CLOCK_AHEAD, GROUPS_JOINED_ANEW] {
         counter!(name, "service" => service).absolute(0);
     }
     for name in [SNAPSHOTS, SNAPSHOTS_FAILED, SNAPSHOTS_SKIPPED, RESTORES] {
