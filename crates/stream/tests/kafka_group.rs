@@ -90,8 +90,8 @@ async fn more_members_than_partitions_leave_some_without_any_and_settled() {
 async fn partitions_that_a_settled_group_gave_to_nobody_are_given_again() {
     let broker = KafkaBroker::shared().await.unwrap();
     let mut options = broker.log(PARTITIONS).await.unwrap().options().clone();
-    // As after a broker's return: those who divide know of fewer partitions than there are. Brokers tell members of more
-    // every five minutes only.
+    // As after a broker's return: those who divide know of fewer partitions than there are. By themselves clients ask
+    // for more every five minutes only.
     let name = options.topic_name(Topic::Attributed);
     options.partitions = PARTITIONS + 2;
     let mut first = Member::join(&options).await;

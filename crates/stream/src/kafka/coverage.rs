@@ -1,9 +1,9 @@
 //! Whether a group has named somebody for every partition.
 //!
 //! The member that leads a group divides what a broker tells it of the topic at that moment, and a broker that has just
-//! come back may tell of a topic before it knows its partitions. The group is then settled with partitions that nobody has,
-//! and stays so: the client compares later metadata with what it knew before, and finds nothing new. So each member asks,
-//! after each assignment, who has what.
+//! come back may tell of a topic before it knows its partitions. The group would then settle with partitions that nobody
+//! has, and stay so: the client compares later metadata with what it knew before, and finds nothing new. So each member
+//! asks, after each assignment, who has what.
 use super::context::unavailable;
 use crate::log::{LogError, Partition};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

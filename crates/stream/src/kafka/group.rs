@@ -118,9 +118,10 @@ struct Membership {
 
 /// When to look who has what.
 struct Look {
-    /// Assignments that there had been at the last one.
+    /// Assignments that there had been when the last one was planned.
     assignments: u64,
     due: Option<Instant>,
+    /// Between two times of joining anew.
     pause: Duration,
 }
 
@@ -128,7 +129,7 @@ impl Look {
     fn is_due(&mut self, assignments: u64) -> bool {
         if assignments != self.assignments {
             self.assignments = assignments;
-            self.due = Some(Instant::now() + FIRST_LOOK.max(self.pause - LOOK_PAUSE));
+            self.due = Some(Instant::now() + FIRST_LOOK.max(self.pause.saturating_sub(LOOK_PAUSE)));
         }
         self.due.is_some_and(|due| Instant::now() >= due)
     }
