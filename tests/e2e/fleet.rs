@@ -30,7 +30,10 @@ impl Fleet {
             ("DATABASE_URL".to_owned(), postgres.url().to_owned()),
             ("TRIBUTARY_KEYS_DATABASE_URL".to_owned(), database_for_keys(&postgres).await?),
             // Who took which partition, and lost it.
-            ("TRIBUTARY_LOGGING_FILTER".to_owned(), "warn,tributary=info,stream::owner=debug".to_owned()),
+            (
+                "TRIBUTARY_LOGGING_FILTER".to_owned(),
+                "warn,tributary=info,stream::owner=debug,stream::kafka::reader=debug".to_owned(),
+            ),
         ];
         let given: Vec<_> = variables.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         // Without load: the sample traffic is not part of the client's record.
@@ -80,6 +83,11 @@ impl Fleet {
         self.stages.remove(name).with_context(|| format!("{name} does not run"))
     }
 
+    /// That none has ended by itself.
+    pub(crate) fn all_run(&mut self) -> Result<()> {
+        self.stages.values_mut().try_for_each(Stage::runs)
+    }
+
     /// The ends of all logs, for an error that wants explaining.
     pub(crate) fn tails(&self) -> String {
         let tail = |(name, stage): (&&str, &Stage)| {
@@ -88,6 +96,31 @@ impl Fleet {
             format!("{name}:\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
         };
         self.stages.iter().map(tail).collect()
+    }
+
+    /// What each service says of its lag and its partitions, for the same error.
+    pub(crate) async fn numbers(&mut self) -> String {
+        const WANTED: [&str; 5] = [
+            "tributary_lag_records",
+            "tributary_partitions",
+            "tributary_retakes",
+            "tributary_takes",
+            "tributary_kafka",
+        ];
+        let mut said = String::new();
+        for stage in self.stages.values_mut() {
+            let metrics = match stage.metrics().await {
+                Ok(url) => match self.http.get(format!("{url}/metrics")).send().await {
+                    Ok(answer) => answer.text().await.unwrap_or_default(),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            let wanted = metrics.lines().filter(|line| WANTED.iter().any(|name| line.starts_with(name)));
+            let lines: Vec<_> = wanted.filter(|line| !line.ends_with(" 0")).collect();
+            said.push_str(&format!("{}:\n{}\n", stage.name, lines.join("\n")));
+        }
+        said
     }
 
     /// The gateway's address.

@@ -82,6 +82,12 @@ impl Installation {
         Ok(Self { _turn: turn, setup, directory })
     }
 
+    /// Keeps the directory for whoever looks into a failure, and where it is.
+    pub(crate) fn keep(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.directory.path().to_owned()
+    }
+
     pub(crate) async fn database(&self) -> Result<sqlx::PgPool> {
         Ok(sqlx::PgPool::connect(&self.setup.database_url()?).await?)
     }

@@ -198,8 +198,17 @@ async fn kill_and_count(installation: &Installation, load: &Load, running: Runni
 
 /// How many of these acknowledged events lack their verdict or their balance in the database.
 pub(crate) async fn open_events(database: &sqlx::PgPool, acknowledged: &[(String, Sent)]) -> Result<usize> {
+    let (without_verdict, without_balance) = which_are_open(database, acknowledged).await?;
+    Ok(without_verdict.len() + without_balance.len())
+}
+
+/// The keys of those that lack their verdict, and of those that lack their balance.
+pub(crate) async fn which_are_open(
+    database: &sqlx::PgPool,
+    acknowledged: &[(String, Sent)],
+) -> Result<(Vec<String>, Vec<String>)> {
     let keys: Vec<String> = acknowledged.iter().map(|(key, _)| key.clone()).collect();
-    let without_verdict = missing_verdicts(database, &keys).await?.len();
+    let without_verdict = missing_verdicts(database, &keys).await?;
     // Every sale of the load earns something, so a sale without its `created` event has not reached its balance. (An early
     // refund has no event of its own to look for: it takes effect with its sale.)
     let sales: Vec<String> = acknowledged
@@ -207,15 +216,15 @@ pub(crate) async fn open_events(database: &sqlx::PgPool, acknowledged: &[(String
         .filter(|(_, sent)| matches!(sent, Sent::Sale { .. }))
         .map(|(key, _)| key.clone())
         .collect();
-    let without_balance: i64 = sqlx::query_scalar(
-        "select count(*) from unnest($1::text[]) as wanted(key)
+    let without_balance: Vec<String> = sqlx::query_scalar(
+        "select wanted.key from unnest($1::text[]) as wanted(key)
          join tributary.verdicts v on v.delivery_key = wanted.key and v.verdict = 'applied'
          where not exists (select 1 from tributary.commission_events e where e.cause_event_id = v.event_id and e.kind = 'created')",
     )
     .bind(&sales)
-    .fetch_one(database)
+    .fetch_all(database)
     .await?;
-    Ok(without_verdict + usize::try_from(without_balance)?)
+    Ok((without_verdict, without_balance))
 }
 
 pub(crate) async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {

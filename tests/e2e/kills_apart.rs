@@ -6,8 +6,8 @@
 //! of a naive model, `verify` is clean, and a database projected anew from the log is identical.
 use crate::fleet::{Fleet, acknowledged_beyond};
 use crate::installation::{Installation, LIMIT};
-use crate::kills::{all_is_there_once, open_events, sample_balances, wait_until};
-use anyhow::{Context, Result};
+use crate::kills::{all_is_there_once, open_events, sample_balances, wait_until, which_are_open};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
@@ -27,6 +27,18 @@ const PROJECTOR_POINTS: [&str; 2] = ["before-commit", "after-commit"];
 /// Counted kills of each kind; `TRIBUTARY_TEST_KILLS_APART` sets the long form.
 fn wanted_kills() -> usize {
     std::env::var("TRIBUTARY_TEST_KILLS_APART").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+/// Who is killed: all, or with `TRIBUTARY_TEST_VICTIM` only one, such as `broker`.
+fn victims() -> Result<Vec<Victim>> {
+    let Ok(wanted) = std::env::var("TRIBUTARY_TEST_VICTIM") else { return Ok(Victim::ALL.to_vec()) };
+    let found: Vec<_> = Victim::ALL.into_iter().filter(|victim| victim.name() == wanted).collect();
+    anyhow::ensure!(
+        !found.is_empty(),
+        "TRIBUTARY_TEST_VICTIM={wanted} is none of {:?}",
+        Victim::ALL.map(Victim::name)
+    );
+    Ok(found)
 }
 
 /// What is killed.
@@ -92,7 +104,7 @@ async fn nothing_is_lost_or_doubled_when_services_broker_or_database_crash() -> 
     let load = fleet.load(WORKERS).await?;
     let mut table = Vec::new();
     let mut settled = 0;
-    for victim in Victim::ALL {
+    for victim in victims()? {
         let kills = kill_often(&mut fleet, &load, &broker, victim, &mut chance, &mut settled)
             .await
             .with_context(|| format!("killing {}", victim.name()))?;
@@ -218,12 +230,22 @@ async fn kill(
     }
     let limit = Instant::now() + LIMIT;
     while open_events(&database, &acknowledged).await? > 0 {
-        anyhow::ensure!(Instant::now() < limit, "what was open stays open\n{}", fleet.tails());
+        // Nobody else may have ended.
+        fleet.all_run()?;
+        if Instant::now() > limit {
+            let kept = fleet.installation.keep();
+            let open = which_are_open(&database, &acknowledged).await?;
+            let (numbers, tails) = (fleet.numbers().await, fleet.tails());
+            bail!(
+                "what was open stays open: {open:?}; all logs are in {}\n{numbers}\n{tails}",
+                kept.display()
+            );
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let recovery = since.elapsed();
     *settled += acknowledged.len();
-    // Nobody else may have ended, and all are ready again.
+    // All are ready again.
     fleet.ready().await?;
     Ok((open, recovery))
 }

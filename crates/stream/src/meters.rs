@@ -42,6 +42,8 @@ pub const VOID: &str = "tributary_void_records_total";
 pub const PRODUCERS_DISCARDED: &str = "tributary_kafka_producers_discarded_total";
 /// Kafka readers given up because the client brought no records though there were some, by topic.
 pub const READERS_STUCK: &str = "tributary_kafka_readers_stuck_total";
+/// Kafka groups joined anew because they had named nobody for some partitions, by service.
+pub const GROUPS_JOINED_ANEW: &str = "tributary_kafka_groups_joined_anew_total";
 /// 1 once the embedded log cannot be trusted any more: the process ends.
 pub const POISONED: &str = "tributary_log_poisoned_total";
 /// Groups that the embedded log refused for want of space.
@@ -101,6 +103,10 @@ pub fn register() {
     describe_counter!(VOID, "records that do not count, by topic and reason");
     describe_counter!(PRODUCERS_DISCARDED, "Kafka producers thrown away after a doubt, by topic");
     describe_counter!(READERS_STUCK, "Kafka readers given up because the client stood still, by topic");
+    describe_counter!(
+        GROUPS_JOINED_ANEW,
+        "groups joined anew because they had named nobody for some partitions, by service"
+    );
     describe_counter!(POISONED, "1 once the embedded log cannot be trusted any more");
     describe_counter!(NO_SPACE, "groups refused for want of space");
     describe_gauge!(FREE_BYTES, Unit::Bytes, "free bytes on the log's file system");
@@ -130,7 +136,7 @@ pub fn register() {
 
 /// What one service shows from its start on.
 pub(crate) fn register_service(service: &'static str) {
-    for name in [INPUTS, FRAMES, TAKES, DEFECTS, CLOCK_AHEAD] {
+    for name in [INPUTS, FRAMES, TAKES, DEFECTS, CLOCK_AHEAD, GROUPS_JOINED_ANEW] {
         counter!(name, "service" => service).absolute(0);
     }
     for name in [SNAPSHOTS, SNAPSHOTS_FAILED, SNAPSHOTS_SKIPPED, RESTORES] {

@@ -85,3 +85,32 @@ async fn more_members_than_partitions_leave_some_without_any_and_settled() {
     first.assignment.leave().await;
     second.has(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_a_settled_group_gave_to_nobody_are_given_again() {
+    let broker = KafkaBroker::shared().await.unwrap();
+    let mut options = broker.log(PARTITIONS).await.unwrap().options().clone();
+    // As after a broker's return: those who divide know of fewer partitions than there are. By themselves clients ask
+    // for more every five minutes only.
+    let name = options.topic_name(Topic::Attributed);
+    options.partitions = PARTITIONS + 2;
+    let mut first = Member::join(&options).await;
+    let mut second = Member::join(&options).await;
+    first.has(4).await;
+    second.has(3).await;
+    testkit::topics::grow(broker.bootstrap(), &name, 9).await.unwrap();
+    let both = async {
+        loop {
+            let (one, other) = (first.assignment.named(), second.assignment.named());
+            let all: BTreeSet<_> = one.partitions.union(&other.partitions).collect();
+            if one.settled && other.settled && all.len() == 9 {
+                return;
+            }
+            tokio::select! {
+                changed = first.assignment.changed() => assert!(changed),
+                changed = second.assignment.changed() => assert!(changed),
+            }
+        }
+    };
+    tokio::time::timeout(2 * LIMIT, both).await.unwrap();
+}

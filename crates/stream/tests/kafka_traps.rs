@@ -249,6 +249,34 @@ async fn a_position_that_a_broker_denies_is_an_error_of_the_reader_and_never_a_j
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stands_still_says_so_also_to_who_waits_for_less_long_than_the_brokers_take_to_answer()
+{
+    let (cluster, log) = mocked(1, LIMIT).await;
+    let appender = log.appender().await.unwrap();
+    append(&*appender, 0).await.unwrap();
+    let mut reader = log.reader(Topic::Facts, P0, Offset(0)).await.unwrap();
+    tokio::time::timeout(LIMIT, reader.next(1, 1)).await.expect("a record").unwrap();
+    cluster.request_errors(
+        RDKafkaApiKey::Fetch,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 10_000],
+    );
+    append(&*appender, 1).await.unwrap();
+    cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    // An owner looks at its clock between two waits.
+    let until = tokio::time::Instant::now() + LIMIT;
+    let said = loop {
+        assert!(tokio::time::Instant::now() < until, "it waits for ever");
+        if let Ok(said) = tokio::time::timeout(Duration::from_millis(100), reader.next(1, 1)).await {
+            break said;
+        }
+    };
+    assert!(
+        matches!(&said, Err(LogError::Unavailable(reason)) if reason.contains("from offset 1 on")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_its_client_forgot_at_the_wrong_broker_says_so_and_the_next_one_reads_on() {
     let (cluster, log) = mocked(1, LIMIT).await;
     let appender = log.appender().await.unwrap();

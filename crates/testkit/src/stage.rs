@@ -126,10 +126,19 @@ impl Stage {
         Ok(Some(answer.text().await?))
     }
 
-    fn must_run(&mut self, limit: Instant, what: &str) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("{} ended with {status}:\n{}", self.name, tail(&self.log()));
+    /// That it has not ended.
+    ///
+    /// # Errors
+    /// When it has: its status and its log.
+    pub fn runs(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended with {status}:\n{}", self.name, tail(&self.log())),
         }
+    }
+
+    fn must_run(&mut self, limit: Instant, what: &str) -> Result<()> {
+        self.runs()?;
         if Instant::now() > limit {
             bail!("{} {what}:\n{}", self.name, tail(&self.log()));
         }

@@ -6,7 +6,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long what a client complained of explains a request that fails. The client says the same thing every 30 s only.
@@ -88,6 +89,24 @@ fn explained(options: &KafkaOptions, complaint: &Complaint) -> String {
     }
 }
 
+/// How often a process says the same kind of thing aloud: it has a dozen clients, and each tells of every broken connection.
+const ALOUD: u32 = 3;
+const ALOUD_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was said aloud of each kind since when, and how often.
+static SAID: LazyLock<Mutex<HashMap<String, (Instant, u32)>>> = LazyLock::new(Mutex::default);
+
+/// Whether what this process says of `kind` may be said aloud; the rest is for the debug level.
+fn is_news(kind: &str) -> bool {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let (since, times) = said.entry(kind.to_owned()).or_insert_with(|| (Instant::now(), 0));
+    if since.elapsed() > ALOUD_WITHIN {
+        (*since, *times) = (Instant::now(), 0);
+    }
+    *times = times.saturating_add(1);
+    *times <= ALOUD
+}
+
 /// One line of librdkafka's log. Its loudest lines say no more than that a connection was lost and is tried again, so
 /// they are warnings here: what stops a partition is an error of ours.
 pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -96,15 +115,23 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "kafka client"),
+        | RDKafkaLogLevel::Warning
+            if is_news(facility) =>
+        {
+            tracing::warn!(facility, message, "kafka client");
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "kafka client"),
-        RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "kafka client"),
+        _ => tracing::debug!(facility, message, "kafka client"),
     }
 }
 
 /// An error of a client as a whole, such as an unreachable broker.
 pub(super) fn log_error(error: &KafkaError, reason: &str) {
-    tracing::warn!(%error, reason, "kafka client error");
+    if is_news(&error.to_string()) {
+        tracing::warn!(%error, reason, "kafka client error");
+    } else {
+        tracing::debug!(%error, reason, "kafka client error");
+    }
 }
 
 /// The brokers did not answer, or not in the way that was hoped for.

@@ -6,8 +6,10 @@
 //!
 //! The assignor is eager, and `range`: with members in the order of their start (the broker sorts by an id that begins with
 //! the client's) whoever comes takes from the end, and most partitions stay where they are. Between "revoked" and
-//! "assigned" everybody keeps what he has: no other is named for it yet.
+//! "assigned" everybody keeps what he has: no other is named for it yet. A group can be settled with partitions that nobody
+//! has (`coverage.rs`): each member looks, and joins anew if that is so.
 use super::context::{log_error, log_line};
+use super::coverage;
 use super::options::KafkaOptions;
 use super::security;
 use crate::assignment::{Assignment, Member, Named};
@@ -21,7 +23,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
@@ -31,6 +33,15 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMON_SESSION: Duration = Duration::from_secs(6);
 /// A complaint that does not change is logged this often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// From an assignment to the question who has what: by then all members have heard of theirs.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// Between two such questions, while a rebalance is under way or nobody answers; and between two times of joining anew, there
+/// doubled each time.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(30);
+/// The client is not polled meanwhile, and a process that ends waits for it.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Joins the group of `service`, which shares the partitions of `input`.
 pub(super) fn join(
@@ -48,8 +59,10 @@ pub(super) fn join(
         options: options.clone(),
         named: Arc::new(named),
         leaving: Arc::default(),
+        assignments: Arc::default(),
     };
     let leaving = Arc::clone(&membership.leaving);
+    metrics::counter!(crate::meters::GROUPS_JOINED_ANEW, "service" => service).increment(0);
     let consumer = membership.client(membership.options.session_timeout)?;
     let (end, ended) = oneshot::channel();
     std::thread::Builder::new()
@@ -99,6 +112,31 @@ struct Membership {
     options: KafkaOptions,
     named: Arc<watch::Sender<Named>>,
     leaving: Arc<AtomicBool>,
+    /// How many there have been.
+    assignments: Arc<AtomicU64>,
+}
+
+/// When to look who has what.
+struct Look {
+    /// Assignments that there had been when the last one was planned.
+    assignments: u64,
+    due: Option<Instant>,
+    /// Between two times of joining anew.
+    pause: Duration,
+}
+
+impl Look {
+    fn is_due(&mut self, assignments: u64) -> bool {
+        if assignments != self.assignments {
+            self.assignments = assignments;
+            self.due = Some(Instant::now() + FIRST_LOOK.max(self.pause.saturating_sub(LOOK_PAUSE)));
+        }
+        self.due.is_some_and(|due| Instant::now() >= due)
+    }
+
+    fn again(&mut self) {
+        self.due = Some(Instant::now() + LOOK_PAUSE);
+    }
 }
 
 impl Membership {
@@ -110,6 +148,7 @@ impl Membership {
             topic: self.topic.clone(),
             partitions: self.options.partitions,
             named: Arc::clone(&self.named),
+            assignments: Arc::clone(&self.assignments),
         };
         let consumer = BaseConsumer::from_config_and_context(&config, listener).map_err(failed)?;
         consumer.subscribe(&[&self.topic]).map_err(failed)?;
@@ -120,8 +159,19 @@ impl Membership {
         let mut consumer = first;
         let mut session = self.options.session_timeout;
         let mut complained: Option<(Instant, RDKafkaErrorCode)> = None;
+        let mut look = Look { assignments: 0, due: None, pause: LOOK_PAUSE };
         while !self.leaving.load(Ordering::Acquire) {
-            let Some(Err(error)) = consumer.poll(POLL) else { continue };
+            let polled = consumer.poll(POLL);
+            if look.is_due(self.assignments.load(Ordering::Acquire))
+                && self.leaves_some_to_nobody(&consumer, &mut look)
+            {
+                match self.client(session) {
+                    Ok(next) => consumer = next,
+                    Err(error) => tracing::warn!(service = self.service, %error, "group not joined"),
+                }
+                continue;
+            }
+            let Some(Err(error)) = polled else { continue };
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
             if code == RDKafkaErrorCode::InvalidSessionTimeout {
                 let refused = session;
@@ -150,6 +200,39 @@ impl Membership {
         // Leaves the group. It cannot take long unless the brokers are away, and then nobody waits for it.
         drop(consumer);
     }
+
+    /// Whether the group is settled, and yet nobody has some partitions.
+    fn leaves_some_to_nobody(&self, consumer: &BaseConsumer<Listener>, look: &mut Look) -> bool {
+        let group = self.options.group_name(self.service);
+        let wanted = (self.topic.as_str(), self.options.partitions);
+        match coverage::missing(consumer, &group, wanted, LOOK_LIMIT) {
+            Ok(Some(missing)) if missing.is_empty() => {
+                (look.due, look.pause) = (None, LOOK_PAUSE);
+                false
+            }
+            Ok(Some(missing)) => {
+                look.due = Some(Instant::now() + look.pause);
+                look.pause = (look.pause * 2).min(LONGEST_LOOK_PAUSE);
+                metrics::counter!(crate::meters::GROUPS_JOINED_ANEW, "service" => self.service).increment(1);
+                tracing::warn!(
+                    service = self.service,
+                    partitions = missing.len(),
+                    first = missing.first().map(|partition| partition.0),
+                    "the group has named nobody for some partitions, it is joined anew"
+                );
+                true
+            }
+            Ok(None) => {
+                look.again();
+                false
+            }
+            Err(error) => {
+                look.again();
+                tracing::debug!(service = self.service, %error, "who has which partition is not known");
+                false
+            }
+        }
+    }
 }
 
 /// Hears what the group says.
@@ -158,6 +241,7 @@ struct Listener {
     topic: String,
     partitions: u32,
     named: Arc<watch::Sender<Named>>,
+    assignments: Arc<AtomicU64>,
 }
 
 impl Listener {
@@ -176,6 +260,7 @@ impl Listener {
             "partitions assigned"
         );
         self.named.send_replace(Named { partitions, settled: true });
+        self.assignments.fetch_add(1, Ordering::AcqRel);
     }
 
     fn unsettled(&self) {

@@ -7,6 +7,7 @@
 //! Settings and their reasons: `options.rs` and `docs/reference/kafka.md`.
 mod batch;
 mod context;
+mod coverage;
 mod group;
 mod import;
 mod lane;
@@ -32,21 +33,26 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use reader::KafkaReader;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// How long one question at the start may take, so that a refusal ends it early; doubled each time.
 const FIRST_QUESTION: Duration = Duration::from_millis(500);
 /// Between questions to a leader that is being elected.
 const ELECTION_PAUSE: Duration = Duration::from_millis(20);
+/// Readers in a long silence that ask at a time.
+const SILENT_READERS: usize = 4;
 
 /// One installation's topics on a Kafka cluster.
 #[derive(Debug)]
 pub struct KafkaLog {
     me: Weak<Self>,
     options: KafkaOptions,
-    control: Arc<Lane>,
+    /// For questions; another one takes its place when it did not answer in time.
+    control: Mutex<Arc<Lane>>,
+    /// Of readers in a long silence: at most so many ask at a time, also when nobody answers.
+    silent_readers: Semaphore,
     lanes: Lanes,
     producers: Arc<Producers>,
     active: watch::Sender<Vec<Partition>>,
@@ -76,7 +82,8 @@ impl KafkaLog {
             lanes: Lanes::new(options.clone()),
             producers: Arc::new(Producers::new(options.clone())),
             active: watch::Sender::new((0..options.partitions).map(Partition).collect()),
-            control,
+            control: Mutex::new(control),
+            silent_readers: Semaphore::new(SILENT_READERS),
             options,
             said_thin: AtomicBool::new(false),
         });
@@ -110,7 +117,7 @@ impl KafkaLog {
             Ok(count) => Ok(count),
             Err((_, Some(refusal))) => Err(LogError::Misconfigured(format!("kafka refuses us: {refusal}"))),
             Err((error, None)) => {
-                let mut because = self.control.consumer().context().trouble().because(&self.options);
+                let mut because = self.control().consumer().context().trouble().because(&self.options);
                 if let Some(code) = error.rdkafka_error_code().filter(|_| because.is_empty())
                     && let Some(remedy) = security::remedy(&self.options, code, "")
                 {
@@ -133,9 +140,15 @@ impl KafkaLog {
         what: &'static str,
         ask: impl FnOnce(&BaseConsumer<Context>, Duration) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T, LogError> {
-        let consumer = Arc::clone(self.control.consumer());
+        let control = self.control();
+        let consumer = Arc::clone(control.consumer());
         let timeout = self.options.request_timeout;
         let answer = tokio::task::spawn_blocking(move || ask(&consumer, timeout)).await;
+        if let Ok(Err(error)) = &answer
+            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
+        {
+            self.replace_control(&control);
+        }
         answer.map_err(|_| LogError::Closed)?.map_err(|error| match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
@@ -146,10 +159,32 @@ impl KafkaLog {
             }
             Some(code) if security::is_forbidden(code) => LogError::Misconfigured(format!("{what}: {error}")),
             _ => {
-                let because = self.control.consumer().context().trouble().because(&self.options);
+                let because = control.consumer().context().trouble().because(&self.options);
                 LogError::Unavailable(format!("{what}: {error}{because}"))
             }
         })
+    }
+
+    fn control(&self) -> Arc<Lane> {
+        Arc::clone(&self.control.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whatever keeps this client from an answer, the next question has another.
+    fn replace_control(&self, silent: &Arc<Lane>) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&control, silent) {
+            return;
+        }
+        match Lane::start("control", &self.options.control()) {
+            Ok(lane) => *control = lane,
+            Err(error) => tracing::warn!(%error, "no other client for questions to the brokers"),
+        }
+    }
+
+    /// The bounds, for a reader that has brought nothing for long.
+    async fn bounds_for_silent(&self, topic: Topic, partition: Partition) -> Result<Bounds, LogError> {
+        let _turn = self.silent_readers.acquire().await.map_err(|_| LogError::Closed)?;
+        self.bounds(topic, partition).await
     }
 
     /// The partition's bounds, if a reader can begin at `wanted`.

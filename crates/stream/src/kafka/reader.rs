@@ -3,7 +3,7 @@ use super::KafkaLog;
 use super::context::Context;
 use super::lane::{Assigned, Slot};
 use super::security::{is_forbidden, not_allowed};
-use crate::log::{Log as _, LogError, Offset, Partition, Reader, Record, Topic};
+use crate::log::{Bounds, LogError, Offset, Partition, Reader, Record, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::time::Micros;
@@ -14,6 +14,7 @@ use rdkafka::message::BorrowedMessage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Reads one partition. The queue wakes the waiting task itself: no thread and no channel between client and reader.
@@ -31,19 +32,24 @@ pub(super) struct KafkaReader {
     kept: Option<Record>,
     /// An error that came behind records.
     failed: Option<KafkaError>,
+    /// What it means, being found out.
+    explaining: Option<JoinHandle<LogError>>,
     silence: Silence,
 }
 
-/// How long nothing came, and what should have.
+/// Nothing came, since when something is to be done about it, and what was found out. It outlives the futures that wait: an
+/// owner waits for a second at a time, and the answer to a question may take longer.
 struct Silence {
-    since: Instant,
+    until: Instant,
     /// The end of the log, as asked when the silence had lasted; records before it must come soon.
     owed: Option<Offset>,
+    /// The question for it, under way.
+    asked: Option<JoinHandle<Result<Bounds, LogError>>>,
 }
 
 impl Silence {
-    fn begin() -> Self {
-        Self { since: Instant::now(), owed: None }
+    fn lasting(patience: Duration) -> Self {
+        Self { until: Instant::now() + patience, owed: None, asked: None }
     }
 }
 
@@ -55,8 +61,20 @@ impl KafkaReader {
         from: Offset,
     ) -> Result<Self, LogError> {
         let Assigned { queue, wake } = slot.assign(from).await?;
-        let silence = Silence::begin();
-        Ok(Self { queue, wake, slot, log, topic, partition, next: from, kept: None, failed: None, silence })
+        let silence = Silence::lasting(log.options().reader_patience);
+        Ok(Self {
+            queue,
+            wake,
+            slot,
+            log,
+            topic,
+            partition,
+            next: from,
+            kept: None,
+            failed: None,
+            explaining: None,
+            silence,
+        })
     }
 
     /// Leaves its client to those who use it: whoever reads next gets a new one.
@@ -86,31 +104,32 @@ impl KafkaReader {
     /// Waits for the next message. A client can stay with a broker that no longer leads the partition: it is refused
     /// there for ever, tells nobody, and does not move any more. So a long silence is held against the log's end.
     async fn wait(&mut self) -> Result<(), LogError> {
-        let options = self.log.options();
-        let (patience, grace) = (options.reader_patience, options.request_timeout);
-        let until = self.silence.since + if self.silence.owed.is_some() { grace } else { patience };
         // The queue was seen empty: its next message sets the permit, also when it came since.
-        if tokio::time::timeout_at(until, self.wake.notified()).await.is_ok() {
+        let Some(asked) = &mut self.silence.asked else {
+            if tokio::time::timeout_at(self.silence.until, self.wake.notified()).await.is_ok() {
+                return Ok(());
+            }
+            if let Some(owed) = self.silence.owed {
+                return Err(self.stuck(owed));
+            }
+            let (log, topic, partition) = (Arc::clone(&self.log), self.topic, self.partition);
+            self.silence.asked =
+                Some(tokio::spawn(async move { log.bounds_for_silent(topic, partition).await }));
             return Ok(());
-        }
-        if let Some(owed) = self.silence.owed {
-            self.retire_lane();
-            metrics::counter!(crate::meters::READERS_STUCK, "topic" => self.topic.name()).increment(1);
-            return Err(LogError::Unavailable(format!(
-                "{} partition {}: the client brings no record from offset {} on, though there are some before {}; reading goes \
-                 on with a new client",
-                self.topic.name(),
-                self.partition.0,
-                self.next.0,
-                owed.0
-            )));
-        }
-        match self.log.bounds(self.topic, self.partition).await {
+        };
+        let answer = tokio::select! {
+            biased;
+            () = self.wake.notified() => return Ok(()),
+            answer = asked => answer.unwrap_or(Err(LogError::Closed)),
+        };
+        self.silence.asked = None;
+        let (patience, grace) = (self.log.options().reader_patience, self.log.options().request_timeout);
+        match answer {
             Ok(bounds) => {
                 let owed = Some(bounds.end).filter(|end| *end > self.next);
-                self.silence = Silence { owed, ..Silence::begin() };
+                self.silence = Silence { owed, ..Silence::lasting(owed.map_or(patience, |_| grace)) };
             }
-            // Nobody can be asked now: the silence is explained.
+            // Nobody can be asked now, which explains the silence so far.
             Err(LogError::Unavailable(reason)) => {
                 tracing::debug!(
                     topic = self.topic.name(),
@@ -118,39 +137,68 @@ impl KafkaReader {
                     reason,
                     "end not known"
                 );
-                self.silence = Silence::begin();
+                self.silence = Silence::lasting(grace);
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    async fn explain(&self, error: &KafkaError) -> LogError {
-        let topic = self.topic.name();
-        let partition = self.partition.0;
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                match self.log.require_within(self.topic, self.partition, self.next).await {
-                    Err(error) => error,
-                    Ok(_) => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
-                }
+    /// The client is owed records before `owed` and does not bring them.
+    fn stuck(&self, owed: Offset) -> LogError {
+        self.retire_lane();
+        metrics::counter!(crate::meters::READERS_STUCK, "topic" => self.topic.name()).increment(1);
+        LogError::Unavailable(format!(
+            "{} partition {}: the client brings no record from offset {} on, though there are some before {}; reading goes on \
+             with a new client",
+            self.topic.name(),
+            self.partition.0,
+            self.next.0,
+            owed.0
+        ))
+    }
+
+    /// What the error means. The question that this may take outlives whoever waits for the answer.
+    async fn explained(&mut self, error: KafkaError) -> LogError {
+        let (log, at, next) = (Arc::clone(&self.log), (self.topic, self.partition), self.next);
+        let asked = self
+            .explaining
+            .get_or_insert_with(|| tokio::spawn(async move { explain(&log, at, next, &error).await }));
+        let explained = asked.await.unwrap_or(LogError::Closed);
+        self.explaining = None;
+        explained
+    }
+}
+
+async fn explain(
+    log: &KafkaLog,
+    (topic, partition): (Topic, Partition),
+    next: Offset,
+    error: &KafkaError,
+) -> LogError {
+    let (name, number) = (topic.name(), partition.0);
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            match log.require_within(topic, partition, next).await {
+                Err(error) => error,
+                Ok(_) => LogError::Unavailable(format!("{name} partition {number}: {error}")),
             }
-            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => LogError::Corrupt(
-                format!("{topic} partition {partition} near offset {}: {error}", self.next.0),
-            ),
-            Some(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition,
-            ) => LogError::Misconfigured(format!("{topic} partition {partition} cannot be read: {error}")),
-            Some(code) if is_forbidden(code) => {
-                let options = self.log.options();
-                let resource = format!("--topic {}", options.topic_name(self.topic));
-                let remedy = not_allowed(options, "Read", &resource);
-                LogError::Misconfigured(format!("{topic} cannot be read: {error}; {remedy}"))
-            }
-            _ => LogError::Unavailable(format!("{topic} partition {partition}: {error}")),
         }
+        Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
+            LogError::Corrupt(format!("{name} partition {number} near offset {}: {error}", next.0))
+        }
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition,
+        ) => LogError::Misconfigured(format!("{name} partition {number} cannot be read: {error}")),
+        Some(code) if is_forbidden(code) => {
+            let options = log.options();
+            let resource = format!("--topic {}", options.topic_name(topic));
+            let remedy = not_allowed(options, "Read", &resource);
+            LogError::Misconfigured(format!("{name} cannot be read: {error}; {remedy}"))
+        }
+        _ => LogError::Unavailable(format!("{name} partition {number}: {error}")),
     }
 }
 
@@ -159,8 +207,7 @@ impl Reader for KafkaReader {
     async fn next(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<Record>, LogError> {
         loop {
             if let Some(error) = &self.failed {
-                let error = error.clone();
-                return Err(self.explain(&error).await);
+                return Err(self.explained(error.clone()).await);
             }
             let mut records = Vec::new();
             let mut bytes = 0;
@@ -182,7 +229,7 @@ impl Reader for KafkaReader {
                 }
             }
             if !records.is_empty() {
-                self.silence = Silence::begin();
+                self.silence = Silence::lasting(self.log.options().reader_patience);
                 return Ok(records);
             }
             if self.failed.is_none() {
