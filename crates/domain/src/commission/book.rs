@@ -1,5 +1,6 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
-use super::rulebook::{CustomerRow, Entry, RuleRow};
+use super::rule_index::Entry;
+use super::rulebook::{CustomerRow, RuleRow};
 use super::state::{
     BalanceRow, CommissionRow, PartnerRow, ProgramRow, SaleRow, Settings, TotalsRow, balance_key, cap_key,
     customer_key, ended_key, partner_key, program_key, sale_key, started_key, totals_key,
@@ -26,7 +27,8 @@ pub(super) struct Rows {
     pub(super) programs: BTreeMap<Vec<u8>, ProgramRow>,
     pub(super) partners: BTreeMap<Vec<u8>, PartnerRow>,
     pub(super) rules: BTreeMap<Vec<u8>, RuleRow>,
-    pub(super) rules_under: BTreeMap<Vec<u8>, Vec<Entry>>,
+    /// `None`: it no longer stands there.
+    pub(super) rules_under: BTreeMap<Vec<u8>, Option<Entry>>,
     pub(super) customers: BTreeMap<Vec<u8>, CustomerRow>,
     pub(super) started: BTreeMap<Vec<u8>, Micros>,
     pub(super) totals: BTreeMap<Vec<u8>, TotalsRow>,
@@ -87,10 +89,6 @@ impl<'view> Book<'view> {
 
     pub(super) fn rule(&mut self, key: &[u8]) -> &mut RuleRow {
         cached(self.view, &mut self.rows.rules, key)
-    }
-
-    pub(super) fn rules_under(&mut self, key: &[u8]) -> &mut Vec<Entry> {
-        cached(self.view, &mut self.rows.rules_under, key)
     }
 
     /// What a customer bought before, by the log.

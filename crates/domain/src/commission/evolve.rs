@@ -70,7 +70,10 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
     rows.programs.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.partners.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.rules.iter().for_each(|(key, row)| put_row(tables, key, row));
-    rows.rules_under.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.rules_under.iter().for_each(|(key, row)| match row {
+        Some(entry) => put_row(tables, key, entry),
+        None => tables.delete(key),
+    });
     rows.customers.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.started.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.totals.iter().for_each(|(key, row)| put_row(tables, key, row));

@@ -26,6 +26,7 @@ mod parked;
 mod postings;
 mod pricing;
 mod reversal;
+mod rule_index;
 mod rulebook;
 mod sale;
 mod split;

@@ -1,15 +1,14 @@
-//! Which rule a sale gets: rules in rows that an index finds, what is known of the customer, and what the partner brought.
-//!
-//! A program may have thousands of rules. Those that ask for one of some values of a text field stand under each of the
-//! values; a sale looks up its own values only, in the fields that any rule asks for. The rest stands under no value.
+//! Which rule a sale gets: rules in rows that an index finds ([`rule_index`](super::rule_index)), and what is known of the
+//! customer.
 use super::SaleRecorded;
 use super::book::Book;
 use super::pricing::takes_all;
-use super::state::{rule_key, rules_under_key};
+use super::rule_index::Entry;
+use super::state::rule_key;
 use crate::config::Rule;
 use crate::facts::{ConversionKind, Recurrence};
-use crate::ids::{PartnerId, ProgramId, RuleId};
-use crate::rules::{Candidate, Case, Field, Line, Rank, RuleRef, Selecting, Selection, months_between};
+use crate::ids::{PartnerId, ProgramId};
+use crate::rules::{Candidate, Case, Line, Selecting, Selection, months_between};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,86 +22,27 @@ pub(super) struct RuleRow {
     pub(super) order: u64,
 }
 
-/// A rule in the index.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub(super) rank: Rank,
-    pub(super) rule: RuleId,
-}
-
-/// Where the index keeps a rule: a field's name and values; no field: under the empty name and value.
-fn places(rule: &Rule) -> Vec<(String, String)> {
-    match rule.clauses.when.key() {
-        Some((field, values)) => {
-            let name = field.name();
-            values.into_iter().map(|value| (name.clone(), value.to_owned())).collect()
-        }
-        None => vec![(String::new(), String::new())],
-    }
-}
-
 impl Book<'_> {
     /// Sets or removes a rule.
     pub(super) fn rule_changed(&mut self, program: &ProgramId, rule: &Rule, removed: bool) {
         let key = rule_key(program, &rule.rule);
         let known = self.rule(key.bytes()).clone();
-        let order = match (&known.rule, known.order) {
-            (None, 0) => {
-                let row = self.program(program);
-                row.rules = row.rules.saturating_add(1);
-                row.rules
-            }
-            (_, order) => order,
-        };
+        let row = self.program(program);
+        if known.order == 0 {
+            row.rules = row.rules.saturating_add(1);
+        }
+        let order = if known.order == 0 { row.rules } else { known.order };
         if let Some(before) = &known.rule {
+            row.active_rules = row.active_rules.saturating_sub(1);
             self.unindex(program, before, order);
         }
         let row = self.rule(key.bytes());
         *row = RuleRow { rule: (!removed).then(|| rule.clone()), order };
         if !removed {
+            let row = self.program(program);
+            row.active_rules = row.active_rules.saturating_add(1);
             self.index(program, rule, order);
         }
-    }
-
-    fn index(&mut self, program: &ProgramId, rule: &Rule, order: u64) {
-        let entry = Entry { rank: Rank::of(&rule.clauses, order), rule: rule.rule.clone() };
-        for (field, value) in places(rule) {
-            let count = self.program(program).fields.entry(field.clone()).or_default();
-            *count = count.saturating_add(1);
-            let under = self.rules_under(rules_under_key(program, &field, &value).bytes());
-            if let Err(at) = under.binary_search(&entry) {
-                under.insert(at, entry.clone());
-            }
-        }
-    }
-
-    fn unindex(&mut self, program: &ProgramId, rule: &Rule, order: u64) {
-        let entry = Entry { rank: Rank::of(&rule.clauses, order), rule: rule.rule.clone() };
-        for (field, value) in places(rule) {
-            let fields = &mut self.program(program).fields;
-            if let Some(count) = fields.get_mut(&field) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    fields.remove(&field);
-                }
-            }
-            self.rules_under(rules_under_key(program, &field, &value).bytes())
-                .retain(|known| *known != entry);
-        }
-    }
-
-    /// The rules that may apply, in order of precedence.
-    fn candidates(&mut self, program: &ProgramId, case: &Case<'_>) -> Vec<Entry> {
-        let fields: Vec<String> = self.program(program).fields.keys().cloned().collect();
-        let mut found = Vec::new();
-        for name in fields {
-            for value in values(case, &name) {
-                found.extend_from_slice(self.rules_under(rules_under_key(program, &name, value).bytes()));
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 
     /// Chooses the rules for a sale's lines; the rules that were chosen, by their places in the selection.
@@ -111,48 +51,29 @@ impl Book<'_> {
         program: &ProgramId,
         case: &Case<'_>,
     ) -> (Selection, BTreeMap<usize, Rule>) {
-        let entries = self.candidates(program, case);
+        let rules_in_all = self.program(program).active_rules;
+        let mut candidates = self.candidates(program, case);
         let mut selecting = Selecting::new(case);
         let mut rules = BTreeMap::new();
-        let mut looked_at = 0_usize;
-        for entry in &entries {
-            if !selecting.wants_more() {
-                break;
+        // Of other kinds only those rules take part that name the kind: this stands in their rows.
+        let only_order_matters = matches!(case.kind, "sale" | "renewal");
+        while selecting.wants_more() {
+            let Some(Entry { rank, rule: named }) = candidates.next(self) else { break };
+            if only_order_matters && selecting.is_decided() {
+                selecting.offer_late(rank, named);
+                continue;
             }
-            looked_at = looked_at.saturating_add(1);
-            let key = rule_key(program, &entry.rule);
-            let Some(rule) = self.rule(key.bytes()).rule.clone() else { continue };
+            let Some(rule) = self.rule(rule_key(program, &named.rule).bytes()).rule.clone() else { continue };
             if !rule.clauses.when.concerns(case.kind) {
                 continue;
             }
-            let named = RuleRef { rule: rule.rule.clone(), version: rule.version };
-            selecting.offer(&Candidate {
-                rank: entry.rank,
-                clauses: &rule.clauses,
-                rule: &named,
-                takes_all: takes_all(&rule),
-            });
+            let (clauses, takes_all) = (&rule.clauses, takes_all(&rule));
+            selecting.offer(&Candidate { rank, clauses, rule: &named, takes_all });
             // By its place among those that were offered.
             rules.insert(rules.len(), rule);
         }
-        (selecting.finish(entries.len().saturating_sub(looked_at)), rules)
+        (selecting.finish(usize::try_from(rules_in_all).unwrap_or(usize::MAX)), rules)
     }
-}
-
-/// The values that a case has in an indexed field; of the rules without one, the empty value.
-fn values<'a>(case: &Case<'a>, name: &str) -> Vec<&'a str> {
-    if name.is_empty() {
-        return vec![""];
-    }
-    let Ok(field) = Field::parse(name, "") else { return Vec::new() };
-    let mut values: Vec<&str> = if field.is_of_line() {
-        case.lines.iter().filter_map(|line| case.value(&field, Some(line))).collect()
-    } else {
-        case.value(&field, None).into_iter().collect()
-    };
-    values.sort_unstable();
-    values.dedup();
-    values
 }
 
 /// What is known of a customer's purchases.

@@ -84,7 +84,7 @@ pub(super) fn rule_key(program: &ProgramId, rule: &RuleId) -> Key {
     Key::new(RULES).text(&program.0).text(&rule.0)
 }
 
-/// The rules that ask for a value of a field.
+/// The rules that ask for a value of a field, in order of precedence.
 pub(super) fn rules_under_key(program: &ProgramId, field: &str, value: &str) -> Key {
     Key::new(RULES_UNDER).text(&program.0).text(field).text(value)
 }
@@ -127,6 +127,8 @@ pub(super) struct ProgramRow {
     pub(super) settings: Option<Settings>,
     /// How many rules there have ever been.
     pub(super) rules: u64,
+    /// How many there are.
+    pub(super) active_rules: u64,
     /// The fields under whose values rules stand, with how many; the empty name: rules that ask for no value.
     pub(super) fields: BTreeMap<String, u64>,
 }

@@ -220,6 +220,39 @@ impl Condition {
             },
         }
     }
+
+    /// The least and the greatest number that a field can be for the condition to hold. `None`: it may hold for any number,
+    /// or without one.
+    #[must_use]
+    pub fn numbers(&self, of: &Field) -> Option<(i64, i64)> {
+        match self {
+            Self::All(parts) => {
+                let mut ranges = parts.iter().filter_map(|part| part.numbers(of));
+                let first = ranges.next()?;
+                Some(ranges.fold(first, |known, range| (known.0.max(range.0), known.1.min(range.1))))
+            }
+            Self::Any(parts) => {
+                let mut ranges = parts.iter().map(|part| part.numbers(of));
+                let first = ranges.next()??;
+                ranges.try_fold(first, |known, range| {
+                    let range = range?;
+                    Some((known.0.min(range.0), known.1.max(range.1)))
+                })
+            }
+            Self::Test(comparison) if comparison.field == *of => {
+                match (comparison.operator, &comparison.value) {
+                    (Operator::Equal, Value::Number(value)) => Some((*value, *value)),
+                    (Operator::Less, Value::Number(value)) => Some((i64::MIN, value.saturating_sub(1))),
+                    (Operator::Greater, Value::Number(value)) => Some((value.saturating_add(1), i64::MAX)),
+                    (Operator::In, Value::Numbers(values)) => {
+                        values.iter().min().copied().zip(values.iter().max().copied())
+                    }
+                    _ => None,
+                }
+            }
+            Self::Test(_) => None,
+        }
+    }
 }
 
 impl Comparison {

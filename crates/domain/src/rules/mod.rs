@@ -261,7 +261,7 @@ impl<'a> Case<'a> {
     }
 
     /// A number field's value.
-    fn number(&self, field: &Field) -> Option<i64> {
+    pub(crate) fn number(&self, field: &Field) -> Option<i64> {
         match field {
             Field::Amount => Some(self.amount.0),
             Field::SubscriptionAgeMonths => self.subscription_age_months,

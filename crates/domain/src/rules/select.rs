@@ -2,6 +2,7 @@
 use super::{Case, Clauses, Line, RuleRef, Window, plus_months};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// How many rules that did not win an event names; of the rest it says how many.
 pub const MAX_CONSIDERED: usize = 16;
@@ -19,6 +20,24 @@ impl Rank {
     #[must_use]
     pub fn of(clauses: &Clauses, order: u64) -> Self {
         Self { priority: Reverse(clauses.priority), specificity: Reverse(clauses.when.specificity()), order }
+    }
+
+    /// Numbers whose order, one after the other, is the order of ranks: for keys.
+    #[must_use]
+    pub fn numbers(self) -> [i64; 3] {
+        // Both fit many times over.
+        let (priority, specificity) = (i64::from(self.priority.0), i64::from(self.specificity.0));
+        let order = i64::try_from(self.order).unwrap_or(i64::MAX);
+        [priority.saturating_neg(), specificity.saturating_neg(), order]
+    }
+
+    /// Why it comes before another.
+    fn beats(self, other: Self) -> Why {
+        match (self.priority == other.priority, self.specificity == other.specificity) {
+            (false, _) => Why::Priority,
+            (true, false) => Why::Specificity,
+            (true, true) => Why::Age,
+        }
     }
 }
 
@@ -86,7 +105,7 @@ pub struct Selection {
     pub lines: Vec<Option<usize>>,
     /// The rules that won nothing, in their order, at most [`MAX_CONSIDERED`].
     pub considered: Vec<Considered>,
-    /// How many more there were.
+    /// How many more rules the program has that won nothing.
     pub more: usize,
 }
 
@@ -124,7 +143,13 @@ impl<'case, 'data> Selecting<'case, 'data> {
     /// Whether a further candidate could change what [`finish`](Self::finish) says by name.
     #[must_use]
     pub fn wants_more(&self) -> bool {
-        self.selection.lines.contains(&None) || self.selection.considered.len() < MAX_CONSIDERED
+        !self.is_decided() || self.selection.considered.len() < MAX_CONSIDERED
+    }
+
+    /// Whether every line has its rule: whoever comes now comes too late, whatever it asks for.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        !self.selection.lines.contains(&None)
     }
 
     /// The next candidate.
@@ -138,19 +163,29 @@ impl<'case, 'data> Selecting<'case, 'data> {
                 }
                 self.first.get_or_insert(candidate.rank);
             }
-            Err(_) if self.selection.considered.len() >= MAX_CONSIDERED => {
-                self.selection.more = self.selection.more.saturating_add(1);
-            }
-            Err(why) => {
-                self.selection.considered.push(Considered { rule: candidate.rule.clone(), why });
-            }
+            Err(why) => self.passed(candidate.rule.clone(), why),
         }
     }
 
-    /// What was chosen, with so many candidates not even offered.
+    /// The next candidate, where all lines have their rules: only its place in the order matters.
+    pub fn offer_late(&mut self, rank: Rank, rule: RuleRef) {
+        self.offered = self.offered.saturating_add(1);
+        let why = self.first.map_or(Why::Age, |first| first.beats(rank));
+        self.passed(rule, why);
+    }
+
+    fn passed(&mut self, rule: RuleRef, why: Why) {
+        if self.selection.considered.len() < MAX_CONSIDERED {
+            self.selection.considered.push(Considered { rule, why });
+        }
+    }
+
+    /// What was chosen, of so many rules that the program has.
     #[must_use]
-    pub fn finish(mut self, not_offered: usize) -> Selection {
-        self.selection.more = self.selection.more.saturating_add(not_offered);
+    pub fn finish(mut self, rules: usize) -> Selection {
+        let winners: BTreeSet<usize> = self.selection.lines.iter().flatten().copied().collect();
+        let named = winners.len().saturating_add(self.selection.considered.len());
+        self.selection.more = rules.saturating_sub(named);
         self.selection
     }
 }
@@ -187,14 +222,7 @@ impl Selecting<'_, '_> {
         if free.contains(&true) {
             return Ok(free);
         }
-        Err(
-            match (first.priority == candidate.rank.priority, first.specificity == candidate.rank.specificity)
-            {
-                (false, _) => Why::Priority,
-                (true, false) => Why::Specificity,
-                (true, true) => Why::Age,
-            },
-        )
+        Err(first.beats(candidate.rank))
     }
 }
 

@@ -35,7 +35,7 @@ fn chosen(case: &Case<'_>, rules: &[(&str, Clauses, bool)]) -> (Vec<String>, Vec
     candidates.sort_by_key(|candidate| candidate.rank);
     let mut selecting = Selecting::new(case);
     candidates.iter().for_each(|candidate| selecting.offer(candidate));
-    let selection = selecting.finish(0);
+    let selection = selecting.finish(rules.len());
     let name = |place: &Option<usize>| {
         place.map_or_else(|| "-".to_owned(), |place| candidates.get(place).unwrap().rule.rule.to_string())
     };

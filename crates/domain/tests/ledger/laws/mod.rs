@@ -24,7 +24,10 @@ use tributary_domain::time::DAY_MICROS;
 /// So many that each row is taken often enough, in less than half a minute of one core.
 const HISTORIES: u64 = 18_000;
 
-#[allow(clippy::disallowed_methods, reason = "which histories are run is the caller's choice, not the domain's")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "which histories are run is the caller's choice, not the domain's"
+)]
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
