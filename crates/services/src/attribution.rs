@@ -17,7 +17,7 @@ impl Service for Attribution {
     const NAME: &'static str = "attribution";
     const INPUT: Topic = Topic::Facts;
     const OUTPUT: Topic = Topic::Attributed;
-    const LOGIC_VERSION: u32 = 1;
+    const LOGIC_VERSION: u32 = 2;
     const STATE_VERSION: u32 = 1;
 
     fn kind(&self, event: &Self::Event) -> &'static str {

@@ -30,7 +30,7 @@ impl Service for Commission {
     const NAME: &'static str = "commission";
     const INPUT: Topic = Topic::Attributed;
     const OUTPUT: Topic = Topic::Commissions;
-    const LOGIC_VERSION: u32 = 1;
+    const LOGIC_VERSION: u32 = 2;
     const STATE_VERSION: u32 = 3;
 
     fn kind(&self, event: &Self::Event) -> &'static str {
