@@ -11,7 +11,7 @@ use crate::ids::ProgramId;
 use crate::rules::{Case, Field, Rank, RuleRef};
 use crate::tables::{Key, decode};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Rows that are read at once.
 const PAGE: usize = 16;
@@ -124,12 +124,12 @@ impl Source {
         if !self.read.is_empty() || self.is_read {
             return;
         }
-        let changed = book.rows.rules_under.range(self.next.clone()..self.end.clone());
-        if changed.clone().next().is_some() {
-            // Rules that this frame itself changes: all at once.
+        if !book.rows.rules_under.is_empty() {
+            // This frame itself changes rules: all at once.
             let known = book.view.range(&self.next, &self.end, usize::MAX).into_iter();
-            let mut all: std::collections::BTreeMap<Vec<u8>, Option<Entry>> =
+            let mut all: BTreeMap<Vec<u8>, Option<Entry>> =
                 known.map(|(key, row)| (key.to_vec(), Some(decode(&row)))).collect();
+            let changed = book.rows.rules_under.range(self.next.clone()..self.end.clone());
             all.extend(changed.map(|(key, row)| (key.clone(), row.clone())));
             self.read.extend(all.into_values().flatten());
             self.is_read = true;
@@ -293,7 +293,7 @@ mod tests {
             };
             let mut tables = MemoryTables::default();
             // Id -> how-manieth it is, and what it is now.
-            let mut known: std::collections::BTreeMap<usize, (u64, Option<Rule>)> = Default::default();
+            let mut known: BTreeMap<usize, (u64, Option<Rule>)> = Default::default();
             for (id, rule, removed) in rules {
                 let next = known.len() as u64 + 1;
                 known.entry(id).or_insert((next, None)).1 = (!removed).then(|| rule.clone());
