@@ -91,7 +91,7 @@ impl Service for Normalizer {
     const INPUT: Topic = Topic::Ingest;
     const OUTPUT: Topic = Topic::Facts;
     const LOGIC_VERSION: u32 = 1;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
 
     fn kind(&self, event: &Self::Event) -> &'static str {
         crate::kinds::facts(event)
