@@ -106,7 +106,10 @@ async fn ledger(target: Target) -> Result<()> {
 
     let parts = divided(&case).await?;
     let lead = same_id(&case).await?;
+    // What people make has the program's time hold too: without this, to the end of the month.
+    releases(&case, "days").await?;
     let (bonus, debit) = adjusted(&case).await?;
+    releases(&case, "calendar").await?;
     held_by_hand(&case, &lead).await?;
     future(&case).await?;
     in_bulk(&case, &parts, [&lead, &bonus, &debit]).await?;
@@ -145,6 +148,15 @@ async fn set_up(operator: &Api) -> Result<Api> {
     });
     api.done("PUT", &format!("{PROGRAM}/rules/rule_leads"), &leads).await?;
     Ok(api)
+}
+
+/// Only what is created from now on is released so.
+async fn releases(case: &Case, mode: &str) -> Result<()> {
+    let settings =
+        json!({"name": "Ledger", "currency": "USD", "manual_approval": true, "release": {"mode": mode}});
+    let written = case.api.done("PUT", PROGRAM, &settings).await?;
+    assert_eq!(written["object"]["release"]["mode"], json!(mode));
+    Ok(())
 }
 
 /// 100 of commission in thirds and two thirds; half of it goes back.
@@ -378,7 +390,14 @@ async fn suspended(case: &Case) -> Result<()> {
     let bonus = json!({
         "external_id": "bonus_2", "kind": "bonus", "partner_id": "cleo", "amount": 50, "currency": "USD", "reason": "thanks",
     });
-    case.applied("adjustments", &bonus).await?;
+    let made = case.applied("adjustments", &bonus).await?;
+    let id = made["commission"]["commission_id"].as_str().context("an id")?;
+    let (status, refused) = case.decide(id, "approve", json!({})).await?;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("declined")),
+        "the month is not over: {refused}"
+    );
     let cleo = format!("{PROGRAM}/partners/cleo");
     case.api.done("PUT", &cleo, &json!({"active": false})).await?;
     let holds = "select hold, status, net_minor from tributary.commission_holds where partner_id = 'cleo' order by hold";
@@ -463,18 +482,10 @@ async fn explained(case: &Case, parts: &[String; 2], [bonus, debit]: [&str; 2]) 
         let text = case.installation.setup.run(&["explain", id]).await?;
         let text = String::from_utf8(text.stdout)?;
         assert!(text.contains(words) && text.contains(&format!("{origin}, made by a person")), "{text}");
-        let found = case.installation.setup.json(&[
-            "events",
-            "find",
-            &format!("adjustments/{name}/recorded"),
-            "--json",
-        ]);
-        assert!(
-            found
-                .await?
-                .as_array()
-                .is_some_and(|found| found.iter().any(|one| one["commission_ids"] == json!([id])))
-        );
+        let key = format!("adjustments/{name}/recorded");
+        let found = case.installation.setup.json(&["events", "find", &key, "--json"]).await?;
+        let made = |one: &Value| one["commission_ids"] == json!([id]);
+        assert!(found.as_array().is_some_and(|found| found.iter().any(made)), "{found}");
     }
     Ok(())
 }
