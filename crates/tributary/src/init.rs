@@ -173,7 +173,7 @@ fn counted(release: Release) -> String {
         ReleaseMode::Calendar => " to the end of the month".to_owned(),
     };
     if release.min_hold_days > 0 {
-        let _ = write!(words, ", at least {} days after acceptance", release.min_hold_days);
+        words.push_str(&format!(", at least {} days after acceptance", release.min_hold_days));
     }
     words
 }
