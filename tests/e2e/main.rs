@@ -11,6 +11,7 @@ mod fleet;
 mod installation;
 mod kills;
 mod kills_apart;
+mod ledger;
 mod lifecycle;
 mod main_job;
 mod metrics;

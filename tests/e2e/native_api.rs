@@ -18,14 +18,14 @@ async fn a_program_is_set_up_and_used_over_http_on_kafka() -> Result<()> {
 }
 
 /// Calls below one program with one key.
-struct Api {
-    http: reqwest::Client,
-    base: String,
-    key: String,
+pub(crate) struct Api {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: String,
+    pub(crate) key: String,
 }
 
 impl Api {
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
         self.call_as(method, path, body, None).await
     }
 
@@ -46,7 +46,7 @@ impl Api {
     }
 
     /// What must be done, and done now.
-    async fn done(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn done(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let (status, answer) = self.call(method, path, body).await?;
         if status != 200 {
             bail!("{method} {path}: {status} {answer}");
@@ -55,7 +55,7 @@ impl Api {
     }
 
     /// Asks until the outcome is known: repeating is what a caller does.
-    async fn told(&self, path: &str, body: &Value, key: Option<&str>) -> Result<(u16, Value)> {
+    pub(crate) async fn told(&self, path: &str, body: &Value, key: Option<&str>) -> Result<(u16, Value)> {
         let limit = Instant::now() + LIMIT;
         loop {
             let (status, answer) = self.call_as("POST", path, body, key).await?;
@@ -123,7 +123,7 @@ async fn set_up(operator: &Api) -> Result<Api> {
 }
 
 impl Api {
-    fn clone_for(&self) -> Self {
+    pub(crate) fn clone_for(&self) -> Self {
         Self { http: self.http.clone(), base: self.base.clone(), key: self.key.clone() }
     }
 }

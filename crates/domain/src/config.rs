@@ -213,6 +213,8 @@ pub struct SourceSettings {
     pub customer_keys: Vec<String>,
     /// Metadata keys whose values sales keep for rules.
     pub rule_metadata_keys: Vec<String>,
+    /// The program's: of what has no amount, and so names none.
+    pub currency: Currency,
 }
 
 impl Default for SourceSettings {
@@ -222,6 +224,7 @@ impl Default for SourceSettings {
             referral_keys: REFERRAL_KEYS.map(str::to_owned).to_vec(),
             customer_keys: CUSTOMER_KEYS.map(str::to_owned).to_vec(),
             rule_metadata_keys: Vec::new(),
+            currency: Currency::USD,
         }
     }
 }
@@ -238,6 +241,7 @@ impl Program {
             referral_keys: or(&self.referral_keys, &REFERRAL_KEYS),
             customer_keys: or(&self.customer_keys, &CUSTOMER_KEYS),
             rule_metadata_keys: self.rule_metadata_keys.clone(),
+            currency: self.currency,
         }
     }
 }

@@ -94,7 +94,8 @@ pub enum FactBody {
         /// Its id at its source.
         subscription_id: String,
     },
-    /// A person decides about a commission. Never refused by the normalizer: what commission declines is a recorded result.
+    /// A person decides about a commission. What commission declines is a recorded result; the normalizer refuses only to make
+    /// a commission for a partner that is not there.
     Command(Command),
     /// Other ids of one payment at its source.
     SaleLink {
@@ -230,6 +231,27 @@ pub struct SaleDetails {
     pub fraud: Vec<String>,
     /// Which kind of conversion it is. Only a sale has amounts.
     pub kind: ConversionKind,
+    /// Who earns which part, the earliest touch first, where the sender says so. For attribution, which answers with a
+    /// decision; the conversion record has that. Empty: attribution decides by touches.
+    pub shares: Vec<ShareClaim>,
+}
+
+/// A part of what a conversion earns, as its sender divides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareClaim {
+    /// Who earns it.
+    pub of: ShareOf,
+    /// How much, against the sum of all weights.
+    pub weight: u32,
+}
+
+/// How a share names its partner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareOf {
+    /// By its id.
+    Partner(PartnerId),
+    /// By a referral code, exact.
+    Code(String),
 }
 
 /// Kinds of conversion. Whether a sale is a renewal, [`Recurrence`] says.

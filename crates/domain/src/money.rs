@@ -69,6 +69,9 @@ impl fmt::Display for Minor {
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// US dollars: what a program shows where nobody said anything else.
+    pub const USD: Self = Self(*b"USD");
+
     /// The currency with this code, in capitals (`USD`, as most write it) or small letters (`usd`, as some providers do).
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {

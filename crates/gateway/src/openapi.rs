@@ -1,5 +1,5 @@
 //! The OpenAPI document, made of the tables that requests are checked by.
-use crate::native::{MOST_ITEMS, STATUSES, Shape};
+use crate::native::{STATUSES, Shape};
 use crate::routes::{self, Route};
 use axum::http::Method;
 use domain::rules::{Field, MAX_VALUES, Operator};
@@ -60,7 +60,7 @@ fn components() -> Value {
                 ("currency", json!({"type": ["string", "null"]})),
                 ("status", json!({"type": ["string", "null"]})),
             ]),
-            "Results": object(&[("results", json!({"type": "array", "maxItems": MOST_ITEMS, "items": object(&[
+            "Results": object(&[("results", json!({"type": "array", "items": object(&[
                 ("status", json!({"type": "integer"})),
                 ("body", json!({"type": "object"})),
             ])}))]),
@@ -116,7 +116,7 @@ fn native(shape: &Shape) -> Value {
     }
     let answer = if shape.resource.is_some() { "Event" } else { "Written" };
     let answer = json!({"$ref": format!("#/components/schemas/{answer}")});
-    let done = if shape.batch {
+    let done = if shape.batch > 0 {
         json!({"anyOf": [answer, {"$ref": "#/components/schemas/Results"}]})
     } else {
         answer.clone()
@@ -140,10 +140,10 @@ fn native(shape: &Shape) -> Value {
     });
     if !shape.fields.is_empty() {
         let one = schema_of(shape.fields);
-        let body = if shape.batch {
+        let body = if shape.batch > 0 {
             let batch = json!({
                 "type": "object",
-                "properties": {"batch": {"type": "array", "minItems": 1, "maxItems": MOST_ITEMS, "items": one}},
+                "properties": {"batch": {"type": "array", "minItems": 1, "maxItems": shape.batch, "items": one}},
                 "required": ["batch"],
                 "additionalProperties": false,
             });
@@ -189,6 +189,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Id => json!({"type": "string", "minLength": 1, "maxLength": 255}),
         Kind::Text => json!({"type": "string", "minLength": 1, "maxLength": 1024}),
         Kind::Amount => json!({"type": "integer", "format": "int64", "minimum": 0}),
+        Kind::SignedAmount => json!({"type": "integer", "format": "int64"}),
         Kind::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Signed { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Flag => json!({"type": "boolean"}),

@@ -84,6 +84,8 @@ pub(crate) enum Refusal {
     UnknownObject(&'static str),
     #[error("no such commission in this program")]
     UnknownCommission,
+    #[error("{detail}")]
+    UnknownPartner { field: &'static str, detail: String },
     #[error("{0}")]
     Conflict(String),
     #[error("the commission cannot be decided like this: {0}")]
@@ -150,6 +152,7 @@ impl Refusal {
             Self::UnknownProgram => (StatusCode::NOT_FOUND, "unknown_program", Some("program")),
             Self::UnknownObject(_) => (StatusCode::NOT_FOUND, "unknown_object", None),
             Self::UnknownCommission => (StatusCode::NOT_FOUND, "unknown_commission", Some("commission_id")),
+            Self::UnknownPartner { field, .. } => (StatusCode::NOT_FOUND, "unknown_partner", Some(*field)),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", None),
             Self::Declined(_) => (StatusCode::CONFLICT, "declined", Some("decision")),
             Self::LastSecret => (StatusCode::CONFLICT, "last_secret", None),
@@ -170,6 +173,7 @@ impl Refusal {
             | Self::UnknownProgram
             | Self::UnknownObject(_)
             | Self::UnknownCommission
+            | Self::UnknownPartner { .. }
             | Self::Conflict(_)
             | Self::Declined(_)
             | Self::LastSecret
@@ -297,6 +301,7 @@ mod tests {
             Refusal::UnknownProgram,
             Refusal::UnknownObject(""),
             Refusal::UnknownCommission,
+            Refusal::UnknownPartner { field: "", detail: String::new() },
             Refusal::Conflict(String::new()),
             Refusal::Declined(String::new()),
             Refusal::LastSecret,

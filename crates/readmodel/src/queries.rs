@@ -55,7 +55,7 @@ pub struct FoundEvent {
     pub reason: String,
     /// The sale it brought or reverses.
     pub sale_id: Option<String>,
-    /// The commissions of that sale.
+    /// The commissions of that sale; of a commission that a person made that one.
     pub commission_ids: Vec<String>,
 }
 
@@ -72,6 +72,8 @@ pub async fn find_events(pool: &PgPool, external_id: &str) -> Result<Vec<FoundEv
                SELECT event_id FROM tributary.verdict_rows WHERE delivery_key = $1
                UNION SELECT event_id FROM tributary.verdict_rows WHERE event_id = $1
                UNION SELECT event_id FROM tributary.sale_rows WHERE external_id = $1
+               UNION SELECT event_id FROM tributary.sale_rows
+                     WHERE external_id IN ('lead:' || $1, 'signup:' || $1, 'click:' || $1) AND kind <> 'sale'
                UNION SELECT event_id FROM tributary.reversal_rows WHERE object_id = $1
            ), placed AS (
                SELECT event_id, coalesce(
@@ -86,8 +88,10 @@ pub async fn find_events(pool: &PgPool, external_id: &str) -> Result<Vec<FoundEv
            SELECT v.event_id, v.source,
                   to_char(v.received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "received_at!",
                   v.verdict, v.reason, p.sale_id,
-                  ARRAY(SELECT c.commission_id FROM tributary.commission_rows c
-                        WHERE c.sale_id = p.sale_id ORDER BY 1) AS "commission_ids!"
+                  ARRAY(SELECT c.commission_id FROM tributary.commission_rows c WHERE c.sale_id = p.sale_id
+                        UNION SELECT a.commission_id FROM tributary.commission_rows a
+                              WHERE a.external_id = v.event_id AND a.origin <> 'conversion'
+                        ORDER BY 1) AS "commission_ids!"
            FROM placed p JOIN tributary.verdict_rows v ON v.event_id = p.event_id
            ORDER BY v.partition, v.seq, v.ordinal"#,
         name

@@ -1,8 +1,10 @@
 //! A batch as rows: append-only history as it came, current state folded in memory, so that each row is written once.
 use crate::batch::{Batch, Frame, Frames};
 use crate::text::{bigint, clean, int, moment};
+use domain::attribution::SaleKey;
 use domain::commission::{
-    Account, CommissionEvent, CommissionsEvent, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
+    Account, CommissionEvent, CommissionsEvent, Origin, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
+    Split,
 };
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Program,
@@ -74,6 +76,30 @@ pub(crate) struct FrozenTerms {
     pub(crate) hold_until: Option<i64>,
     /// What it would have been without caps, where one limited it.
     pub(crate) uncapped: Option<i64>,
+    pub(crate) origin: Origin,
+    pub(crate) part: Option<Part>,
+}
+
+/// Which part of a divided sale a commission is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// From 1.
+    pub(crate) number: i32,
+    pub(crate) of: i32,
+    pub(crate) share: i64,
+    pub(crate) share_of: i64,
+}
+
+impl Part {
+    fn of(split: &Split) -> Self {
+        let place = usize::try_from(split.part).unwrap_or(usize::MAX);
+        Self {
+            number: int(split.part.saturating_add(1)),
+            of: i32::try_from(split.weights.len()).unwrap_or(i32::MAX),
+            share: split.weights.get(place).map_or(0, |weight| i64::from(*weight)),
+            share_of: split.weights.iter().map(|weight| i64::from(*weight)).sum(),
+        }
+    }
 }
 
 /// A change of a partner's buckets: pending, review, available, in flight, paid out, debt.
@@ -88,7 +114,8 @@ pub(crate) struct BalanceChange {
 #[derive(Debug)]
 pub(crate) struct CustomerChange {
     pub(crate) at: At,
-    pub(crate) first: i64,
+    /// Clocks of its first and its last sale.
+    pub(crate) sold: Option<(i64, i64)>,
     pub(crate) partner: Option<String>,
     pub(crate) sales: i64,
 }
@@ -117,7 +144,7 @@ pub(crate) struct ParkedChange {
 pub(crate) struct CouponRow<'batch> {
     pub(crate) at: At,
     pub(crate) fact: &'batch Fact,
-    pub(crate) sale: &'batch str,
+    pub(crate) sale: SaleKey,
     pub(crate) reference: &'batch str,
 }
 
@@ -126,7 +153,7 @@ pub(crate) struct CouponRow<'batch> {
 pub(crate) struct SaleCodeRow<'batch> {
     pub(crate) at: At,
     pub(crate) fact: &'batch Fact,
-    pub(crate) sale: &'batch str,
+    pub(crate) sale: SaleKey,
     pub(crate) referral: &'batch Referral,
 }
 
@@ -191,11 +218,13 @@ impl<'batch> Rows<'batch> {
 
     fn fact(&mut self, at: At, fact: &'batch Fact) {
         let FactBody::Sale(sale) = &fact.body else { return };
+        // The name under which its conversion record stands, of whichever kind.
+        let key = || SaleKey::of(&fact.source, sale);
         if let Some(CouponRef::ProviderRef(reference)) = &sale.coupon {
-            self.coupons.push(CouponRow { at, fact, sale: &sale.external_id, reference });
+            self.coupons.push(CouponRow { at, fact, sale: key(), reference });
         }
         if let Some(referral) = &sale.referral {
-            self.sale_codes.push(SaleCodeRow { at, fact, sale: &sale.external_id, referral });
+            self.sale_codes.push(SaleCodeRow { at, fact, sale: key(), referral });
         }
     }
 
@@ -289,15 +318,14 @@ impl<'batch> Rows<'batch> {
     fn customer(&mut self, at: At, sale: &'batch SaleRecorded) {
         let Some(customer) = sale.customer else { return };
         let key = (sale.program.as_str(), hex::encode(customer.0));
-        let change = self.customers.entry(key).or_insert(CustomerChange {
-            at,
-            first: at.clock,
-            partner: None,
-            sales: 0,
-        });
+        let change =
+            self.customers.entry(key).or_insert(CustomerChange { at, sold: None, partner: None, sales: 0 });
         change.at = at;
-        // A late decision tells of a sale that was counted.
-        change.sales += i64::from(!sale.late);
+        if sale.facets.details.kind.is_sale() {
+            // A late decision tells of a sale that was counted.
+            change.sales += i64::from(!sale.late);
+            change.sold = Some((change.sold.map_or(at.clock, |(first, _)| first), at.clock));
+        }
         if change.partner.is_none() {
             change.partner = sale.partner.as_ref().map(|partner| clean(partner.as_str()));
         }
@@ -314,6 +342,8 @@ impl<'batch> Rows<'batch> {
             rule_version: int(terms.rule_version),
             hold_until: Some(moment(terms.hold_until)),
             uncapped: (terms.uncapped != event.gross).then_some(terms.uncapped.0),
+            origin: terms.origin,
+            part: terms.split.as_ref().map(Part::of),
         });
         if let Some(current) = self.commissions.get_mut(event.id.as_str()) {
             current.at = at;

@@ -11,7 +11,7 @@ use tributary_readmodel::batch::{Advance, Followed, Frames};
 use tributary_readmodel::{GENERATION, cursors, queries};
 
 /// The first columns of each view, for ever: views only grow.
-const VIEWS: [(&str, &str); 19] = [
+const VIEWS: [(&str, &str); 21] = [
     ("balances", "program_id,partner_id,currency,pending,review,available,in_flight,paid_out,debt"),
     (
         "commissions",
@@ -38,6 +38,14 @@ const VIEWS: [(&str, &str); 19] = [
     ("codes", "program_id,code,partner_id,active,created_at,updated_at"),
     ("coupons", "program_id,coupon,partner_id,active,created_at,updated_at"),
     ("rules", "program_id,rule_id,version,reward,rate_ppm,amount_minor,currency,on_refund,latest"),
+    (
+        "conversions",
+        "sale_id,program_id,kind,source,external_id,event_id,partner_id,reason,customer_id,subscription_id,currency,gross_minor,base_minor,parts",
+    ),
+    (
+        "commission_holds",
+        "program_id,partner_id,commission_id,hold,kind,name,status,currency,net_minor,ends_at",
+    ),
     ("endpoints", "program_id,endpoint_id,provider,secrets,tolerance_seconds"),
     ("keys", "program_id,key_id,account_id,name,mode,publishable,program_bound,scopes,expires_at"),
 ];

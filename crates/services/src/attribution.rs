@@ -18,7 +18,7 @@ impl Service for Attribution {
     const INPUT: Topic = Topic::Facts;
     const OUTPUT: Topic = Topic::Attributed;
     const LOGIC_VERSION: u32 = 2;
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
 
     fn kind(&self, event: &Self::Event) -> &'static str {
         crate::kinds::attributed(event)

@@ -41,7 +41,12 @@ fn kept(source: &str, resource: &str, body: &Value) -> SaleDetails {
 
 fn is(country: &str, interval: &str, metadata: &[(&str, &str)]) -> SaleDetails {
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    SaleDetails { country: country.into(), interval: interval.into(), metadata: metadata.collect() }
+    SaleDetails {
+        country: country.into(),
+        interval: interval.into(),
+        metadata: metadata.collect(),
+        ..SaleDetails::default()
+    }
 }
 
 fn stripe(event_type: &str, object: Value) -> SaleDetails {

@@ -4,7 +4,9 @@ use crate::cli::Init;
 use crate::parts::configure_quietly;
 use crate::up::print_line;
 use anyhow::{Context as _, bail};
-use domain::config::{Account, ApiKey, ConfigFact, ConfigObject, Mode, Profile, Program, Reward, Rule};
+use domain::config::{
+    Account, ApiKey, ConfigFact, ConfigObject, Mode, Profile, Program, Release, ReleaseMode, Reward, Rule,
+};
 use domain::money::{Currency, RatePpm, Rounding};
 use domain::normalization::validate::code;
 use serde_json::{Value, json};
@@ -60,6 +62,8 @@ impl Plan {
         };
         let currency = Currency::parse(&args.currency)
             .with_context(|| format!("--currency: {} is no ISO 4217 code that we know", args.currency))?;
+        let mode = ReleaseMode::parse(&args.release).context("--release must be days or calendar")?;
+        let release = Release { mode, min_hold_days: args.min_hold_days };
         let program = |mode| Program {
             account: account_id.as_str().into(),
             name: name.clone(),
@@ -69,7 +73,7 @@ impl Plan {
             rounding,
             click_window_days: args.click_window_days.unwrap_or_else(|| profile.click_window_days()),
             hold_days: args.hold_days,
-            release: domain::config::Release::default(),
+            release,
             manual_approval: args.manual_approval.unwrap_or_else(|| profile.manual_approval()),
             sale_from: None,
             referral_keys: Vec::new(),
@@ -162,6 +166,18 @@ impl std::fmt::Debug for MadeKey {
     }
 }
 
+/// How the time of a hold is counted, where it is not by days alone.
+fn counted(release: Release) -> String {
+    let mut words = match release.mode {
+        ReleaseMode::Days => String::new(),
+        ReleaseMode::Calendar => " to the end of the month".to_owned(),
+    };
+    if release.min_hold_days > 0 {
+        words.push_str(&format!(", at least {} days after acceptance", release.min_hold_days));
+    }
+    words
+}
+
 const fn was(made: bool) -> &'static str {
     if made { "created" } else { "there already" }
 }
@@ -172,12 +188,13 @@ impl Made {
         let mut lines = vec![format!("account {} {}", plan.account_id, was(self.account))];
         for ((id, program), made) in plan.programs.iter().zip(&self.programs) {
             lines.push(format!(
-                "program {id} {}: {}, {}, profile {}, {RULE} pays {percent}%, hold {} days, {} approval",
+                "program {id} {}: {}, {}, profile {}, {RULE} pays {percent}%, hold {} days{}, {} approval",
                 was(*made),
                 mode_name(program.mode),
                 program.currency.code(),
                 program.profile.name(),
                 program.hold_days,
+                counted(program.release),
                 if program.manual_approval { "manual" } else { "automatic" },
             ));
         }

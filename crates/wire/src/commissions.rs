@@ -167,6 +167,7 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
                 metadata: crate::facts::metadata(sale.metadata),
                 kind: crate::facts::conversion(&sale.conversion)?,
                 fraud: sale.fraud,
+                shares: Vec::new(),
             },
             lines: sale
                 .lines

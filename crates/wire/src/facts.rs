@@ -7,7 +7,7 @@ use bytes::Bytes;
 use domain::facts::{
     Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
     Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
-    SealedValue,
+    SealedValue, ShareClaim, ShareOf,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;
@@ -349,6 +349,15 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
     w.text(12, &sale.details.interval);
     write_metadata(w, 13, &sale.details.metadata);
     write_conversion(w, 14, &sale.details);
+    for share in &sale.details.shares {
+        w.message(16, |w| {
+            match &share.of {
+                ShareOf::Partner(partner) => w.present(1, partner.as_str().as_bytes()),
+                ShareOf::Code(code) => w.present(2, code.as_bytes()),
+            }
+            w.uint(3, u64::from(share.weight));
+        });
+    }
 }
 
 /// The kind of a conversion at `tag`, its failed checks at the next one.
@@ -419,8 +428,18 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
             metadata: metadata(sale.metadata),
             kind: conversion(&sale.conversion)?,
             fraud: sale.fraud,
+            shares: sale.shares.into_iter().map(share).collect::<Result<_, _>>()?,
         },
     })
+}
+
+fn share(share: v1::ShareClaim) -> Result<ShareClaim, Unknown> {
+    let of = match share.of {
+        Some(v1::share_claim::Of::PartnerId(partner)) => ShareOf::Partner(partner.into()),
+        Some(v1::share_claim::Of::Code(code)) => ShareOf::Code(code),
+        None => return Err(Unknown::value(MESSAGE, "share", "of a new kind")),
+    };
+    Ok(ShareClaim { of, weight: share.weight })
 }
 
 fn write_reversal(w: &mut Writer, reversal: &Reversal) {

@@ -153,6 +153,17 @@ impl<V: View + ?Sized> Directory<'_, V> {
         row(self.view, keys::partner(self.program, partner).bytes()) == Some(true)
     }
 
+    /// Whether there is such a partner, active or not.
+    pub(super) fn has_partner(&self, partner: &PartnerId) -> bool {
+        self.view.get(keys::partner(self.program, partner).bytes()).is_some()
+    }
+
+    /// Whom an active code names, active or not.
+    pub(super) fn partner_of_code(&self, code: &str) -> Option<PartnerId> {
+        let name: NameRow = row(self.view, keys::code(self.program, code).bytes())?;
+        (name.active && self.has_partner(&name.partner)).then_some(name.partner)
+    }
+
     fn named(&self, key: &[u8]) -> Named {
         match row::<NameRow>(self.view, key) {
             None => Named::Nobody,
@@ -351,7 +362,11 @@ fn open(tables: &mut (impl Tables + ?Sized), decision: &Decision, sale: &Sale) {
 
 /// What a sale says about who earns.
 pub(super) fn claims(sale: &Sale) -> Claims {
-    Claims { code: sale.referral.as_ref().map(|referral| referral.code.clone()), coupon: sale.coupon.clone() }
+    Claims {
+        code: sale.referral.as_ref().map(|referral| referral.code.clone()),
+        coupon: sale.coupon.clone(),
+        shares: sale.details.shares.clone(),
+    }
 }
 
 /// Takes a sale out of its lists, and lists that are empty now off the queue.

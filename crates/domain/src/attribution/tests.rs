@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+mod shares;
+
 use super::*;
 use crate::config::{Code, ConfigFact, ConfigObject, Coupon, Partner, Profile, Program};
 use crate::facts::{CouponRef, FactBody, Identifier, Personal, Recurrence, Referral, Sale};

@@ -1,8 +1,8 @@
 //! The decision on one sale: which touches there are, which wins, why the others lose.
 use super::fold::{Directory, Named};
 use super::identity::Together;
-use super::{Decision, SaleKey, Touch, TouchClass};
-use crate::facts::CouponRef;
+use super::{Decision, SaleKey, Share, Touch, TouchClass};
+use crate::facts::{CouponRef, ShareClaim, ShareOf};
 use crate::ids::{PartnerId, ProgramId};
 use crate::tables::View;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ pub(super) const COUPON_UNKNOWN: &str = "coupon_unknown";
 pub(super) struct Claims {
     pub(super) code: Option<String>,
     pub(super) coupon: Option<CouponRef>,
+    pub(super) shares: Vec<ShareClaim>,
 }
 
 /// A touch before the contest: whom it names, or why it names nobody who can earn.
@@ -32,6 +33,9 @@ pub(super) fn decide_sale<V: View + ?Sized>(
     claims: &Claims,
     customer: Option<&Together>,
 ) -> Decision {
+    if !claims.shares.is_empty() {
+        return divided(directory, program, sale, claims, customer);
+    }
     let candidates = candidates(directory, &sale, claims, customer);
     let code_beats_binding = directory.code_beats_binding();
     let usable = |class| move |candidate: &&Candidate| candidate.class == class && candidate.partner.is_ok();
@@ -55,6 +59,42 @@ pub(super) fn decide_sale<V: View + ?Sized>(
         customer: customer.map(|customer| customer.root),
         touches,
         shares: Vec::new(),
+    }
+}
+
+/// A sale that comes with its shares: nothing competes with them. The normalizer lets none through that names nobody, so
+/// that all are here; should one not be, nobody earns, rather than others more.
+fn divided<V: View + ?Sized>(
+    directory: &Directory<'_, V>,
+    program: &ProgramId,
+    sale: SaleKey,
+    claims: &Claims,
+    customer: Option<&Together>,
+) -> Decision {
+    let (mut shares, mut touches, mut all) = (Vec::new(), Vec::new(), true);
+    for claim in &claims.shares {
+        let (reference, partner) = match &claim.of {
+            ShareOf::Partner(id) => (id.0.clone(), directory.has_partner(id).then(|| id.clone())),
+            ShareOf::Code(code) => (code.clone(), directory.partner_of_code(code)),
+        };
+        let lost_because = if partner.is_some() { "" } else { "unknown_partner" }.to_owned();
+        all &= partner.is_some();
+        shares.extend(partner.clone().map(|partner| Share { partner, weight: claim.weight }));
+        touches.push(Touch { class: TouchClass::Code, reference, partner, lost_because });
+    }
+    let rest = candidates(directory, &sale, claims, customer).into_iter();
+    // A share is a code by another name: what is weaker than a code is weaker than shares.
+    touches.extend(rest.map(|candidate| concluded(candidate, Some(TouchClass::Code), false)));
+    let first = shares.first().filter(|_| all).map(|share| share.partner.clone());
+    let unbound = customer.is_some_and(|customer| customer.binding.is_none());
+    Decision {
+        program: program.clone(),
+        sale,
+        binds: unbound && first.as_ref().is_some_and(|partner| directory.partner_earns(partner)),
+        outcome: first.map(|partner| (partner, TouchClass::Code)).ok_or_else(|| "unknown_partner".to_owned()),
+        customer: customer.map(|customer| customer.root),
+        touches,
+        shares: if all { shares } else { Vec::new() },
     }
 }
 

@@ -42,7 +42,8 @@ pub fn fraud(rule: &str) -> String {
 }
 
 /// Whether a person may add a hold of this name; the others come with what they are named after.
-pub(super) fn may_be_added(hold: &str) -> bool {
+#[must_use]
+pub fn may_be_added(hold: &str) -> bool {
     let named = |prefix: &str| hold.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
     hold == MANUAL || named("manual:") || named(FRAUD)
 }

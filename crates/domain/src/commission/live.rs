@@ -24,26 +24,43 @@ pub(super) fn outcome(
     reversals: &[ReversalRow],
 ) -> Result<Outcome, AmountOutOfRange> {
     let set = LiveSet::of(sale, reversals);
+    let whole = left_of_whole(sale, commission, &set)?;
+    let net = match &commission.terms.split {
+        // A cap on the partner alone may have left less than the part.
+        Some(split) => part_of(split, whole)?.min(commission.gross),
+        None => whole,
+    };
+    Ok(Outcome { net, lost_dispute: set.lost_dispute() })
+}
+
+/// N of all that the sale earns: of the commission itself, unless it is a part.
+fn left_of_whole(
+    sale: &SaleRecorded,
+    commission: &CommissionRow,
+    set: &LiveSet<'_>,
+) -> Result<Minor, AmountOutOfRange> {
     let rounding = commission.terms.rounding;
-    let split = commission.terms.split.as_ref();
-    let whole = split.map_or(commission.gross, |split| split.whole);
-    let net = match commission.terms.flat {
+    let whole = commission.terms.split.as_ref().map_or(commission.gross, |split| split.whole);
+    match commission.terms.flat {
         // What is no sale cannot be given back.
-        _ if set.is_empty() || !sale.facets.details.kind.is_sale() => whole,
-        Some(flat) => set.left_of_flat(sale, whole, flat.on_refund, rounding)?,
+        _ if set.is_empty() || !sale.facets.details.kind.is_sale() => Ok(whole),
+        Some(flat) => set.left_of_flat(sale, whole, flat.on_refund, rounding),
         None => {
             let slices = &commission.terms.slices;
             let remaining = set.remaining(sale, slices, rounding)?;
             let rates = slices.iter().map(|slice| slice.rate);
-            rate_of_sum(remaining.into_iter().zip(rates), rounding)?.min(whole)
+            Ok(rate_of_sum(remaining.into_iter().zip(rates), rounding)?.min(whole))
         }
-    };
-    let net = match split {
-        // A cap on the partner alone may have left less than the part.
-        Some(split) => part_of(split, net)?.min(commission.gross),
-        None => net,
-    };
-    Ok(Outcome { net, lost_dispute: set.lost_dispute() })
+    }
+}
+
+/// The same for people who ask why.
+pub(super) fn whole(
+    sale: &SaleRecorded,
+    commission: &CommissionRow,
+    reversals: &[ReversalRow],
+) -> Result<Minor, AmountOutOfRange> {
+    left_of_whole(sale, commission, &LiveSet::of(sale, reversals))
 }
 
 /// What the set takes from the base, and what it leaves of each slice.

@@ -38,6 +38,7 @@ pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
+pub use split::{Division, division};
 pub use subscription::HOLDS_PER_STEP;
 pub use terms::{CapUse, FlatTerms, Origin, Split, Terms};
 

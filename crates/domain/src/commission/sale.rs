@@ -11,7 +11,7 @@ use super::{
     SaleRecorded, Slice, Split, Terms,
 };
 use crate::attribution::{Decision, SaleKey, Share};
-use crate::facts::{CouponRef, Fact, Sale, SaleLine};
+use crate::facts::{CouponRef, Fact, Sale, SaleDetails, SaleLine};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
 use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::rules::CapScope;
@@ -278,7 +278,8 @@ fn facets_of(sale: &Sale) -> Facets {
             Some(CouponRef::Code(text) | CouponRef::ProviderRef(text)) => text.clone(),
             None => String::new(),
         },
-        details: sale.details.clone(),
+        // Who earns which part is attribution's answer by now.
+        details: SaleDetails { shares: Vec::new(), ..sale.details.clone() },
         lines: if sale.lines.iter().any(says) { lines.collect() } else { Vec::new() },
     }
 }

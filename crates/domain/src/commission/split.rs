@@ -1,7 +1,45 @@
 //! A sale that several partners brought: the whole is priced once and divided by frozen weights, again after each refund.
-use super::Split;
-use crate::attribution::{Decision, Share};
+use super::state::{SaleRow, sale_key};
+use super::{Split, live};
+use crate::attribution::{Decision, SaleKey, Share};
+use crate::ids::{CommissionId, ProgramId};
 use crate::money::{AmountOutOfRange, Minor, split_by_largest_remainder};
+use crate::tables::{View, row};
+
+/// How a part's N comes about, for people who ask why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Division {
+    /// What was frozen.
+    pub split: Split,
+    /// N of the whole, as the facts stand.
+    pub net: Minor,
+    /// G of the whole, divided: one amount for each weight.
+    pub granted: Vec<Minor>,
+    /// N of the whole, divided in the same way, before a cap on one partner.
+    pub parts: Vec<Minor>,
+}
+
+/// The division of what `sale` earns, where the fold knows `commission` and it is a part of that.
+///
+/// # Errors
+/// [`AmountOutOfRange`]: no commission that the ledger creates leads there.
+pub fn division(
+    view: &dyn View,
+    program: &ProgramId,
+    sale: &SaleKey,
+    commission: &CommissionId,
+) -> Result<Option<Division>, AmountOutOfRange> {
+    let Some(row) = row::<SaleRow>(view, sale_key(program, sale).bytes()) else { return Ok(None) };
+    let (Some(recorded), Some(commission)) = (&row.sale, row.commission(commission)) else { return Ok(None) };
+    let Some(split) = commission.terms.split.clone() else { return Ok(None) };
+    let net = live::whole(recorded, commission, &row.reversals)?;
+    Ok(Some(Division {
+        granted: divided(split.whole, split.whole, &split.weights)?,
+        parts: divided(split.whole, net, &split.weights)?,
+        net,
+        split,
+    }))
+}
 
 /// The shares of a decision: one for each partner, at the place of its earliest touch. Empty: one partner earns all.
 pub(super) fn shares_of(decision: &Decision) -> Vec<Share> {

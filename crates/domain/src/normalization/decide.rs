@@ -1,13 +1,13 @@
 //! The verdict on one `ingest` record.
-use super::fold::{code_earns, config_row, index_row, indexed, mode, tick_counts};
+use super::fold::{code_earns, code_partner, config_row, has_partner, index_row, indexed, mode, tick_counts};
 use super::names::{Comparison, Names};
 use super::{
     ConfigOutcome, Draft, FactsEvent, InputKind, NormalizerInput, Reading, ReplyAddress, Request, Verdict,
     VerdictKind, hash, text, validate,
 };
 use crate::config::{ConfigFact, ConfigObject, Mode};
-use crate::facts::{Fact, FactBody, Personal};
-use crate::ids::{EventId, Hash, ProgramId, SourceName, SubjectId};
+use crate::facts::{Command, Fact, FactBody, Personal, ShareClaim, ShareOf};
+use crate::ids::{EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::tables::{Key, View};
 use crate::time::Micros;
 
@@ -239,11 +239,45 @@ impl Judge<'_> {
                 format!("delivery {delivery_key} was applied before and said something else; what was recorded stands")
             });
         }
+        let nobody = fresh.iter().find_map(|fact| self.nobody(fact));
         match conflict {
             None if fresh.is_empty() => Judged::Duplicate,
             _ if !codes_earn => Judged::Ignored("unknown_code".to_owned()),
             Some(detail) => Judged::Quarantined("conflict", detail),
-            None => Judged::Applied(fresh),
+            None => match nobody {
+                Some(detail) => Judged::Quarantined("unknown_partner", detail),
+                None => Judged::Applied(fresh),
+            },
+        }
+    }
+
+    /// Which partner a fact gives money to without that the program has it. Money must never stand with a name that nobody
+    /// configured: a slip of the pen would look like a partner.
+    fn nobody(&self, fact: &Fact) -> Option<String> {
+        let program = &self.verdict.program;
+        let is_here = |partner: &PartnerId| has_partner(self.view, program, partner);
+        match &fact.body {
+            FactBody::Sale(sale) => {
+                let nobodys = |share: &ShareClaim| match &share.of {
+                    ShareOf::Partner(partner) => !is_here(partner),
+                    ShareOf::Code(code) => {
+                        !code_partner(self.view, program, code).is_some_and(|partner| is_here(&partner))
+                    }
+                };
+                let place = sale.details.shares.iter().position(nobodys)?;
+                Some(format!(
+                    "shares[{place}] names no partner of this program and no active code of one; create it, then send the event again, or retry it"
+                ))
+            }
+            FactBody::Command(Command { adjustment: Some(adjustment), .. })
+                if !is_here(&adjustment.partner) =>
+            {
+                Some(
+                    "this program has no such partner; create it, then send the event again, or retry it"
+                        .to_owned(),
+                )
+            }
+            _ => None,
         }
     }
 

@@ -79,8 +79,22 @@ pub(super) fn mode(view: &(impl View + ?Sized), program: &ProgramId) -> Option<M
 
 /// Whether a referral code names a partner who may earn.
 pub(super) fn code_earns(view: &(impl View + ?Sized), program: &ProgramId, code: &str) -> bool {
-    row::<PartnerId>(view, code_key(program, code).bytes())
+    code_partner(view, program, code)
         .is_some_and(|partner| view.get(partner_key(program, &partner).bytes()).is_some())
+}
+
+/// Whether the program has this partner, active or not.
+pub(super) fn has_partner(view: &(impl View + ?Sized), program: &ProgramId, partner: &PartnerId) -> bool {
+    config_row(view, &format!("partner/{program}/{partner}")).is_some_and(|row| !row.fact.removed)
+}
+
+/// Whom an active referral code names.
+pub(super) fn code_partner(
+    view: &(impl View + ?Sized),
+    program: &ProgramId,
+    code: &str,
+) -> Option<PartnerId> {
+    row(view, code_key(program, code).bytes())
 }
 
 /// What adapters must know of the program; `None`: nothing but the defaults.

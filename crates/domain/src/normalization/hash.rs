@@ -4,7 +4,9 @@
 //! the fact's key, money and links, the second over its identity (namespaces and subjects). Left out, because they differ
 //! between honest repeats: the body, moments (a receipt-time source says another one each time), where a code was found,
 //! the delivery, product descriptions.
-use crate::facts::{Adjustment, Command, CouponRef, Fact, FactBody, Identifier, Reversal, Sale};
+use crate::facts::{
+    Adjustment, Command, CouponRef, Fact, FactBody, Identifier, Reversal, Sale, ShareClaim, ShareOf,
+};
 use crate::ids::Hash;
 use crate::money::{Currency, Minor};
 use sha2::{Digest, Sha256};
@@ -122,6 +124,18 @@ impl Hasher {
         };
         self.0.update([tag]);
         self.text(reference);
+        self.shares(&sale.details.shares);
+    }
+
+    /// Nothing for a sale that has none: those hash as they did before there were any.
+    fn shares(&mut self, shares: &[ShareClaim]) {
+        for share in shares {
+            match &share.of {
+                ShareOf::Partner(partner) => self.text(&format!("partner/{partner}")),
+                ShareOf::Code(code) => self.text(&format!("code/{code}")),
+            }
+            self.0.update(share.weight.to_le_bytes());
+        }
     }
 
     /// Nothing for a command that has none: those hash as they did before there were any.

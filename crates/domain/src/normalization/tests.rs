@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+mod shares;
+
 use super::*;
 use crate::config::{Code, ConfigObject, Mode, Partner, Profile, Program};
 use crate::facts::{

@@ -1,6 +1,6 @@
 //! The last wall before texts become parts of keys: whatever an adapter let through, ids are bounded and free of U+0000.
 use crate::config::{ConfigFact, ConfigObject};
-use crate::facts::{CouponRef, Fact, FactBody, Personal};
+use crate::facts::{CouponRef, Fact, FactBody, Personal, ShareOf};
 
 /// Ids: 1 to 255 bytes without control characters.
 const ID_BYTES: usize = 255;
@@ -73,6 +73,13 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             }
             optional_id("the sale's country", &sale.details.country)?;
             optional_id("the sale's interval", &sale.details.interval)?;
+            sale.details.fraud.iter().try_for_each(|check| id("a check for fraud", check))?;
+            for share in &sale.details.shares {
+                match &share.of {
+                    ShareOf::Partner(partner) => id("a share's partner", partner.as_str())?,
+                    ShareOf::Code(text) => code("a share's code", text)?,
+                }
+            }
             sale.aliases.iter().try_for_each(|alias| id("another id of the sale", alias))?;
             if let Some(referral) = &sale.referral {
                 code("the referral code", &referral.code)?;
@@ -94,7 +101,8 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             Some(adjustment) => id("the partner's id", adjustment.partner.as_str()),
             None => {
                 id("the commission's id", command.commission.as_str())?;
-                optional_id("the hold", &command.hold)
+                // A hold is named after ids, and so longer than one.
+                code("the hold", &command.hold)
             }
         },
         FactBody::SaleLink { external_id, aliases } => {

@@ -6,7 +6,8 @@ use crate::refusal::Refusal;
 use crate::trace;
 use axum::http::StatusCode;
 use domain::config::{
-    Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Rule, SaleFrom,
+    Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Release, ReleaseMode, Rule,
+    SaleFrom,
 };
 use domain::ids::{Hash, ProgramId};
 use domain::money::{Currency, Rounding};
@@ -106,13 +107,23 @@ fn settings(values: &Values, owner: &Owner) -> Result<Program, Refusal> {
         rounding: values.text("rounding").and_then(Rounding::parse).unwrap_or_default(),
         click_window_days: days("click_window_days").unwrap_or(DEFAULT_WINDOW_DAYS),
         hold_days: days("hold_days").unwrap_or(0),
-        release: domain::config::Release::default(),
+        release: values.object("release").map(release).unwrap_or_default(),
         manual_approval: values.flag("manual_approval").unwrap_or(false),
         sale_from: values.text("sale_from").and_then(SaleFrom::parse),
         referral_keys: values.texts("referral_keys").to_vec(),
         customer_keys: values.texts("customer_keys").to_vec(),
         rule_metadata_keys: values.texts("rule_metadata_keys").to_vec(),
     })
+}
+
+fn release(values: &Values) -> Release {
+    Release {
+        mode: values.text("mode").and_then(ReleaseMode::parse).unwrap_or_default(),
+        min_hold_days: values
+            .number("min_hold_days")
+            .and_then(|days| u32::try_from(days).ok())
+            .unwrap_or_default(),
+    }
 }
 
 /// What names a program that is removed: its account and mode, which never change, and nothing else of it.
@@ -126,7 +137,7 @@ fn closed(owner: &Owner) -> Result<Program, Refusal> {
         rounding: Rounding::default(),
         click_window_days: DEFAULT_WINDOW_DAYS,
         hold_days: 0,
-        release: domain::config::Release::default(),
+        release: Release::default(),
         manual_approval: false,
         sale_from: None,
         referral_keys: Vec::new(),
@@ -161,6 +172,7 @@ fn program_shown(id: &str, program: &Program) -> Value {
         "rounding": program.rounding.name(),
         "click_window_days": program.click_window_days,
         "hold_days": program.hold_days,
+        "release": {"mode": program.release.mode.name(), "min_hold_days": program.release.min_hold_days},
         "manual_approval": program.manual_approval,
         "sale_from": program.sale_from.map(SaleFrom::name),
         "referral_keys": program.referral_keys,

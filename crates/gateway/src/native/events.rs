@@ -1,10 +1,11 @@
-//! Sales, refunds, disputes and approvals: one `ingest` record for each, and what became of it.
-use super::{Answer, Call, MOST_ITEMS};
+//! Conversions, reversals and decisions: one `ingest` record for each, and what became of it.
+use super::{Answer, Call};
 use crate::adapters;
 use crate::app::{App, Stamped, now};
 use crate::refusal::Refusal;
 use axum::http::StatusCode;
 use bytes::Bytes;
+use domain::attribution::SaleKey;
 use domain::commission::Answer as Told;
 use domain::facts::FactBody;
 use domain::ids::{EventId, ProgramId, SaleId, SourceName};
@@ -23,10 +24,9 @@ pub(super) async fn take(
     body: Bytes,
 ) -> Result<Answer, Refusal> {
     adapters::precheck(&body)?;
-    let items = if call.operation.shape().batch {
-        schema::batch(&body, MOST_ITEMS).map_err(Refusal::Field)?
-    } else {
-        None
+    let items = match call.operation.shape().batch {
+        0 => None,
+        most => schema::batch(&body, most).map_err(Refusal::Field)?,
     };
     let Some(items) = items else {
         call.key.bucket.take(1)?;
@@ -104,15 +104,23 @@ impl Asked {
         match known.verdict {
             VerdictKind::Applied | VerdictKind::Duplicate => {
                 let answer = known.answer.as_ref();
-                if let Some(answer) = answer
-                    && matches!(self.event.body, FactBody::Command(_))
-                {
-                    declined(&answer.declined)?;
+                if let (Some(answer), FactBody::Command(command)) = (answer, &self.event.body) {
+                    // What makes a commission is known by an id of its own: its twin under another key has no first answer.
+                    let is_twin = command.adjustment.is_some() && known.verdict == VerdictKind::Duplicate;
+                    match answer.declined.as_str() {
+                        "unknown" if is_twin => {}
+                        reason => declined(reason)?,
+                    }
                 }
                 Ok((StatusCode::OK, self.told(known.verdict.name(), "", duplicate, answer)))
             }
             VerdictKind::Quarantined if known.reason == "conflict" => Err(Refusal::Conflict(known.detail)),
             VerdictKind::Quarantined if known.reason == "unknown_program" => Err(Refusal::UnknownProgram),
+            VerdictKind::Quarantined if known.reason == "unknown_partner" => {
+                let field =
+                    if matches!(self.event.body, FactBody::Command(_)) { "partner_id" } else { "shares" };
+                Err(Refusal::UnknownPartner { field, detail: known.detail })
+            }
             // Kept: an operator mends it, and the same request hears what became of it.
             VerdictKind::Quarantined | VerdictKind::Ignored => {
                 Ok((StatusCode::ACCEPTED, self.told(known.verdict.name(), &known.reason, false, None)))
@@ -125,7 +133,10 @@ impl Asked {
         let derived = || EventId::derive(&self.program, &source, &self.event.delivery_key);
         let event = answer.map_or_else(derived, |answer| answer.event.clone());
         let sale = answer.and_then(|answer| answer.sale.clone()).or_else(|| match &self.event.body {
-            FactBody::Sale(sale) => Some(SaleId::derive(&self.program, &source, &sale.external_id)),
+            FactBody::Sale(sale) => {
+                let key = SaleKey::of(&source, sale);
+                Some(SaleId::derive(&self.program, &key.source, &key.external_id))
+            }
             _ => None,
         });
         let commission = answer.and_then(|answer| {

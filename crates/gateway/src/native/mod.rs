@@ -30,8 +30,6 @@ use sources::native::schema::{self, Refused, Values};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Items of a batch.
-pub(crate) const MOST_ITEMS: usize = 1_000;
 /// How many times the limit of a body a batch may be.
 const BATCH_BODIES: usize = 4;
 
@@ -72,7 +70,7 @@ async fn served(app: &App, operation: Operation, request: Request) -> Result<Ans
     let deadline = Instant::now() + app.limits.answer_wait;
     let (mut parts, body) = request.into_parts();
     let shape = operation.shape();
-    let bodies = if shape.batch { BATCH_BODIES } else { 1 };
+    let bodies = if shape.batch > 0 { BATCH_BODIES } else { 1 };
     let limit = app.limits.body_bytes.saturating_mul(bodies);
     let body = body::read(&parts.headers, body, limit, app.limits.request_timeout).await?;
     let key = authenticate(app, &parts.headers).await?;

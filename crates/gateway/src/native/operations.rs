@@ -26,9 +26,13 @@ pub(crate) enum Operation {
     DeleteSecret,
     DeleteEndpoint,
     PostSale,
+    PostLead,
+    PostSignup,
+    PostClick,
     PostRefund,
     PostDispute,
     PostApproval,
+    PostAdjustment,
 }
 
 /// What an operation looks like from outside.
@@ -43,8 +47,8 @@ pub(crate) struct Shape {
     pub(crate) resource: Option<Resource>,
     /// Its body; empty: none.
     pub(crate) fields: &'static [Field],
-    /// Its body may be a batch.
-    pub(crate) batch: bool,
+    /// Its body may be a batch of so many items; 0: it may not.
+    pub(crate) batch: usize,
     pub(crate) about: &'static str,
 }
 
@@ -54,6 +58,11 @@ pub(crate) const STATUSES: [u16; 13] = [200, 202, 400, 401, 403, 404, 408, 409, 
 /// Webhook providers that an endpoint can be for.
 pub(crate) const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
 
+/// Items of a batch of reports.
+const MOST_REPORTS: usize = 1_000;
+/// Items of a batch of decisions: as many as a person can have looked at.
+const MOST_DECISIONS: usize = 100;
+
 const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, required: true, about }
 }
@@ -62,7 +71,21 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, required: false, about }
 }
 
-const SETTINGS: [Field; 11] = [
+/// As long as any hold of the domain's.
+const HOLD: Kind = Kind::Number { least: 0, most: 3650 };
+const RELEASE: [Field; 2] = [
+    may(
+        "mode",
+        Kind::Word(&["days", "calendar"]),
+        "`hold_days` after the conversion, or the end of the month (UTC) in which that is; absent: `days`",
+    ),
+    may(
+        "min_hold_days",
+        HOLD,
+        "at least so many days after the conversion was accepted, whenever it happened; absent: 0",
+    ),
+];
+const SETTINGS: [Field; 12] = [
     must("name", Kind::Text, "shown to people"),
     must("currency", Kind::Currency, "the currency that it is shown in; sales may be in any"),
     may(
@@ -72,7 +95,8 @@ const SETTINGS: [Field; 11] = [
     ),
     may("rounding", Kind::Word(&["half_even", "half_up", "floor"]), "of commissions; absent: `half_even`"),
     may("click_window_days", Kind::Number { least: 1, most: 365 }, "how long a click earns; absent: 30"),
-    may("hold_days", Kind::Number { least: 0, most: 3650 }, "before a commission is approved; absent: 0"),
+    may("hold_days", HOLD, "before a commission is approved; absent: 0"),
+    may("release", Kind::Object(&RELEASE), "how that time is counted; absent: by days alone"),
     may("manual_approval", Kind::Flag, "a person approves each commission; absent: false"),
     may(
         "sale_from",
@@ -95,7 +119,7 @@ const SETTINGS: [Field; 11] = [
         "metadata keys whose values sales keep for rules (`metadata.KEY`), never personal data; absent: none",
     ),
 ];
-const PAIR: [Field; 13] = [
+const PAIR: [Field; 14] = [
     may("live_program_id", Kind::Id, "absent: a new id"),
     may("test_program_id", Kind::Id, "absent: a new id"),
     SETTINGS[0],
@@ -109,12 +133,14 @@ const PAIR: [Field; 13] = [
     SETTINGS[8],
     SETTINGS[9],
     SETTINGS[10],
+    SETTINGS[11],
 ];
 const ACTIVE: Field = may("active", Kind::Flag, "earns for new sales; absent: true");
+const NOT_SUSPENDED: Field = may("active", Kind::Flag, "false: suspended; absent: true");
 const PARTNER: [Field; 3] = [
     may("name", Kind::Text, "shown to people; absent: the id"),
     may("group", Kind::Id, "what rules ask for as `partner_group`; absent: none"),
-    ACTIVE,
+    NOT_SUSPENDED,
 ];
 const NAMED: [Field; 2] = [must("partner_id", Kind::Id, "whom it earns for"), ACTIVE];
 const KEY: [Field; 4] = [
@@ -147,7 +173,7 @@ const ENDPOINT: [Field; 4] = [
 const ADDED: [Field; 1] = [SECRET];
 
 impl Operation {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::CreatePrograms,
         Self::PutProgram,
         Self::DeleteProgram,
@@ -167,9 +193,13 @@ impl Operation {
         Self::DeleteSecret,
         Self::DeleteEndpoint,
         Self::PostSale,
+        Self::PostLead,
+        Self::PostSignup,
+        Self::PostClick,
         Self::PostRefund,
         Self::PostDispute,
         Self::PostApproval,
+        Self::PostAdjustment,
     ];
 
     /// What it looks like.
@@ -185,17 +215,15 @@ const fn configure(
     fields: &'static [Field],
     about: &'static str,
 ) -> Shape {
-    Shape { name, method, path, scope: KeyScope::Configure, resource: None, fields, batch: false, about }
+    Shape { name, method, path, scope: KeyScope::Configure, resource: None, fields, batch: 0, about }
 }
 
-const fn event(
-    name: &'static str,
-    path: &'static str,
-    resource: Resource,
-    batch: bool,
-    about: &'static str,
-) -> Shape {
-    let scope = if matches!(resource, Resource::Approvals) { KeyScope::Approve } else { KeyScope::Report };
+const fn event(name: &'static str, path: &'static str, resource: Resource, about: &'static str) -> Shape {
+    let (scope, batch) = if resource.is_decision() {
+        (KeyScope::Approve, MOST_DECISIONS)
+    } else {
+        (KeyScope::Report, MOST_REPORTS)
+    };
     let fields = resource.fields();
     Shape { name, method: Method::POST, path, scope, resource: Some(resource), fields, batch, about }
 }
@@ -328,27 +356,48 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         &[],
         "Removes a webhook endpoint.",
     ),
-    event("post_sale", "/v1/programs/{program}/sales", Resource::Sales, true, "Reports a sale."),
+    event("post_sale", "/v1/programs/{program}/sales", Resource::Sales, "Reports a sale."),
+    event(
+        "post_lead",
+        "/v1/programs/{program}/leads",
+        Resource::Leads,
+        "Reports a lead: somebody asked for more.",
+    ),
+    event(
+        "post_signup",
+        "/v1/programs/{program}/signups",
+        Resource::Signups,
+        "Reports a sign-up: somebody opened an account.",
+    ),
+    event(
+        "post_click",
+        "/v1/programs/{program}/clicks",
+        Resource::Clicks,
+        "Reports a click that is to be a conversion.",
+    ),
     event(
         "post_refund",
         "/v1/programs/{program}/refunds",
         Resource::Refunds,
-        true,
         "Reports a refund, in one state.",
     ),
     event(
         "post_dispute",
         "/v1/programs/{program}/disputes",
         Resource::Disputes,
-        true,
         "Reports a dispute, in one state.",
     ),
     event(
         "post_approval",
         "/v1/programs/{program}/approvals",
         Resource::Approvals,
-        false,
-        "Approves or rejects a commission.",
+        "Decides about a commission.",
+    ),
+    event(
+        "post_adjustment",
+        "/v1/programs/{program}/adjustments",
+        Resource::Adjustments,
+        "Makes a commission with no sale behind it.",
     ),
 ];
 

@@ -289,7 +289,11 @@ fn operations() -> Vec<(String, String, &'static str)> {
                 "post_dispute" => {
                     r#"{"external_id":"d","sale_external_id":"o","amount":1,"currency":"USD","state":"open"}"#
                 }
+                "post_lead" | "post_signup" | "post_click" => r#"{"external_id":"l"}"#,
                 "post_approval" => r#"{"commission_id":"c","decision":"approve"}"#,
+                "post_adjustment" => {
+                    r#"{"external_id":"a","kind":"bonus","partner_id":"p","amount":1,"currency":"USD","reason":"x"}"#
+                }
                 _ => "{}",
             };
             if path.starts_with("/v1/") {
@@ -312,9 +316,10 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
     let reader = v1::ApiKey { scopes: vec!["read".into()], ..key("acc_demo") };
     configure_key_as(&gateway.log, 5, "sk_reader", "prog_demo", reader);
     let operations = operations();
-    assert_eq!(operations.len(), 22);
+    assert_eq!(operations.len(), 26);
     for (method, path, body) in &operations {
-        let reports = ["sales", "refunds", "disputes"].iter().any(|end| path.ends_with(end));
+        let reports = ["sales", "leads", "signups", "clicks", "refunds", "disputes"];
+        let reports = reports.iter().any(|end| path.ends_with(end));
         let creates = path == "/v1/programs";
         let at = |program: &str| {
             let path = path.replace("{program}", program).replace("{key_id}", "key_sk_demo");

@@ -5,5 +5,6 @@ mod attacks;
 mod bad_input;
 mod fake_log;
 mod harness;
+mod ledger;
 mod native;
 mod openapi;

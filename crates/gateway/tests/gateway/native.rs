@@ -121,9 +121,6 @@ async fn a_batch_is_one_event_and_one_answer_for_each_item() {
     assert_eq!((logged[0].body.as_ref(), logged[1].body.as_ref()), (SALE.as_bytes(), second.as_bytes()));
     let too_many = format!(r#"{{"batch": [{}]}}"#, vec!["{}"; 1001].join(","));
     assert_eq!(code(&sk(&gateway, "POST", SALES, &too_many).await), (400, "bad_field"));
-    // Approvals are acts of their own.
-    let answer = sk(&gateway, "POST", "/v1/programs/prog_demo/approvals", r#"{"batch":[{}]}"#).await;
-    assert_eq!((code(&answer), &answer.1["error"]["field"]), ((400, "unknown_field"), &json!("batch")));
 }
 
 #[tokio::test]

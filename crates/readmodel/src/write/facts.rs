@@ -55,17 +55,19 @@ pub(super) async fn programs(
     let programs = || rows.values().map(|row| row.value.0);
     sqlx::query!(
         "INSERT INTO tributary.program_rows AS t (program_id, account_id, name, mode, profile, currency, hold_days,
-            click_window_days, manual_approval, removed, partition, created_at, updated_at)
+            click_window_days, manual_approval, removed, partition, created_at, updated_at, release_mode, min_hold_days)
          SELECT program_id, account_id, name, mode, profile, currency, hold_days,
-            click_window_days, manual_approval, removed, partition, tributary.moment(created), tributary.moment(clock)
+            click_window_days, manual_approval, removed, partition, tributary.moment(created), tributary.moment(clock),
+            release_mode, min_hold_days
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
-            $9::boolean[], $10::boolean[], $11::int[], $12::bigint[], $13::bigint[])
+            $9::boolean[], $10::boolean[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::int[])
             AS u (program_id, account_id, name, mode, profile, currency, hold_days,
-                  click_window_days, manual_approval, removed, partition, created, clock)
+                  click_window_days, manual_approval, removed, partition, created, clock, release_mode, min_hold_days)
          ON CONFLICT (program_id) DO UPDATE SET account_id = excluded.account_id, name = excluded.name,
             mode = excluded.mode, profile = excluded.profile, currency = excluded.currency,
             hold_days = excluded.hold_days, click_window_days = excluded.click_window_days,
-            manual_approval = excluded.manual_approval, removed = excluded.removed, updated_at = excluded.updated_at",
+            manual_approval = excluded.manual_approval, removed = excluded.removed, updated_at = excluded.updated_at,
+            release_mode = excluded.release_mode, min_hold_days = excluded.min_hold_days",
         &column(rows.keys(), |program| clean(program)),
         &column(programs(), |program| clean(program.account.as_str())),
         &column(programs(), |program| clean(&program.name)),
@@ -79,6 +81,8 @@ pub(super) async fn programs(
         &at.partition,
         &column(rows.values(), |row| row.created),
         &at.clock,
+        &column(programs(), |program| program.release.mode.name().to_owned()),
+        &column(programs(), |program| int(program.release.min_hold_days)),
     )
     .execute(connection)
     .await?;
@@ -139,7 +143,7 @@ pub(super) async fn sale_codes(
         &at.clock,
         &column(rows, |row| clean(row.fact.program.as_str())),
         &column(rows, |row| clean(row.fact.source.as_str())),
-        &column(rows, |row| clean(row.sale)),
+        &column(rows, |row| clean(&row.sale.external_id)),
         &column(rows, |row| clean(row.fact.event.as_str())),
         &column(rows, |row| clean(&row.referral.code)),
         &column(rows, |row| clean(&row.referral.found_at)),

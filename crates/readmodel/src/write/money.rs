@@ -1,7 +1,8 @@
 //! Rows from `commissions`.
 use super::{Places, column};
 use crate::rows::{
-    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, ReversalRow, joined, micros, state_name,
+    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, Part, ReversalRow, joined, micros,
+    state_name,
 };
 use crate::text::clean;
 use domain::commission::{CommissionEvent, SaleRecorded};
@@ -20,16 +21,16 @@ pub(super) async fn sales(
     sqlx::query!(
         "INSERT INTO tributary.sale_rows AS t (sale_id, program_id, source, external_id, event_id, partner_id, reason,
             customer_id, subscription_id, currency, gross_minor, base_minor, occurred_at, partition, seq, created_at,
-            updated_at)
+            updated_at, kind, parts)
          SELECT sale_id, program_id, source, external_id, event_id, partner_id, reason,
             customer_id, subscription_id, currency, gross, base, tributary.moment(occurred), partition, seq,
-            tributary.moment(created), tributary.moment(clock)
+            tributary.moment(created), tributary.moment(clock), kind, parts
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
-            $17::bigint[])
+            $17::bigint[], $18::text[], $19::int[])
             AS u (sale_id, program_id, source, external_id, event_id, partner_id, reason, customer_id, subscription_id,
-                  currency, gross, base, occurred, partition, seq, created, clock)
-         ON CONFLICT (sale_id) DO UPDATE SET partner_id = excluded.partner_id,
+                  currency, gross, base, occurred, partition, seq, created, clock, kind, parts)
+         ON CONFLICT (sale_id) DO UPDATE SET partner_id = excluded.partner_id, parts = excluded.parts,
             reason = excluded.reason, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
             currency = excluded.currency, gross_minor = excluded.gross_minor, base_minor = excluded.base_minor,
             occurred_at = excluded.occurred_at, seq = excluded.seq, updated_at = excluded.updated_at",
@@ -50,6 +51,8 @@ pub(super) async fn sales(
         &at.seq,
         &column(rows.values(), |row| row.created),
         &at.clock,
+        &column(sales(), |sale| sale.facets.details.kind.name().to_owned()),
+        &column(sales(), |sale| i32::try_from(sale.shares.len().max(1)).unwrap_or(i32::MAX)),
     )
     .execute(connection)
     .await?;
@@ -67,19 +70,20 @@ pub(super) async fn customers(
     sqlx::query!(
         "INSERT INTO tributary.customer_rows AS t (program_id, customer_id, partner_id, sales, partition, first_sale_at,
             last_sale_at)
-         SELECT program_id, customer_id, partner_id, sales, partition, tributary.moment(first), tributary.moment(clock)
+         SELECT program_id, customer_id, partner_id, sales, partition, tributary.moment(first), tributary.moment(last)
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::bigint[], $7::bigint[])
-            AS u (program_id, customer_id, partner_id, sales, partition, first, clock)
+            AS u (program_id, customer_id, partner_id, sales, partition, first, last)
          ON CONFLICT (program_id, customer_id) DO UPDATE SET
             partner_id = coalesce(t.partner_id, excluded.partner_id), sales = t.sales + excluded.sales,
-            last_sale_at = excluded.last_sale_at",
+            first_sale_at = coalesce(t.first_sale_at, excluded.first_sale_at),
+            last_sale_at = coalesce(excluded.last_sale_at, t.last_sale_at)",
         &column(rows.keys(), |key| clean(key.0)),
         &column(rows.keys(), |key| key.1.clone()),
         &column(rows.values(), |row| row.partner.clone()) as &[Option<String>],
         &column(rows.values(), |row| row.sales),
         &at.partition,
-        &column(rows.values(), |row| row.first),
-        &at.clock,
+        &column(rows.values(), |row| row.sold.map(|(first, _)| first)) as &[Option<i64>],
+        &column(rows.values(), |row| row.sold.map(|(_, last)| last)) as &[Option<i64>],
     )
     .execute(connection)
     .await?;
@@ -135,18 +139,22 @@ pub(super) async fn commissions(
     let at = Places::of(rows.values().map(|row| &row.at));
     let events = || rows.values().map(|row| row.value.0);
     let terms = || rows.values().map(|row| &row.value.1);
+    let part = |number: fn(Part) -> i32| column(terms(), |terms| terms.part.map(number));
+    let share = |weight: fn(Part) -> i64| column(terms(), |terms| terms.part.map(weight));
     sqlx::query!(
         "INSERT INTO tributary.commission_rows AS t (commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross_minor, reversed_minor, rule_id, rule_version, hold_until, partition, seq, created_at,
-            updated_at, holds, uncapped_minor)
+            updated_at, holds, uncapped_minor, origin, part, parts, share, share_of)
          SELECT commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross, reversed, rule_id, rule_version, tributary.moment(hold_until), partition, seq,
-            tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f'), uncapped
+            tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f'), uncapped, origin, part, parts, share,
+            share_of
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::bigint[], $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::text[], $19::bigint[])
+            $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::int[], $22::int[], $23::bigint[], $24::bigint[])
             AS u (commission_id, program_id, partner_id, sale_id, source, external_id, status, currency, gross, reversed,
-                  rule_id, rule_version, hold_until, partition, seq, created, clock, holds, uncapped)
+                  rule_id, rule_version, hold_until, partition, seq, created, clock, holds, uncapped, origin, part, parts, share,
+                  share_of)
          ON CONFLICT (commission_id) DO UPDATE SET status = excluded.status, gross_minor = excluded.gross_minor,
             reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at,
             holds = excluded.holds",
@@ -169,6 +177,11 @@ pub(super) async fn commissions(
         &at.clock,
         &column(events(), |event| joined(&event.holds)),
         &column(terms(), |terms| terms.uncapped) as &[Option<i64>],
+        &column(terms(), |terms| terms.origin.name().to_owned()),
+        &part(|part| part.number) as &[Option<i32>],
+        &part(|part| part.of) as &[Option<i32>],
+        &share(|part| part.share) as &[Option<i64>],
+        &share(|part| part.share_of) as &[Option<i64>],
     )
     .execute(connection)
     .await?;

@@ -58,7 +58,7 @@ pub(super) async fn coupons(
         &at.ordinal,
         &column(rows, |row| clean(row.fact.program.as_str())),
         &column(rows, |row| clean(row.fact.source.as_str())),
-        &column(rows, |row| clean(row.sale)),
+        &column(rows, |row| clean(&row.sale.external_id)),
         &column(rows, |row| clean(row.reference)),
     )
     .execute(connection)

@@ -3,7 +3,8 @@
 //! Topics are read from their starts, once per step, and little of them is kept: what an answer names, never a partition.
 use super::ExplainError;
 use domain::attribution::{AttributedEvent, SaleKey};
-use domain::commission::{CommissionsEvent, SaleLinked};
+use domain::commission::{CommissionsEvent, SaleLinked, SaleRecorded};
+use domain::facts::{Fact, FactBody};
 use domain::ids::ProgramId;
 use domain::normalization::FactsEvent;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,8 +102,7 @@ pub(super) async fn find(log: &Arc<dyn Log>, id: &str) -> Result<Vec<Subject>, E
                 };
                 match event {
                     CommissionsEvent::Sale(sale) => {
-                        let meant =
-                            sale.id.as_str() == id || sale.sale.external_id == id || is(sale.event.as_str());
+                        let meant = sale.id.as_str() == id || is_named(&sale, id) || is(sale.event.as_str());
                         names(&sale.program, &sale.sale, meant);
                     }
                     CommissionsEvent::Commission(event) => {
@@ -137,7 +137,15 @@ pub(super) async fn find(log: &Arc<dyn Log>, id: &str) -> Result<Vec<Subject>, E
     Ok(found)
 }
 
-/// Events whose delivery key is `id`.
+/// Whether a conversion has this id at its source: what is no sale has its kind before it in its name.
+fn is_named(sale: &SaleRecorded, id: &str) -> bool {
+    let name = &sale.sale.external_id;
+    let kind = sale.facets.details.kind;
+    let own = name.strip_prefix(kind.name()).and_then(|rest| rest.strip_prefix(':'));
+    name == id || (!kind.is_sale() && own == Some(id))
+}
+
+/// Events whose delivery key is `id`, and those that made a commission of its own under that id.
 async fn deliveries(
     log: &Arc<dyn Log>,
     partition: Partition,
@@ -146,16 +154,24 @@ async fn deliveries(
     let mut events = BTreeSet::new();
     each_frame(log, Topic::Facts, partition, |frame| {
         for event in facts_events(&frame)? {
-            if let FactsEvent::Verdict(verdict) = event
-                && verdict.delivery_key == id
-            {
-                events.insert(verdict.event.0);
+            match event {
+                FactsEvent::Verdict(verdict) if verdict.delivery_key == id => {
+                    events.insert(verdict.event.0);
+                }
+                FactsEvent::Fact(fact) if fact.object_id == id && makes_commission(&fact) => {
+                    events.insert(fact.event.0);
+                }
+                _ => {}
             }
         }
         Ok(())
     })
     .await?;
     Ok(events)
+}
+
+fn makes_commission(fact: &Fact) -> bool {
+    matches!(&fact.body, FactBody::Command(command) if command.adjustment.is_some())
 }
 
 /// All names of the payment that has this one.

@@ -56,6 +56,9 @@ pub struct Explanation {
     pub sale_id: Option<String>,
     /// The commission as it stands; none: nobody earns, and why is in the steps.
     pub commission: Option<Standing>,
+    /// All commissions of the payment, in the order in which they were created: of a divided sale its parts. `commission` is
+    /// the one that was asked for, else the first part.
+    pub commissions: Vec<Standing>,
     /// In log order.
     pub steps: Vec<Step>,
 }
@@ -67,6 +70,10 @@ pub struct Standing {
     pub commission_id: String,
     /// Who earns.
     pub partner_id: String,
+    /// `conversion`, or what a person made it for: `bonus`, `correction` or `debit`.
+    pub origin: &'static str,
+    /// Which part of a divided sale it is, from 1.
+    pub part: Option<u32>,
     /// Where it stands.
     pub status: String,
     /// Of all its amounts.
@@ -185,6 +192,17 @@ pub struct Decision {
     pub late: bool,
     /// Every touch considered.
     pub touches: Vec<Touch>,
+    /// Who earns which part of a divided sale, the earliest touch first; empty: one earns all.
+    pub shares: Vec<Share>,
+}
+
+/// A partner's part of a divided sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Who.
+    pub partner_id: String,
+    /// How much, against the sum of all weights.
+    pub weight: u32,
 }
 
 /// A touch that was considered.
@@ -208,7 +226,9 @@ pub struct Touch {
 pub enum Event {
     /// The conversion record.
     Sale {
-        /// Who earns.
+        /// `sale`, `lead`, `signup` or `click`.
+        kind: &'static str,
+        /// Who earns, of several the first.
         partner_id: Option<String>,
         /// Why nobody earns, or why the commission is 0.
         reason: String,
@@ -255,6 +275,10 @@ pub enum Event {
 /// A change of the commission: all numbers are those after it, in minor units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
+    /// Of which commission.
+    pub commission_id: String,
+    /// Whose.
+    pub partner_id: String,
     /// What happened.
     pub kind: String,
     /// Where it stands after it.
@@ -292,7 +316,11 @@ pub struct Change {
 /// Frozen terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Terms {
-    /// The rule.
+    /// `conversion`, or what a person made it for: `bonus`, `correction` or `debit`. Of those no rule knows.
+    pub origin: &'static str,
+    /// Of a divided sale: which part it is.
+    pub split: Option<Split>,
+    /// The rule; empty: none, a person made it.
     pub rule_id: String,
     /// Its version.
     pub rule_version: u32,
@@ -310,6 +338,17 @@ pub struct Terms {
     pub considered: Vec<Considered>,
     /// How many more there were.
     pub considered_more: u32,
+}
+
+/// Which part of a divided sale a commission is. Frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Split {
+    /// From 1, the earliest touch first.
+    pub part: u32,
+    /// The weights of all parts.
+    pub weights: Vec<u32>,
+    /// G of all parts together, before caps on single partners.
+    pub whole_minor: i64,
 }
 
 /// A cap in the period of the conversion.
@@ -344,7 +383,8 @@ pub struct Considered {
     pub operator: Option<String>,
 }
 
-/// How N follows: `net_minor = min(gross_minor, round(sum(left_minor x rate_ppm) / divisor))`; of a flat reward by its rule.
+/// How N follows: `net_minor = min(gross_minor, round(sum(left_minor x rate_ppm) / divisor))`; of a flat reward by its rule; of a
+/// part by the division of that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Arithmetic {
     /// The sale's currency: of the slices.
@@ -361,10 +401,28 @@ pub struct Arithmetic {
     pub rounded_minor: i64,
     /// A flat reward instead.
     pub flat: Option<Flat>,
+    /// Of a divided sale: what the numbers above come to is the whole, which is divided.
+    pub division: Option<Division>,
     /// G: N is at most this.
     pub gross_minor: i64,
     /// N.
     pub net_minor: i64,
+}
+
+/// How a part follows from the whole: by largest remainder over the weights, ties to the earliest, and never more than the part
+/// was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Division {
+    /// G of the whole: its N is at most this.
+    pub whole_minor: i64,
+    /// N of the whole.
+    pub net_minor: i64,
+    /// The weights of all parts.
+    pub weights: Vec<u32>,
+    /// N of each part, before a cap on one partner.
+    pub parts_minor: Vec<i64>,
+    /// Which one this is, from 1.
+    pub part: u32,
 }
 
 /// A flat reward.
@@ -422,12 +480,22 @@ pub struct Leg {
 pub async fn run(log: &Arc<dyn Log>, question: &Question) -> Result<Vec<Explanation>, ExplainError> {
     let mut explanations = Vec::new();
     for subject in gather::find(log, &question.id).await? {
-        explanations.push(story::tell(&gather::gather(log, subject).await?, question.body));
+        explanations.push(story::tell(&gather::gather(log, subject).await?, question));
     }
     Ok(explanations)
 }
 
 impl Explanation {
+    /// Which kind of conversion it is, as it was recorded; a sale while only reversals are here.
+    fn kind(&self) -> &'static str {
+        let mut events = self.steps.iter().flat_map(|step| &step.events);
+        let recorded = events.find_map(|event| match event {
+            Event::Sale { kind, .. } => Some(*kind),
+            _ => None,
+        });
+        recorded.unwrap_or("sale")
+    }
+
     /// For people: one paragraph per step.
     #[must_use]
     pub fn to_text(&self) -> String {

@@ -1,8 +1,8 @@
 //! What was frozen, which rules were passed over, and how N follows from it.
 use super::moment::rfc3339;
-use super::{Arithmetic, Cap, Considered, Flat, Slice, Terms};
+use super::{Arithmetic, Cap, Considered, Division, Flat, Slice, Split, Terms};
 use domain::commission::workings::{RATE_DIVISOR, Workings};
-use domain::commission::{CommissionEvent, Terms as Frozen};
+use domain::commission::{CommissionEvent, Division as Divided, Terms as Frozen};
 use domain::rules::Why;
 
 /// The frozen terms.
@@ -29,6 +29,12 @@ pub(super) fn terms(terms: &Frozen) -> Terms {
         }
     });
     Terms {
+        origin: terms.origin.name(),
+        split: terms.split.as_ref().map(|split| Split {
+            part: split.part.saturating_add(1),
+            weights: split.weights.clone(),
+            whole_minor: split.whole.0,
+        }),
         rule_id: terms.rule.0.clone(),
         rule_version: terms.rule_version,
         rounding: terms.rounding.name(),
@@ -42,7 +48,11 @@ pub(super) fn terms(terms: &Frozen) -> Terms {
 }
 
 /// The numbers behind N. At creation nothing is taken: what waited for the sale follows in an event of its own.
-pub(super) fn arithmetic(worked: &Workings, event: &CommissionEvent) -> Arithmetic {
+pub(super) fn arithmetic(
+    worked: &Workings,
+    divided: Option<&Divided>,
+    event: &CommissionEvent,
+) -> Arithmetic {
     let mut worked = worked.clone();
     if event.terms.is_some() {
         for slice in &mut worked.slices {
@@ -76,7 +86,22 @@ pub(super) fn arithmetic(worked: &Workings, event: &CommissionEvent) -> Arithmet
             base_minor: worked.sale.base.0,
             taken_minor: taken.0,
         }),
+        division: divided.map(|divided| division(divided, event)),
         gross_minor: event.gross.0,
         net_minor: event.gross.0.saturating_sub(event.reversed.0),
+    }
+}
+
+/// At creation the whole is divided as it was granted: what waited for the sale follows in an event of its own.
+fn division(divided: &Divided, event: &CommissionEvent) -> Division {
+    let Divided { split, net, granted, parts } = divided;
+    let is_new = event.terms.is_some();
+    let parts = if is_new { granted } else { parts };
+    Division {
+        whole_minor: split.whole.0,
+        net_minor: if is_new { split.whole.0 } else { net.0 },
+        weights: split.weights.clone(),
+        parts_minor: parts.iter().map(|part| part.0).collect(),
+        part: split.part.saturating_add(1),
     }
 }

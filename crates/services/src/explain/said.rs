@@ -2,7 +2,7 @@
 use super::Fact;
 use super::moment::rfc3339;
 use super::story::{hex, state_name};
-use domain::facts::{CouponRef, Fact as DomainFact, FactBody, Sale};
+use domain::facts::{CouponRef, Fact as DomainFact, FactBody, Sale, ShareOf};
 
 /// What a fact says, in words that hold no personal data.
 pub(super) fn fact_of(fact: &DomainFact) -> Fact {
@@ -23,6 +23,16 @@ pub(super) fn fact_of(fact: &DomainFact) -> Fact {
                 Some(CouponRef::Code(text)) => say("coupon", text.clone()),
                 Some(CouponRef::ProviderRef(reference)) => say("coupon_of_provider", reference.clone()),
                 None => {}
+            }
+            for (place, share) in sale.details.shares.iter().enumerate() {
+                let of = match &share.of {
+                    ShareOf::Partner(partner) => format!("partner {partner}"),
+                    ShareOf::Code(code) => format!("code {code}"),
+                };
+                say(&format!("share {}", place.saturating_add(1)), format!("{of} weight {}", share.weight));
+            }
+            if !sale.details.fraud.is_empty() {
+                say("failed_checks", sale.details.fraud.join(" "));
             }
             if !sale.subscription_id.is_empty() {
                 say("subscription", sale.subscription_id.clone());
@@ -47,6 +57,14 @@ pub(super) fn fact_of(fact: &DomainFact) -> Fact {
             say("command", command.kind.name().to_owned());
             say("actor", command.actor.clone());
             say("reason", command.reason.clone());
+            if !command.hold.is_empty() {
+                say("hold", command.hold.clone());
+            }
+            if let Some(made) = &command.adjustment {
+                say("partner", made.partner.0.clone());
+                say("amount_minor", made.amount.0.to_string());
+                say("currency", made.currency.code().to_owned());
+            }
         }
         FactBody::SaleLink { external_id, aliases } => {
             say("sale", external_id.clone());

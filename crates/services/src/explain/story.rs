@@ -3,10 +3,13 @@
 use super::gather::{Decided, Gathered};
 use super::moment::rfc3339;
 use super::said::fact_of;
-use super::{Change, Decision, Event, Explanation, Leg, Place, Raw, Standing, Step, Touch, Verdict, rules};
+use super::{
+    Change, Decision, Event, Explanation, Leg, Place, Question, Raw, Share, Standing, Step, Touch, Verdict,
+    rules,
+};
 use domain::attribution::{AttributedEvent, TouchClass};
 use domain::commission::workings::workings;
-use domain::commission::{Account, CommissionEvent, CommissionsEvent, evolve};
+use domain::commission::{Account, CommissionEvent, CommissionsEvent, Origin, division, evolve};
 use domain::facts::ReversalState;
 use domain::ids::Hash;
 use domain::normalization::FactsEvent;
@@ -16,8 +19,9 @@ use stream::judge::Frame;
 use wire::ingest::IngestRecord;
 
 /// Tells what was gathered.
-pub(super) fn tell(gathered: &Gathered, body: bool) -> Explanation {
-    let mut teller = Teller { gathered, body, tables: MemoryTables::default(), holds: Vec::new() };
+pub(super) fn tell(gathered: &Gathered, question: &Question) -> Explanation {
+    let mut teller =
+        Teller { gathered, body: question.body, tables: MemoryTables::default(), holds: BTreeMap::new() };
     let mut steps: Vec<(u64, Step)> = Vec::new();
     let mut told: BTreeSet<u64> = BTreeSet::new();
     for decided in &gathered.decided {
@@ -33,6 +37,7 @@ pub(super) fn tell(gathered: &Gathered, body: bool) -> Explanation {
     // In the order in which inputs came; stable, so that the frames of one input keep theirs.
     steps.sort_by_key(|(facts, _)| *facts);
     let subject = &gathered.subject;
+    let commissions = standings(gathered);
     let name = subject.names.first();
     Explanation {
         program_id: subject.program.0.clone(),
@@ -42,7 +47,8 @@ pub(super) fn tell(gathered: &Gathered, body: bool) -> Explanation {
             CommissionsEvent::Sale(sale) => Some(sale.id.0.clone()),
             _ => None,
         }),
-        commission: standing(gathered),
+        commission: meant(&commissions, gathered, &question.id).cloned(),
+        commissions,
         steps: steps.into_iter().map(|(_, step)| step).collect(),
     }
 }
@@ -51,38 +57,74 @@ fn events(gathered: &Gathered) -> impl Iterator<Item = &CommissionsEvent> {
     gathered.decided.iter().flat_map(|decided| decided.events.iter().map(|(_, event)| event))
 }
 
-/// The last event of the commission, and the sum of all postings.
-fn standing(gathered: &Gathered) -> Option<Standing> {
-    let commissions = || {
-        events(gathered).filter_map(|event| match event {
-            CommissionsEvent::Commission(event) => Some(event),
-            _ => None,
-        })
-    };
-    let last = commissions().last()?;
-    let mut accounts: BTreeMap<(Account, &str), i64> = BTreeMap::new();
-    for posting in commissions().filter(|event| event.id == last.id).flat_map(|event| &event.postings) {
-        let sum = accounts.entry((posting.account, posting.currency.code())).or_default();
-        *sum = sum.saturating_add(posting.amount.0);
+/// The commission that is meant: the one of that id, else the last one that anything happened to; of a divided sale its first
+/// part.
+fn meant<'a>(commissions: &'a [Standing], gathered: &Gathered, id: &str) -> Option<&'a Standing> {
+    let of = |id: &str| commissions.iter().find(|standing| standing.commission_id == id);
+    let last = events(gathered).filter_map(|event| match event {
+        CommissionsEvent::Commission(event) => Some(event),
+        _ => None,
+    });
+    let last = of(last.last()?.id.as_str());
+    let first_part = || commissions.iter().find(|standing| standing.part.is_some());
+    of(id).or_else(|| last.filter(|last| last.part.is_none())).or_else(first_part)
+}
+
+/// What stands on each account, by currency.
+type Sums = BTreeMap<(Account, String), i64>;
+
+/// Where each commission stands: its last event, and the sum of all its postings.
+fn standings(gathered: &Gathered) -> Vec<Standing> {
+    let mut standings: Vec<(Standing, Sums)> = Vec::new();
+    for event in events(gathered) {
+        let CommissionsEvent::Commission(event) = event else { continue };
+        let place = standings.iter().position(|(known, _)| known.commission_id == event.id.0);
+        let place = place.unwrap_or_else(|| {
+            standings.push((created(event), BTreeMap::new()));
+            standings.len() - 1
+        });
+        let Some((standing, accounts)) = standings.get_mut(place) else { continue };
+        event.status.name().clone_into(&mut standing.status);
+        standing.gross_minor = event.gross.0;
+        standing.reversed_minor = event.reversed.0;
+        standing.net_minor = event.gross.0.saturating_sub(event.reversed.0);
+        standing.holds.clone_from(&event.holds);
+        for posting in &event.postings {
+            let sum = accounts.entry((posting.account, posting.currency.code().to_owned())).or_default();
+            *sum = sum.saturating_add(posting.amount.0);
+        }
     }
-    let accounts = accounts.into_iter().filter(|(_, amount)| *amount != 0);
-    Some(Standing {
-        commission_id: last.id.0.clone(),
-        partner_id: last.partner.0.clone(),
-        status: last.status.name().to_owned(),
-        currency: last.currency.code().to_owned(),
-        gross_minor: last.gross.0,
-        reversed_minor: last.reversed.0,
-        net_minor: last.gross.0.saturating_sub(last.reversed.0),
-        holds: last.holds.clone(),
-        accounts: accounts
-            .map(|((account, currency), amount)| Leg {
+    let with_accounts = |(mut standing, accounts): (Standing, Sums)| {
+        let legs = accounts.into_iter().filter(|(_, amount)| *amount != 0);
+        standing.accounts = legs
+            .map(|((account, currency), amount_minor)| Leg {
                 account: account.name(),
-                currency: currency.to_owned(),
-                amount_minor: amount,
+                currency,
+                amount_minor,
             })
-            .collect(),
-    })
+            .collect();
+        standing
+    };
+    standings.into_iter().map(with_accounts).collect()
+}
+
+/// What the first event of a commission says for good.
+fn created(event: &CommissionEvent) -> Standing {
+    let terms = event.terms.as_ref();
+    let split = terms.and_then(|terms| terms.split.as_ref());
+    Standing {
+        commission_id: event.id.0.clone(),
+        partner_id: event.partner.0.clone(),
+        origin: terms.map_or(Origin::default(), |terms| terms.origin).name(),
+        part: split.map(|split| split.part.saturating_add(1)),
+        status: String::new(),
+        currency: event.currency.code().to_owned(),
+        gross_minor: 0,
+        reversed_minor: 0,
+        net_minor: 0,
+        holds: Vec::new(),
+        accounts: Vec::new(),
+    }
 }
 
 struct Teller<'a> {
@@ -90,8 +132,8 @@ struct Teller<'a> {
     body: bool,
     /// The fold of everything that concerns the payment so far.
     tables: MemoryTables,
-    /// The commission's holds so far.
-    holds: Vec<String>,
+    /// Each commission's holds so far.
+    holds: BTreeMap<String, Vec<String>>,
 }
 
 impl Teller<'_> {
@@ -197,6 +239,11 @@ impl Teller<'_> {
                 binds: decision.binds,
                 late,
                 touches: touches.collect(),
+                shares: decision
+                    .shares
+                    .iter()
+                    .map(|share| Share { partner_id: share.partner.0.clone(), weight: share.weight })
+                    .collect(),
             }
         })
         .collect()
@@ -205,6 +252,7 @@ impl Teller<'_> {
     fn event(&mut self, event: &CommissionsEvent) -> Option<Event> {
         match event {
             CommissionsEvent::Sale(sale) => Some(Event::Sale {
+                kind: sale.facets.details.kind.name(),
                 partner_id: sale.partner.as_ref().map(|partner| partner.0.clone()),
                 reason: sale.reason.clone(),
                 currency: sale.currency.code().to_owned(),
@@ -231,15 +279,18 @@ impl Teller<'_> {
     }
 
     fn change(&mut self, event: &CommissionEvent) -> Change {
-        let before = std::mem::replace(&mut self.holds, event.holds.clone());
+        let before = self.holds.insert(event.id.0.clone(), event.holds.clone()).unwrap_or_default();
         let missing = |from: &[String], of: &[String]| -> Vec<String> {
             of.iter().filter(|hold| !from.contains(hold)).cloned().collect()
         };
         // Rejection and the like take N to where the set of reversals alone would not: then there is no sum to show.
         let net = event.gross.0.saturating_sub(event.reversed.0);
         let worked = workings(&self.tables, &event.program, &event.sale, &event.id).ok().flatten();
+        let divided = division(&self.tables, &event.program, &event.sale, &event.id).ok().flatten();
         let moved = event.delta.0 != 0;
         Change {
+            commission_id: event.id.0.clone(),
+            partner_id: event.partner.0.clone(),
             kind: event.kind.name().to_owned(),
             status: event.status.name().to_owned(),
             currency: event.currency.code().to_owned(),
@@ -253,7 +304,7 @@ impl Teller<'_> {
             terms: event.terms.as_ref().map(rules::terms),
             arithmetic: worked
                 .filter(|worked| moved && (worked.net.0 == net || event.terms.is_some()))
-                .map(|worked| rules::arithmetic(&worked, event)),
+                .map(|worked| rules::arithmetic(&worked, divided.as_ref(), event)),
             holds_added: missing(&before, &event.holds),
             holds_released: missing(&event.holds, &before),
             holds: event.holds.clone(),

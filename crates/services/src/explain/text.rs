@@ -1,16 +1,30 @@
 //! An explanation for people. What senders wrote is shown without control characters: it must not move a terminal's cursor,
 //! and a line break in a code must not write a line that looks like ours.
-use super::{Arithmetic, Cap, Change, Considered, Decision, Event, Explanation, Fact, Leg, Step, Terms};
+use super::{
+    Arithmetic, Cap, Change, Considered, Decision, Event, Explanation, Fact, Leg, Standing, Step, Terms,
+};
 
 /// One paragraph per step.
 pub(super) fn of(explanation: &Explanation) -> String {
     let mut out = Text::default();
-    let Explanation { program_id, source, external_ids, sale_id, commission, steps } = explanation;
+    let Explanation { program_id, source, external_ids, sale_id, commission, commissions, steps } =
+        explanation;
     let names = external_ids.join(", ");
     match commission {
         Some(now) => {
             out.line(0, &format!("commission {} for {} in {program_id}", now.commission_id, now.partner_id));
-            out.line(0, &format!("sale {} ({source} {names})", sale_id.as_deref().unwrap_or("not here yet")));
+            let kind = explanation.kind();
+            match (now.origin, sale_id) {
+                ("conversion", id) => out.line(
+                    0,
+                    &format!("{kind} {} ({source} {names})", id.as_deref().unwrap_or("not here yet")),
+                ),
+                (origin, _) => out.line(0, &format!("{origin}, made by a person ({source} {names})")),
+            }
+            if let Some(part) = now.part {
+                let others = commissions.iter().filter(|other| other.commission_id != now.commission_id);
+                out.line(0, &format!("part {part} of a divided {kind}{}", parts(others)));
+            }
             out.line(
                 0,
                 &format!(
@@ -27,12 +41,12 @@ pub(super) fn of(explanation: &Explanation) -> String {
         }
         None => {
             out.line(0, &format!("no commission in {program_id} for {source} {names}"));
-            out.line(0, &format!("sale {}", sale_id.as_deref().unwrap_or("not here yet")));
+            out.line(0, &format!("{} {}", explanation.kind(), sale_id.as_deref().unwrap_or("not here yet")));
         }
     }
     for (number, step) in steps.iter().enumerate() {
         out.line(0, "");
-        self::step(&mut out, number + 1, step);
+        self::step(&mut out, number + 1, step, commissions.len() > 1);
     }
     out.0
 }
@@ -51,7 +65,7 @@ impl Text {
     }
 }
 
-fn step(out: &mut Text, number: usize, step: &Step) {
+fn step(out: &mut Text, number: usize, step: &Step, several: bool) {
     let place = [
         ("ingest", step.place.ingest),
         ("facts", step.place.facts),
@@ -93,7 +107,7 @@ fn step(out: &mut Text, number: usize, step: &Step) {
     }
     step.facts.iter().for_each(|fact| self::fact(out, fact));
     step.decisions.iter().for_each(|decision| self::decision(out, decision));
-    step.events.iter().for_each(|event| self::event(out, event));
+    step.events.iter().for_each(|event| self::event(out, event, several));
 }
 
 fn fact(out: &mut Text, fact: &Fact) {
@@ -117,6 +131,10 @@ fn decision(out: &mut Text, decision: &Decision) {
         (Some(partner), Some(by)) => out.line(3, &format!("{late}attribution: {partner} earns, by {by}")),
         _ => out.line(3, &format!("{late}attribution: nobody earns, {}", decision.reason)),
     }
+    for (place, share) in decision.shares.iter().enumerate() {
+        let all: u64 = decision.shares.iter().map(|share| u64::from(share.weight)).sum();
+        out.line(5, &format!("share {}: {} has {} of {all}", place + 1, share.partner_id, share.weight));
+    }
     if let Some(customer) = &decision.customer_id {
         let bound = if decision.binds { ", bound to the partner by this sale" } else { "" };
         out.line(5, &format!("customer {customer}{bound}"));
@@ -130,12 +148,15 @@ fn decision(out: &mut Text, decision: &Decision) {
     }
 }
 
-fn event(out: &mut Text, event: &Event) {
+fn event(out: &mut Text, event: &Event, several: bool) {
     match event {
-        Event::Sale { partner_id, reason, currency, gross_minor, base_minor } => {
+        Event::Sale { kind, partner_id, reason, currency, gross_minor, base_minor } => {
             let earns =
                 partner_id.as_deref().map_or_else(|| format!("nobody earns: {reason}"), str::to_owned);
-            out.line(3, &format!("sale recorded: paid {gross_minor} {currency}, base {base_minor}, {earns}"));
+            out.line(
+                3,
+                &format!("{kind} recorded: paid {gross_minor} {currency}, base {base_minor}, {earns}"),
+            );
         }
         Event::Reversal { family, object_id, state, currency, gross_minor, net_minor, result } => {
             let net = net_minor.map_or_else(String::new, |net| format!(", net {net}"));
@@ -148,20 +169,34 @@ fn event(out: &mut Text, event: &Event) {
         Event::Cancelled { subscription_id, ended_at } => {
             out.line(3, &format!("subscription {subscription_id} ended {ended_at}"));
         }
-        Event::Commission(change) => self::change(out, change),
+        Event::Commission(change) => self::change(out, change, several),
     }
 }
 
-fn change(out: &mut Text, change: &Change) {
+fn change(out: &mut Text, change: &Change, is_one_of_several: bool) {
+    let whose = if is_one_of_several { format!(" of {}", change.partner_id) } else { String::new() };
     if let Some(terms) = &change.terms {
         let approval = if terms.manual_approval { "by a person" } else { "automatic" };
-        out.line(
-            3,
-            &format!(
-                "terms frozen: rule {} version {}, rounding {}, hold until {}, approval {approval}",
-                terms.rule_id, terms.rule_version, terms.rounding, terms.hold_until
-            ),
-        );
+        let what = match terms.origin {
+            "conversion" => {
+                format!("rule {} version {}, rounding {}", terms.rule_id, terms.rule_version, terms.rounding)
+            }
+            origin => format!("{origin} of {:+} {}", change.gross_minor, change.currency),
+        };
+        out.line(3, &format!("terms frozen: {what}, hold until {}, approval {approval}", terms.hold_until));
+        if let Some(split) = &terms.split {
+            out.line(
+                5,
+                &format!(
+                    "part {} of {}, by weights {}, of the whole {} {}",
+                    split.part,
+                    split.weights.len(),
+                    weights(&split.weights),
+                    split.whole_minor,
+                    change.currency
+                ),
+            );
+        }
         self::terms(out, terms, change);
     }
     if let Some(arithmetic) = &change.arithmetic {
@@ -173,7 +208,7 @@ fn change(out: &mut Text, change: &Change) {
     out.line(
         3,
         &format!(
-            "commission {}: delta {:+} {} -> net {}, {}, by {} ({cause}){reason}",
+            "commission {}{whose}: delta {:+} {} -> net {}, {}, by {} ({cause}){reason}",
             change.kind, change.delta_minor, change.currency, change.net_minor, change.status, change.actor
         ),
     );
@@ -231,9 +266,10 @@ fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
                 flat.base_minor,
                 numbers.base_currency,
                 flat.on_refund,
-                numbers.net_minor
+                numbers.division.as_ref().map_or(numbers.net_minor, |division| division.net_minor)
             ),
         );
+        division(out, numbers, currency);
         return;
     }
     let several = numbers.slices.iter().any(|slice| Some(slice.rule_id.as_str()) != first_rule(numbers));
@@ -269,7 +305,48 @@ fn arithmetic(out: &mut Text, numbers: &Arithmetic, currency: &str) {
             numbers.sum, numbers.divisor, numbers.rounding, numbers.rounded_minor
         ),
     );
-    out.line(5, &format!("at most gross {} -> net {} {currency}", numbers.gross_minor, numbers.net_minor));
+    match &numbers.division {
+        Some(_) => division(out, numbers, currency),
+        None => out.line(
+            5,
+            &format!("at most gross {} -> net {} {currency}", numbers.gross_minor, numbers.net_minor),
+        ),
+    }
+}
+
+/// How the whole is divided, and which part this is.
+fn division(out: &mut Text, numbers: &Arithmetic, currency: &str) {
+    let Some(division) = &numbers.division else { return };
+    let parts: Vec<String> = division.parts_minor.iter().map(ToString::to_string).collect();
+    out.line(
+        5,
+        &format!(
+            "at most the whole {} -> {} {currency}, divided by weights {} into {}",
+            division.whole_minor,
+            division.net_minor,
+            weights(&division.weights),
+            parts.join(", ")
+        ),
+    );
+    out.line(
+        5,
+        &format!(
+            "part {}, at most gross {} -> net {} {currency}",
+            division.part, numbers.gross_minor, numbers.net_minor
+        ),
+    );
+}
+
+fn weights(weights: &[u32]) -> String {
+    let weights: Vec<String> = weights.iter().map(ToString::to_string).collect();
+    weights.join(", ")
+}
+
+/// The other parts, by their commissions.
+fn parts<'a>(others: impl Iterator<Item = &'a Standing>) -> String {
+    let others: Vec<String> =
+        others.map(|other| format!("{} for {}", other.commission_id, other.partner_id)).collect();
+    if others.is_empty() { String::new() } else { format!("; the others: {}", others.join(", ")) }
 }
 
 fn first_rule(numbers: &Arithmetic) -> Option<&str> {

@@ -1,10 +1,11 @@
 //! What a row must say, from what the log says: one function per table, in the order of its columns. Written apart from the
 //! projector, so that a mistake there is a difference here.
-use domain::commission::{CommissionEvent, ReversalRecorded, SaleRecorded, Terms};
+use domain::attribution::SaleKey;
+use domain::commission::{CommissionEvent, Origin, ReversalRecorded, SaleRecorded, Split, Terms};
 use domain::config::{
-    Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, Reward, Rule,
+    Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, ReleaseMode, Reward, Rule,
 };
-use domain::facts::{CouponRef, Fact, FactBody, ReversalState};
+use domain::facts::{ConversionKind, CouponRef, Fact, FactBody, ReversalState};
 use domain::normalization::Verdict;
 use domain::time::Micros;
 use readmodel::audit::{Cells, as_stored, moment_as_stored};
@@ -168,7 +169,7 @@ pub(super) fn sale_code(fact: &Fact, clock: Micros) -> Option<Cells> {
     Some(vec![
         text(fact.program.as_str()),
         text(fact.source.as_str()),
-        text(&sale.external_id),
+        text(&SaleKey::of(&fact.source, sale).external_id),
         text(fact.event.as_str()),
         text(&referral.code),
         text(&referral.found_at),
@@ -183,7 +184,7 @@ pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells> {
     Some(vec![
         text(fact.program.as_str()),
         text(fact.source.as_str()),
-        text(&sale.external_id),
+        text(&SaleKey::of(&fact.source, sale).external_id),
         text(reference),
     ])
 }
@@ -191,7 +192,7 @@ pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells> {
 /// `commission_rows`.
 pub(super) fn commission(standing: &Standing) -> Cells {
     let Standing { last, terms, seq, written } = standing;
-    vec![
+    let mut cells = vec![
         text(last.id.as_str()),
         text(last.program.as_str()),
         text(last.partner.as_str()),
@@ -214,7 +215,25 @@ pub(super) fn commission(standing: &Standing) -> Cells {
             .as_ref()
             .filter(|terms| terms.uncapped != last.gross)
             .and_then(|terms| number(terms.uncapped.0)),
-    ]
+    ];
+    cells.extend(purpose(terms.as_ref()));
+    cells
+}
+
+/// What the commission is for, and which part of which whole it is.
+fn purpose(terms: Option<&Terms>) -> Cells {
+    let origin = match terms.map(|terms| terms.origin) {
+        None | Some(Origin::Conversion) => "conversion",
+        Some(Origin::Bonus) => "bonus",
+        Some(Origin::Correction) => "correction",
+        Some(Origin::Debit) => "debit",
+    };
+    let Some(Split { part, weights, .. }) = terms.and_then(|terms| terms.split.as_ref()) else {
+        return vec![text(origin), None, None, None, None];
+    };
+    let mine = weights.iter().zip(0_u32..).find(|(_, place)| place == part).map_or(0, |(weight, _)| *weight);
+    let all: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    vec![text(origin), number(u64::from(*part) + 1), number(weights.len()), number(mine), number(all)]
 }
 
 /// `sale_rows`.
@@ -237,6 +256,13 @@ pub(super) fn sale(sold: &Sold) -> Cells {
         number(seq),
         moment(written.created),
         moment(written.updated),
+        text(match sale.facets.details.kind {
+            ConversionKind::Sale => "sale",
+            ConversionKind::Lead => "lead",
+            ConversionKind::Signup => "signup",
+            ConversionKind::Click => "click",
+        }),
+        number(sale.shares.len().max(1)),
     ]
 }
 
@@ -263,6 +289,11 @@ pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
         number(object.hold_days),
         number(object.click_window_days),
         number(object.manual_approval),
+        text(match object.release.mode {
+            ReleaseMode::Days => "days",
+            ReleaseMode::Calendar => "calendar",
+        }),
+        number(object.release.min_hold_days),
     ];
     ended(cells, row.removed, row.written)
 }

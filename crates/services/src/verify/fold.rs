@@ -9,6 +9,7 @@ use domain::commission::{CommissionEvent, CommissionsEvent, ParkedItem, SaleReco
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
 };
+use domain::facts::ConversionKind;
 use domain::normalization::FactsEvent;
 use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
@@ -24,7 +25,8 @@ use stream::parked::Mark;
 pub(super) struct Customer {
     pub(super) partner: Option<String>,
     pub(super) sales: i64,
-    pub(super) written: Written,
+    /// Log clocks of its first and its last sale.
+    pub(super) sold: Option<Written>,
 }
 
 /// Configuration objects of a partition's programs.
@@ -278,13 +280,14 @@ impl Fold {
     fn sale(&mut self, frame: &Frame, mut sale: SaleRecorded) {
         if let Some(customer) = &sale.customer {
             let key = (as_stored(sale.program.as_str()), expected::hex(&customer.0));
-            let customer = self.customers.entry(key).or_insert(Customer {
-                partner: None,
-                sales: 0,
-                written: Written { created: frame.clock, updated: frame.clock },
-            });
-            customer.sales += i64::from(!sale.late);
-            customer.written.updated = frame.clock;
+            let customer =
+                self.customers.entry(key).or_insert(Customer { partner: None, sales: 0, sold: None });
+            // Leads, sign-ups and clicks make somebody known, and are no purchases.
+            if sale.facets.details.kind == ConversionKind::Sale {
+                customer.sales += i64::from(!sale.late);
+                let created = customer.sold.map_or(frame.clock, |sold| sold.created);
+                customer.sold = Some(Written { created, updated: frame.clock });
+            }
             if customer.partner.is_none() {
                 customer.partner = sale.partner.as_ref().map(|partner| as_stored(partner.as_str()));
             }

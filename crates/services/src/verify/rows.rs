@@ -143,8 +143,8 @@ fn customers(fold: &Fold) -> impl Iterator<Item = Cells> {
             Some(id.clone()),
             customer.partner.clone(),
             Some(customer.sales.to_string()),
-            moment(customer.written.created),
-            moment(customer.written.updated),
+            customer.sold.and_then(|sold| moment(sold.created)),
+            customer.sold.and_then(|sold| moment(sold.updated)),
         ]
     })
 }

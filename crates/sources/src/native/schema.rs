@@ -39,6 +39,8 @@ pub enum Kind {
     Text,
     /// Minor units: a number without sign, fraction and exponent.
     Amount,
+    /// Minor units, perhaps below 0.
+    SignedAmount,
     /// A whole number within bounds.
     Number {
         /// The least.
@@ -98,6 +100,9 @@ impl Kind {
             Self::Id => format!("a text of 1 to {MAX_ID_BYTES} bytes without control characters"),
             Self::Text => format!("a text of 1 to {MAX_CODE_BYTES} bytes without U+0000"),
             Self::Amount => "minor units: a whole number from 0, without fraction or exponent".to_owned(),
+            Self::SignedAmount => {
+                "minor units: a whole number, perhaps below 0, without fraction or exponent".to_owned()
+            }
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Signed { least, most } => format!("a whole number from {least} to {most}"),
             Self::Flag => "true or false".to_owned(),
@@ -147,7 +152,7 @@ impl Refused {
 pub enum Value {
     /// [`Kind::Id`], [`Kind::Text`], [`Kind::Word`], [`Kind::Country`].
     Text(String),
-    /// [`Kind::Amount`].
+    /// [`Kind::Amount`], [`Kind::SignedAmount`].
     Amount(Minor),
     /// [`Kind::Number`].
     Number(u64),
@@ -347,6 +352,9 @@ fn value(kind: Kind, raw: &RawValue, path: &str) -> Result<Value, Refused> {
         Kind::Id => Value::Text(text(raw, path, kind, MAX_ID_BYTES)?),
         Kind::Text => Value::Text(text(raw, path, kind, MAX_CODE_BYTES)?),
         Kind::Amount => Value::Amount(json::minor(raw.get()).map_err(|_| wrong("bad_amount"))?),
+        Kind::SignedAmount => {
+            Value::Amount(rules::whole(raw.get()).map(Minor).ok_or_else(|| wrong("bad_amount"))?)
+        }
         Kind::Number { least, most } => {
             let number = raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().parse().ok());
             Value::Number(number.flatten().filter(|number| (least..=most).contains(number)).ok_or_else(bad)?)

@@ -82,7 +82,7 @@ pub(crate) struct QuarantineRetry {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
-    /// Find events by an id that the outside knows: a delivery's event id, a transaction, an order, a refund; or by our own evt_ id
+    /// Find events by an id that the outside knows: a delivery's event id, a transaction, an order, a lead, a refund; or by our own evt_ id
     #[command(after_help = "Examples:
   tributary events find order_1001
   tributary events find txn_01hv8wptq8987qeep44cyrewp9 --json")]
@@ -97,7 +97,7 @@ pub(crate) struct Read {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A commission, or an id of its sale, a refund, a dispute, or an event
+    /// A commission, or an id of its sale, lead, refund, dispute or adjustment, or an event
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Print JSON

@@ -88,6 +88,12 @@ pub(crate) struct Init {
     /// How long a commission is held before it is approved, in days
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     pub(crate) hold_days: u32,
+    /// How that time is counted: days, or calendar (to the end of the month in which it is over, UTC)
+    #[arg(long, value_name = "MODE", default_value = "days")]
+    pub(crate) release: String,
+    /// How long a commission is held at least after its conversion was accepted, in days
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub(crate) min_hold_days: u32,
     /// Whether a person must approve commissions [default: the profile's]
     #[arg(long, value_name = "BOOL")]
     pub(crate) manual_approval: Option<bool>,

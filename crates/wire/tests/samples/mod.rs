@@ -13,7 +13,7 @@ use domain::config::{
 use domain::facts::{
     Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
     Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
-    SealedValue,
+    SealedValue, ShareClaim, ShareOf,
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -285,9 +285,22 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         ("config", FactsEvent::Config(configs().remove(0).1)),
         ("tick", FactsEvent::Tick),
         ("lead", FactsEvent::Fact(fact("", lead()))),
+        ("sale_divided", FactsEvent::Fact(fact("completed", divided()))),
         ("command_hold", FactsEvent::Fact(fact("key_1", FactBody::Command(hold)))),
         ("command_debit", FactsEvent::Fact(fact("key_2", FactBody::Command(debit)))),
     ]
+}
+
+/// A sale that comes with its shares.
+fn divided() -> FactBody {
+    let FactBody::Sale(sale) = sale(CouponRef::Code("SAVE10".into())) else { unreachable!() };
+    let share = |of, weight| ShareClaim { of, weight };
+    let shares = vec![
+        share(ShareOf::Code("john123".into()), 666_667),
+        share(ShareOf::Partner("ptn_mary".into()), 333_333),
+    ];
+    let details = SaleDetails { shares, ..SaleDetails::default() };
+    FactBody::Sale(Sale { referral: None, details, ..sale })
 }
 
 /// A conversion that is no sale, and failed two checks.
