@@ -98,6 +98,19 @@ impl Fleet {
         self.stages.iter().map(tail).collect()
     }
 
+    /// Which logs, of all processes that ever ran, have a line with `text`.
+    pub(crate) fn logs_with(&self, text: &str) -> Result<Vec<std::path::PathBuf>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.installation.directory.path())? {
+            let path = entry?.path();
+            let is_log = path.extension().is_some_and(|extension| extension == "stderr");
+            if is_log && std::fs::read_to_string(&path)?.contains(text) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     /// What each service says of its lag and its partitions, for the same error.
     pub(crate) async fn numbers(&mut self) -> String {
         const WANTED: [&str; 5] = [

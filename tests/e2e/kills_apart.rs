@@ -120,6 +120,8 @@ async fn nothing_is_lost_or_doubled_when_services_broker_or_database_crash() -> 
     }
     all_is_there_once(&fleet.installation, &acknowledged, sample_balances()).await?;
     fleet.stop_services().await?;
+    // Only what is linked away says it, after nearly every crash of a broker: `crates/tributary/native`.
+    assert_eq!(fleet.logs_with("METADATAUPDATE")?, Vec::<std::path::PathBuf>::new());
     let Fleet { installation, postgres, .. } = fleet;
     postgres.stop().await?;
     let projected = crate::rebuild::project(&installation, false).await?;

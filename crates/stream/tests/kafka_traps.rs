@@ -19,6 +19,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
+#[test]
+fn the_client_is_the_one_whose_traps_are_known() {
+    let (_, version) = rdkafka::util::get_rdkafka_version();
+    assert_eq!(
+        version, "2.12.1",
+        "go through the traps in docs/reference/kafka.md, and see whether crates/tributary/native is still needed"
+    );
+}
+
 /// A mock cluster with the topic `facts`, and a log on it.
 async fn mocked(brokers: i32, append_deadline: Duration) -> (Cluster, Arc<KafkaLog>) {
     mocked_with(brokers, append_deadline, &[]).await
