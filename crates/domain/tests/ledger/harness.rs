@@ -114,7 +114,7 @@ impl World {
 
     /// The frame of a sale, its verdict first.
     pub fn sale_events(&mut self, spec: &SaleSpec, reply_to: Option<ReplyAddress>) -> Vec<AttributedEvent> {
-        let body = FactBody::Sale(Sale {
+        let sale = Sale {
             external_id: spec.id.clone(),
             currency: currency(spec.currency),
             gross: Minor(spec.gross),
@@ -141,10 +141,12 @@ impl World {
                 fraud: spec.fraud.iter().map(|rule| (*rule).to_owned()).collect(),
                 ..SaleDetails::default()
             },
-        });
+        };
+        let name = SaleKey::of(&SOURCE.into(), &sale).external_id;
+        let body = FactBody::Sale(sale);
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
-        let mut decision = decision(&spec.id, spec.partner.as_deref());
+        let mut decision = decision(&name, spec.partner.as_deref());
         decision.customer = spec
             .customer
             .map(|customer| tributary_domain::ids::SubjectId([customer; 16]))
