@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) facts: u64,
     pub(crate) faults: u64,
     pub(crate) answers: u64,
+    /// What happened to commissions; nothing is known of a history that ended before its time.
+    pub(crate) taken: oracle::Taken,
     /// Of every record of every topic: two runs of one seed have the same.
     pub(crate) digest: u64,
 }
@@ -50,6 +52,10 @@ pub(crate) fn run(plan: Plan) -> Outcome {
         if world.plan.tell {
             oracle::tell(&world);
         }
+        let (result, taken) = match result {
+            Ok(taken) => (Ok(()), taken),
+            Err(problem) => (Err(problem), oracle::Taken::new()),
+        };
         let lost_tails = world.plan.truncations && !noted.halts.is_empty();
         let problem = match noted.violations.first() {
             Some(violation) => Some(violation.clone()),
@@ -64,6 +70,7 @@ pub(crate) fn run(plan: Plan) -> Outcome {
             facts: facts.sum(),
             faults: world.log.faults_met(),
             answers: noted.answers,
+            taken,
             digest: digest(&world.log, world.plan.partitions),
         }
     })
@@ -121,7 +128,7 @@ impl History {
         Self { world, chance, slots, others: JoinSet::new(), version: 1, reply: 0, sent: Vec::new() }
     }
 
-    async fn live(mut self) -> Result<(), String> {
+    async fn live(mut self) -> Result<oracle::Taken, String> {
         self.start_readers();
         let together = self.world.plan.together;
         if !together {
@@ -229,7 +236,14 @@ impl History {
             match self.chance.random_range(0..4) {
                 0 => {
                     rules += 1;
-                    changes.push(workload::rule(program, rules, 100_000 * i64::from(rules)));
+                    let rate_ppm = 100_000 * i64::from(rules);
+                    let plain = workload::Pays { rate_ppm, ..workload::Pays::default() };
+                    let pays = match self.chance.random_range(0..3) {
+                        0 => workload::Pays { cap: Some(self.chance.random_range(1..4_000)), ..plain },
+                        1 => workload::Pays { from: Some((self.chance.random_range(2..5), 50_000)), ..plain },
+                        _ => plain,
+                    };
+                    changes.push(workload::rule(program, rules, pays));
                 }
                 1 => changes.push(workload::code(program, workload::PARTNERS[1], self.chance.random())),
                 // Made and soon revoked: whoever learns it late must not think that it works.
@@ -332,7 +346,7 @@ impl History {
     }
 
     /// The faults stop. One process of the newest version must bring everything to its end, without anybody's help.
-    async fn drain(mut self) -> Result<(), String> {
+    async fn drain(mut self) -> Result<oracle::Taken, String> {
         self.world.drain();
         for slot in 0..self.slots.len() {
             if let Some(process) = self.slots[slot].process.take() {

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "weaknesses")]
 mod controls;
+mod decisions;
+mod earnings;
 mod history;
 mod oracle;
 mod process;
@@ -94,6 +96,11 @@ fn every_seeded_history_comes_to_what_the_reference_model_says() {
         sum(|outcome| outcome.answers),
         sum(|outcome| u64::from(outcome.diagnosed)),
     );
+    let mut taken = oracle::Taken::new();
+    for (what, times) in outcomes.iter().flat_map(|(_, outcome)| &outcome.taken) {
+        *taken.entry(what).or_default() += times;
+    }
+    println!("commissions: {taken:?}");
     let failed: Vec<_> =
         outcomes.iter().filter_map(|(seed, outcome)| Some((seed, outcome.problem.as_ref()?))).collect();
     for (seed, problem) in failed.iter().take(10) {
@@ -103,6 +110,9 @@ fn every_seeded_history_comes_to_what_the_reference_model_says() {
         );
     }
     assert!(failed.is_empty(), "{} of {} histories went wrong", failed.len(), outcomes.len());
+    let is_whole = seeds.end - seeds.start >= SEEDS;
+    let missing: Vec<_> = oracle::MUST.iter().filter(|what| !taken.contains_key(**what)).collect();
+    assert!(!is_whole || missing.is_empty(), "no history had these: {missing:?}");
 }
 
 #[test]

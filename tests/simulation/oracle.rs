@@ -1,18 +1,19 @@
 //! What must be true when a history has come to its end, by the names of `docs/reference/simulation.md`.
+use crate::earnings::Earnings;
 use crate::history::{CHAIN, meanings};
 use crate::reference::{Asked, Name, Reference};
 use crate::replay;
 use crate::truth::{Accepted, Ingested, Truth, ingested};
-use crate::workload::Request;
+use crate::workload::{self, LEADS, Request};
 use crate::world::World;
 use bytes::Bytes;
 use domain::commission::balances::Ledger;
-use domain::commission::{CommissionEventKind, CommissionsEvent};
-use domain::config::{ConfigObject, Reward};
-use domain::ids::Hash;
+use domain::commission::{CommissionEvent, CommissionEventKind, CommissionsEvent, Origin};
+use domain::config::ConfigObject;
+use domain::ids::{CommissionId, Hash};
 use domain::normalization::{FactsEvent, VerdictKind};
 use domain::time::Micros;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stream::judge::Frame;
 use stream::log::Partition;
 use wire::ingest::IngestRecord;
@@ -46,8 +47,12 @@ impl Chain {
     }
 }
 
-/// All oracles.
-pub(crate) fn check(world: &World, sent: &[Request]) -> Result<(), String> {
+/// How often something happened to commissions.
+pub(crate) type Taken = BTreeMap<&'static str, u64>;
+
+/// All oracles; what happened to commissions.
+pub(crate) fn check(world: &World, sent: &[Request]) -> Result<Taken, String> {
+    let mut taken = Taken::new();
     let mut reference = Reference::default();
     let mut versions = BTreeMap::new();
     let mut ledger = Ledger::default();
@@ -57,7 +62,7 @@ pub(crate) fn check(world: &World, sent: &[Request]) -> Result<(), String> {
         let chain = Chain::read(world, partition)?;
         let place = |problem: String| format!("partition {}: {problem}", partition.0);
         verdicts(&chain, &meanings(sent), &mut reference).map_err(place)?;
-        money(&chain, &mut ledger, &mut versions).map_err(place)?;
+        money(&chain, &mut ledger, &mut versions, &mut taken).map_err(place)?;
         lineage(&chain).map_err(place)?;
         configuration(&chain, &mut config);
         if !world.plan.controls.skip_replay {
@@ -71,7 +76,7 @@ pub(crate) fn check(world: &World, sent: &[Request]) -> Result<(), String> {
             return Err(format!("gateways have {:?} of {key}, the log says {wanted:?}", directory.get(key)));
         }
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// Every reader has read what the log says, however often it restarted. (O5: all readers agree.)
@@ -214,10 +219,10 @@ fn asked(record: &IngestRecord, meanings: &BTreeMap<(String, Bytes), Request>) -
                 ConfigObject::Code(code) => {
                     Asked::Code { program, code: code.code.clone(), active: code.active }
                 }
-                ConfigObject::Rule(rule) => match rule.reward {
-                    Reward::Percent(rate) => Asked::Rule { program, version: rule.version, rate_ppm: rate.0 },
-                    Reward::Flat { .. } => Asked::Other,
-                },
+                ConfigObject::Rule(rule) if rule.rule.as_str() == LEADS => Asked::Leads { program },
+                ConfigObject::Rule(rule) => {
+                    Asked::Rule { program, version: rule.version, pays: workload::pays(rule) }
+                }
                 ConfigObject::Program(_) => Asked::Program { program },
                 ConfigObject::Partner(object) => {
                     Asked::Partner { program, partner: object.partner.as_str().to_owned() }
@@ -229,9 +234,15 @@ fn asked(record: &IngestRecord, meanings: &BTreeMap<(String, Bytes), Request>) -
     })
 }
 
-/// O2: one commission for a sale at most. O3: postings sum to 0. Holds end by the log's time and not before.
-fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>) -> Result<(), String> {
-    let mut created: BTreeMap<Name, Micros> = BTreeMap::new();
+/// O2: one commission for a sale and partner at most. O3: postings sum to 0. Holds end by the log's time and not before.
+fn money(
+    chain: &Chain,
+    ledger: &mut Ledger,
+    versions: &mut BTreeMap<Name, u32>,
+    taken: &mut Taken,
+) -> Result<(), String> {
+    let mut created: BTreeMap<CommissionId, Micros> = BTreeMap::new();
+    let mut earning = BTreeSet::new();
     for accepted in &chain.commissions {
         for bytes in &accepted.frame.events {
             let event = wire::commissions::decode(bytes).map_err(|error| error.to_string())?;
@@ -242,6 +253,7 @@ fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>)
                 }
             }
             let CommissionsEvent::Commission(event) = event else { continue };
+            *taken.entry(what(&event)).or_default() += 1;
             let name = name(event.program.as_str(), &event.sale);
             let sum: i128 = event.postings.iter().map(|posting| i128::from(posting.amount.0)).sum();
             if sum != 0 {
@@ -252,12 +264,13 @@ fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>)
             match event.kind {
                 CommissionEventKind::Created => {
                     let due = event.terms.as_ref().map_or(clock, |terms| terms.hold_until);
-                    if created.insert(name.clone(), due).is_some() {
-                        return Err(format!("sale {name:?} has two commissions"));
+                    let is_twice = created.insert(event.id.clone(), due).is_some();
+                    if is_twice || !earning.insert((name.clone(), event.partner.clone())) {
+                        return Err(format!("{} has two commissions of sale {name:?}", event.partner));
                     }
                 }
                 CommissionEventKind::Approved
-                    if clock < *created.get(&name).ok_or("approved and never created")? =>
+                    if clock < *created.get(&event.id).ok_or("approved and never created")? =>
                 {
                     return Err(format!("{name:?} was released early"));
                 }
@@ -269,6 +282,38 @@ fn money(chain: &Chain, ledger: &mut Ledger, versions: &mut BTreeMap<Name, u32>)
     Ok(())
 }
 
+/// What an event does, by the ledger's own word and what is special about it.
+fn what(event: &CommissionEvent) -> &'static str {
+    use CommissionEventKind::{Created, HoldReleased, Refunded, Reinstated, Review};
+    let by_person = event.actor != "system";
+    match (event.kind, &event.terms) {
+        (Created, Some(terms)) if terms.split.is_some() => "a part created",
+        (Created, Some(terms)) if terms.origin != Origin::Conversion => "created by a person",
+        (Created, _) if event.sale.external_id.starts_with("lead:") => "a lead created",
+        (Created, Some(terms)) if event.gross < terms.uncapped => "created under a cap",
+        (Review, _) if by_person => "held by a person",
+        (HoldReleased, _) if by_person => "released by a person",
+        (Reinstated, _) if by_person => "reinstated by a person",
+        (Refunded, _) => "refunded",
+        (kind, _) => kind.name(),
+    }
+}
+
+/// What must have happened in a whole run.
+pub(crate) const MUST: [&str; 11] = [
+    "created",
+    "a part created",
+    "created by a person",
+    "a lead created",
+    "created under a cap",
+    "held by a person",
+    "released by a person",
+    "rejected",
+    "reinstated by a person",
+    "approved",
+    "refunded",
+];
+
 fn name(program: &str, sale: &domain::attribution::SaleKey) -> Name {
     let source = if sale.source.as_str() == "paddle" { "paddle" } else { "revshare" };
     (program.to_owned(), source, sale.external_id.clone())
@@ -279,7 +324,11 @@ fn balances(reference: &Reference, ledger: &Ledger, versions: &BTreeMap<Name, u3
     if let Some((rule, place)) = ledger.problems().first() {
         return Err(format!("{place}: {rule}"));
     }
-    let wanted = reference.balances(|name| versions.get(name).copied())?;
+    let mut earnings = Earnings::default();
+    for said in &reference.money {
+        earnings.next(said, |name| versions.get(name).copied())?;
+    }
+    let wanted = earnings.balances();
     let mut found = BTreeMap::new();
     for line in ledger.balances.lines() {
         if line.sheet.net() != 0 {

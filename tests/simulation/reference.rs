@@ -1,7 +1,8 @@
-//! The reference model: what every record of `ingest` must come to, and what partners must then have earned. Plain maps,
-//! one pass in log order, no code of the engine.
-use crate::versions::whole_units;
-use crate::workload::{Request, Said};
+//! The reference model: what every record of `ingest` must come to, and what was said of money. Plain maps, one pass in log
+//! order, no code of the engine.
+use crate::decisions::{LEAD, named};
+use crate::earnings;
+use crate::workload::{Pays, Request, Said};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one record asks for.
@@ -10,18 +11,11 @@ pub(crate) enum Asked {
     Request(Request),
     Retry(Request),
     Code { program: String, code: String, active: bool },
-    Rule { program: String, version: u32, rate_ppm: i64 },
+    Rule { program: String, version: u32, pays: Pays },
+    Leads { program: String },
     Program { program: String },
     Partner { program: String, partner: String },
     Other,
-}
-
-/// A sale that was applied.
-#[derive(Debug, Clone)]
-struct Sold {
-    partner: Option<String>,
-    rate_ppm: i64,
-    base: i64,
 }
 
 /// A sale's name: program, source, id.
@@ -32,11 +26,14 @@ pub(crate) struct Reference {
     programs: BTreeSet<String>,
     partners: BTreeSet<(String, String)>,
     codes: BTreeMap<(String, String), bool>,
-    rules: BTreeMap<String, (u32, i64)>,
+    rules: BTreeMap<String, (u32, Pays)>,
+    /// Programs that pay for leads.
+    leads: BTreeSet<String>,
     said: BTreeMap<Name, (String, i64)>,
-    sold: BTreeMap<Name, Sold>,
-    refunds: BTreeMap<Name, BTreeMap<String, i64>>,
-    refund_ids: BTreeSet<(String, String)>,
+    /// Refunds and decisions, by program.
+    ids: BTreeSet<(String, String)>,
+    /// What was applied, in order.
+    pub(crate) money: Vec<earnings::Said>,
 }
 
 impl Reference {
@@ -58,11 +55,17 @@ impl Reference {
                 }
                 None
             }
-            Asked::Rule { program, version, rate_ppm } => {
+            Asked::Leads { program } => {
+                if self.programs.contains(program) {
+                    self.leads.insert(program.clone());
+                }
+                None
+            }
+            Asked::Rule { program, version, pays } => {
                 // Only the next version is taken: no late copy of an earlier one.
                 let rule = self.rules.entry(program.clone()).or_default();
                 if self.programs.contains(program) && *version == rule.0 + 1 {
-                    *rule = (*version, *rate_ppm);
+                    *rule = (*version, *pays);
                 }
                 None
             }
@@ -82,15 +85,35 @@ impl Reference {
                 self.sale(&request.program, id, code, *base, *referral)
             }
             Said::Defect { id, code, base, .. } => self.sale(&request.program, id, code, *base, true),
-            Said::Refund { id, sale, base } => {
-                if !self.refund_ids.insert((request.program.clone(), id.clone())) {
-                    return "duplicate";
-                }
-                let sale = (request.program.clone(), "paddle", sale.clone());
-                self.refunds.entry(sale).or_default().insert(id.clone(), *base);
-                "applied"
+            Said::Refund { id, sale, base } => self.once(&request.program, id, || earnings::Said::Refunded {
+                sale: (request.program.clone(), "paddle", named(sale)),
+                base: *base,
+            }),
+            Said::Decide { sale, referral, part, word, key, .. } => {
+                let source = if *referral { "revshare" } else { "paddle" };
+                self.once(&request.program, key, || earnings::Said::Decided {
+                    sale: (request.program.clone(), source, named(sale)),
+                    part: *part,
+                    word: *word,
+                })
+            }
+            Said::Give { partner, amount, key } => {
+                self.once(&request.program, key, || earnings::Said::Given {
+                    program: request.program.clone(),
+                    partner: partner.clone(),
+                    amount: *amount,
+                })
             }
         }
+    }
+
+    /// Something with an id of its own.
+    fn once(&mut self, program: &str, id: &str, money: impl FnOnce() -> earnings::Said) -> &'static str {
+        if !self.ids.insert((program.to_owned(), id.to_owned())) {
+            return "duplicate";
+        }
+        self.money.push(money());
+        "applied"
     }
 
     fn sale(&mut self, program: &str, id: &str, code: &str, base: i64, referral: bool) -> &'static str {
@@ -103,33 +126,11 @@ impl Reference {
             Some(_) => return "quarantined",
             None => self.said.insert(name.clone(), said),
         };
-        let rate_ppm = self.rules.get(program).map_or(0, |(_, rate)| *rate);
-        self.sold.insert(name, Sold { partner: active.then(|| code.to_owned()), rate_ppm, base });
+        let pays = self.rules.get(program).map(|(_, pays)| *pays).unwrap_or_default();
+        let earns = active && (!id.starts_with(LEAD) || self.leads.contains(program));
+        let name = (name.0, name.1, named(id));
+        let partner = earns.then(|| code.to_owned());
+        self.money.push(earnings::Said::Sold { name, partner, pays, base });
         "applied"
     }
-
-    /// What each partner has in all, by (program, partner), when `version_of` says which logic computed a sale.
-    pub(crate) fn balances(
-        &self,
-        version_of: impl Fn(&Name) -> Option<u32>,
-    ) -> Result<BTreeMap<(String, String), i128>, String> {
-        let mut balances = BTreeMap::new();
-        for (name, sold) in &self.sold {
-            let version = version_of(name).ok_or_else(|| format!("sale {name:?} was never recorded"))?;
-            let Some(partner) = &sold.partner else { continue };
-            let base = if version > 1 { whole_units(sold.base) } else { sold.base };
-            let refunded: i64 = self.refunds.get(name).map_or(0, |refunds| refunds.values().sum());
-            let left = i128::from((base - refunded).max(0));
-            let earned = half_even(left * i128::from(sold.rate_ppm));
-            *balances.entry((name.0.clone(), partner.clone())).or_default() += earned;
-        }
-        balances.retain(|_, earned| *earned != 0);
-        Ok(balances)
-    }
-}
-
-/// `millionths / 1,000,000`, ties to even.
-const fn half_even(millionths: i128) -> i128 {
-    let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
-    if rest > 500_000 || (rest == 500_000 && whole % 2 == 1) { whole + 1 } else { whole }
 }

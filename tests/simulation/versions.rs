@@ -1,5 +1,6 @@
 //! The services in two versions of their logic, as before and after a deployment. The second mends a defect of the
 //! normalizer and computes commissions on whole units: the same input decided twice gives other money.
+use crate::decisions;
 use bytes::Bytes;
 use domain::attribution::AttributedEvent;
 use domain::facts::{FactBody, Personal};
@@ -50,10 +51,8 @@ impl Deployed for Attribution {}
 
 impl Deployed for Commission {
     fn before(input: &mut Input, version: u32) {
-        if let Payload::Events(events) = &mut input.payload
-            && version > 1
-        {
-            events.iter_mut().for_each(in_whole_units);
+        if let Payload::Events(events) = &mut input.payload {
+            events.iter_mut().for_each(|bytes| rewritten(bytes, version));
         }
     }
 }
@@ -63,20 +62,27 @@ pub(crate) const fn whole_units(minor: i64) -> i64 {
     minor - minor % 100
 }
 
-fn in_whole_units(bytes: &mut Bytes) {
-    let Ok(AttributedEvent::Passed { event: FactsEvent::Fact(mut fact), decision, .. }) =
-        wire::attributed::decode(bytes)
-    else {
+/// What commission reads in an event: words that no door has yet, and in version 2 whole units.
+fn rewritten(bytes: &mut Bytes, version: u32) {
+    let Ok(mut event) = wire::attributed::decode(bytes) else { return };
+    let is_spoken = decisions::spoken(&mut event);
+    if !(version > 1 && in_whole_units(&mut event) || is_spoken) {
         return;
-    };
-    let FactBody::Sale(sale) = &mut fact.body else { return };
+    }
+    let AttributedEvent::Passed { bytes: inner, event: passed, .. } = &mut event else { return };
+    let Ok(encoded) = wire::facts::encode(passed) else { return };
+    *inner = encoded;
+    *bytes = wire::attributed::encode(&event);
+}
+
+fn in_whole_units(event: &mut AttributedEvent) -> bool {
+    let AttributedEvent::Passed { event: FactsEvent::Fact(fact), .. } = event else { return false };
+    let FactBody::Sale(sale) = &mut fact.body else { return false };
     let tax = sale.net.map_or(0, |net| sale.gross.0 - net.0);
     let base = whole_units(sale.gross.0 - tax);
     sale.net = sale.net.map(|_| Minor(base));
     sale.gross = Minor(base + tax);
-    let event = FactsEvent::Fact(fact);
-    let Ok(inner) = wire::facts::encode(&event) else { return };
-    *bytes = wire::attributed::encode(&AttributedEvent::Passed { bytes: inner, event, decision });
+    true
 }
 
 /// A service as version `V` of it was deployed.

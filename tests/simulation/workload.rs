@@ -1,9 +1,15 @@
 //! What the clients of a history send, in the words of their providers, and what each record means to the reference model.
+use crate::decisions::{self, BOTH, LEAD, Word};
 use crate::versions::{POISON, VENOM};
 use bytes::Bytes;
-use domain::config::{ApiKey, Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
-use domain::money::{Currency, RatePpm, Rounding};
+use domain::config::{
+    ApiKey, Code, ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Reward, Rule,
+};
+use domain::money::{Currency, Minor, RatePpm, Rounding};
 use domain::normalization::ReplyAddress;
+use domain::rules::{
+    Band, Cap, CapScope, Clauses, Comparison, Condition, Field, Limit, Metric, Operator, Period, Tiers, Value,
+};
 use domain::time::Micros;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -14,6 +20,24 @@ pub(crate) const HOLD_DAYS: u32 = 7;
 /// Each has a code of the same name.
 pub(crate) const PARTNERS: [&str; 2] = ["john", "mary"];
 
+/// What a lead earns.
+pub(crate) const FOR_A_LEAD: i64 = 250;
+
+/// The partner who is not this one.
+pub(crate) fn other(partner: &str) -> &'static str {
+    if partner == PARTNERS[0] { PARTNERS[1] } else { PARTNERS[0] }
+}
+
+/// What a version of the rule pays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pays {
+    pub(crate) rate_ppm: i64,
+    /// At most so much for a partner.
+    pub(crate) cap: Option<i64>,
+    /// From so many sales of a partner on, another rate.
+    pub(crate) from: Option<(i64, i64)>,
+}
+
 /// What one request says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
@@ -21,6 +45,10 @@ pub(crate) enum Said {
     Sale { id: String, code: String, base: i64, referral: bool },
     /// A refund of a provider's sale.
     Refund { id: String, sale: String, base: i64 },
+    /// A person decides about a part of a sale, under a key of its own.
+    Decide { sale: String, referral: bool, part: usize, partner: String, word: Word, key: String },
+    /// A person gives a partner something, or takes it.
+    Give { partner: String, amount: i64, key: String },
     /// A request that nobody can read in version 1, or ever.
     Defect { id: String, code: String, base: i64, for_ever: bool },
 }
@@ -43,6 +71,12 @@ impl Request {
             }
             Said::Sale { id, code, base, referral: false } => ("paddle", transaction(id, code, *base)),
             Said::Refund { id, sale, base } => ("paddle", adjustment(id, sale, *base)),
+            Said::Decide { sale, referral, part, partner, word, key } => {
+                let source = if *referral { "revshare" } else { "paddle" };
+                let part = (u32::from(*part > 0), partner.as_str());
+                ("native", decisions::about(&self.program, (source, sale), part, *word, key))
+            }
+            Said::Give { partner, amount, key } => ("native", decisions::gives(partner, *amount, key)),
         };
         RawRequest {
             program: self.program.as_str().into(),
@@ -54,7 +88,7 @@ impl Request {
             received_at: Micros(1_800_000_000_000_000),
             reply_to: Some(ReplyAddress { gateway_instance: "gateway".into(), correlation_id: reply }),
             trace: None,
-            resource: String::new(),
+            resource: if source == "native" { "approvals".into() } else { String::new() },
         }
     }
 
@@ -122,7 +156,8 @@ pub(crate) fn setup(program: &str) -> Vec<IngestRecord> {
         records.push(fact(program, ConfigObject::Partner(object)));
         records.push(code(program, partner, true));
     }
-    records.push(rule(program, 1, 200_000));
+    records.push(rule(program, 1, Pays { rate_ppm: 200_000, ..Pays::default() }));
+    records.push(for_leads(program));
     records.push(key(program, 0, false));
     records
 }
@@ -132,11 +167,65 @@ pub(crate) fn code(program: &str, name: &str, active: bool) -> IngestRecord {
     fact(program, ConfigObject::Code(Code { code: name.into(), partner: name.into(), active }))
 }
 
-/// The rule in another version.
-pub(crate) fn rule(program: &str, version: u32, rate_ppm: i64) -> IngestRecord {
-    let reward = Reward::Percent(RatePpm(rate_ppm));
-    fact(program, ConfigObject::Rule(Rule { rule: "rule".into(), version, reward, ..Rule::default() }))
+#[allow(clippy::unwrap_used, reason = "a currency that is spelled here")]
+fn usd(amount: i64) -> Limit {
+    Limit { amount: Minor(amount), currency: Currency::parse("USD").unwrap() }
 }
+
+/// The rule in another version: one rate, or with a cap on each partner, or two rates by what a partner brought.
+pub(crate) fn rule(program: &str, version: u32, pays: Pays) -> IngestRecord {
+    let bands = pays.from.map(|(from, rate)| {
+        let first = Band { from: 0, rate: RatePpm(pays.rate_ppm) };
+        vec![first, Band { from, rate: RatePpm(rate) }]
+    });
+    let tiers = bands.map(|bands| Tiers {
+        metric: Metric::Count,
+        period: Period::Ever,
+        prior: false,
+        marginal: false,
+        bands,
+    });
+    let reward = if tiers.is_some() { Reward::default() } else { Reward::Percent(RatePpm(pays.rate_ppm)) };
+    let cap = |limit| Cap { scope: CapScope::Partner, period: Period::Ever, limit: usd(limit) };
+    let clauses = Clauses { caps: pays.cap.into_iter().map(cap).collect(), ..Clauses::default() };
+    fact(program, ConfigObject::Rule(Rule { rule: "rule".into(), version, reward, tiers, clauses }))
+}
+
+/// What [`rule`] says, read back from the log.
+pub(crate) fn pays(rule: &Rule) -> Pays {
+    let rates = rule.tiers.as_ref().map(|tiers| &tiers.bands[..]);
+    let rate_ppm = match (rates, rule.reward) {
+        (Some([first, ..]), _) => first.rate.0,
+        (_, Reward::Percent(rate)) => rate.0,
+        (_, Reward::Flat { .. }) => 0,
+    };
+    let from = rates.and_then(|bands| bands.get(1)).map(|band| (band.from, band.rate.0));
+    Pays { rate_ppm, from, cap: rule.clauses.caps.first().map(|cap| cap.limit.amount.0) }
+}
+
+/// The rule that pays for leads.
+#[allow(clippy::unwrap_used, reason = "a field that is spelled here")]
+fn for_leads(program: &str) -> IngestRecord {
+    let when = Condition::Test(Comparison {
+        field: Field::parse("kind", "when").unwrap(),
+        operator: Operator::Equal,
+        value: Value::Text("lead".to_owned()),
+    });
+    let Limit { amount, currency } = usd(FOR_A_LEAD);
+    fact(
+        program,
+        ConfigObject::Rule(Rule {
+            rule: LEADS.into(),
+            version: 1,
+            reward: Reward::Flat { amount, currency, on_refund: FlatRefund::Any },
+            clauses: Clauses { when, ..Clauses::default() },
+            ..Rule::default()
+        }),
+    )
+}
+
+/// The name of that rule.
+pub(crate) const LEADS: &str = "rule_leads";
 
 /// An API key, or its removal.
 pub(crate) fn key(program: &str, number: u8, removed: bool) -> IngestRecord {
@@ -160,8 +249,16 @@ pub(crate) fn requests(program: &str, count: usize, chance: &mut StdRng) -> Vec<
     for number in 0..count {
         let base = if chance.random_range(0..5) == 0 { 5_000 } else { chance.random_range(1..20_000) };
         let code = PARTNERS[chance.random_range(0..PARTNERS.len())].to_owned();
-        let id = format!("{program}-{number}");
-        match chance.random_range(0..20) {
+        // One sale in five is divided, one in ten is a lead.
+        let kind = [BOTH, BOTH, LEAD, "", "", "", "", "", "", ""][chance.random_range(0..10)];
+        let id = format!("{kind}{program}-{number}");
+        match chance.random_range(0..24) {
+            20..23 => decide(&mut said, chance, &id),
+            23 => {
+                let amount = chance.random_range(-900..900_i64);
+                let amount = if amount == 0 { 5 } else { amount };
+                said.push(Said::Give { partner: code, amount, key: format!("give-{id}") });
+            }
             0..5 => said.push(Said::Sale { id, code, base, referral: true }),
             5..11 => {
                 let sale = Said::Sale { id: id.clone(), code, base, referral: false };
@@ -185,6 +282,38 @@ pub(crate) fn requests(program: &str, count: usize, chance: &mut StdRng) -> Vec<
         }
     }
     said.into_iter().map(|said| Request { program: program.to_owned(), said }).collect()
+}
+
+/// Somebody decides about a sale that was sent, twice in a row perhaps.
+fn decide(said: &mut Vec<Said>, chance: &mut StdRng, key: &str) {
+    let sales = said.iter().filter_map(|said| match said {
+        Said::Sale { id, code, referral, .. } => Some((id.clone(), code.clone(), *referral)),
+        _ => None,
+    });
+    let sales: Vec<_> = sales.collect();
+    if sales.is_empty() {
+        return;
+    }
+    let (sale, code, referral) = sales[chance.random_range(0..sales.len())].clone();
+    let part = if sale.starts_with(BOTH) { chance.random_range(0..2) } else { 0 };
+    let partner = if part == 0 { code } else { other(&code).to_owned() };
+    let words: &[Word] = [
+        &[Word::Reject, Word::Reinstate][..],
+        &[Word::Hold, Word::Release],
+        &[Word::Hold],
+        &[Word::Reject],
+        &[Word::Approve],
+    ][chance.random_range(0..5)];
+    for (number, word) in words.iter().enumerate() {
+        said.push(Said::Decide {
+            sale: sale.clone(),
+            referral,
+            part,
+            partner: partner.clone(),
+            word: *word,
+            key: format!("decide-{key}-{number}"),
+        });
+    }
 }
 
 /// Says something again, `off` by some cents.

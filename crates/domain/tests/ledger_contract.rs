@@ -8,6 +8,8 @@ mod adjustments;
 mod commands;
 #[path = "ledger/conversions.rs"]
 mod conversions;
+#[path = "ledger/frames.rs"]
+mod frames;
 #[path = "ledger/harness.rs"]
 mod harness;
 #[path = "ledger/lifecycle.rs"]
@@ -22,6 +24,8 @@ mod people;
 mod properties;
 #[path = "ledger/rules.rs"]
 mod rules;
+#[path = "ledger/specs.rs"]
+mod specs;
 #[path = "ledger/splits.rs"]
 mod splits;
 #[path = "ledger/vectors.rs"]

@@ -47,9 +47,9 @@ impl Priced {
 }
 
 impl Desk<'_> {
-    /// Which of the customer's purchases a sale is, by the log so far.
+    /// Which of the customer's purchases a sale is, by the log so far; what is none stands where the next one would.
     pub(super) fn purchase(&mut self, sale: &SaleRecorded) -> Option<Purchase> {
-        let customer = sale.customer.filter(|_| sale.facets.details.kind.is_sale())?;
+        let customer = sale.customer?;
         let CustomerRow { first_purchase_at, payments } = *self.book().customer(&sale.program, customer);
         Some(Purchase {
             number: payments.saturating_add(1),

@@ -80,6 +80,36 @@ fn a_lead_is_no_purchase_and_may_be_explained_later() {
     assert_eq!(world.numbers("txn").1, 50, "the first purchase");
 }
 
+#[test]
+fn what_is_no_sale_may_come_from_a_customer_who_bought_before() {
+    let mut world = World::new(Setting::default());
+    world.add_rule(flat("leads", 500, of_kinds(&["lead"])));
+    let is = |word: &str| {
+        let (field, value) = (Field::parse("customer", "when").unwrap(), Value::Text(word.to_owned()));
+        Condition::Test(Comparison { field, operator: Operator::Equal, value })
+    };
+    let both = |word| Condition::All(vec![of_kinds(&["lead"]), is(word)]);
+    world.add_rule(flat("from_new", 70, both("new")));
+    world.add_rule(flat("from_known", 90, both("recurring")));
+    let of = |id| SaleSpec { customer: Some(1), ..lead(id) };
+    assert_eq!(kinds(&world.sale(&of("1"))), [("created", 70)]);
+    world.sale(&SaleSpec { customer: Some(1), ..sale("txn", 1000) });
+    assert_eq!(kinds(&world.sale(&of("2"))), [("created", 90)]);
+    assert_eq!(kinds(&world.sale(&SaleSpec { customer: Some(2), ..lead("3") })), [("created", 70)]);
+    // Counted from the first purchase, however late the lead comes.
+    world.add_rule(Rule {
+        clauses: Clauses {
+            when: of_kinds(&["lead"]),
+            window: Some(Window::Payments(1)),
+            priority: 1,
+            ..Clauses::default()
+        },
+        ..flat("at_first", 30, Condition::default())
+    });
+    assert_eq!(kinds(&world.sale(&of("4"))), [("created", 90)]);
+    assert_eq!(kinds(&world.sale(&SaleSpec { customer: Some(2), ..lead("5") })), [("created", 30)]);
+}
+
 /// Midnight of a day of 2026, in days from 1 January.
 fn day(days: i64) -> Micros {
     Micros((20_454 + days) * DAY_MICROS)

@@ -1,137 +1,25 @@
 //! A partition in memory: frames go in, every invariant is checked after every step.
 use super::commands::command;
-use bytes::Bytes;
+pub use super::frames::{answer, applied, config_events, decision, kinds, passed, shares, verdict};
+pub use super::specs::{
+    PROGRAM, ReversalSpec, SOURCE, SaleSpec, Setting, currency, refund, refund_total, sale,
+};
 use std::collections::BTreeMap;
-use tributary_domain::attribution::{AttributedEvent, Decision, SaleKey, Share, TouchClass};
+use tributary_domain::attribution::{AttributedEvent, SaleKey};
 use tributary_domain::commission::balances::{BalanceSheet, CommissionLine, Ledger, is_balanced};
 use tributary_domain::commission::{
-    Account, Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
+    Account, Answer, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
-use tributary_domain::config::{
-    ConfigFact, ConfigObject, FlatRefund, Mode, Partner, Profile, Program, Release, Reward, Rule,
-};
+use tributary_domain::config::{ConfigObject, Mode, Partner, Program, Reward, Rule};
 use tributary_domain::facts::{
-    Command, CommandKind, ConversionKind, Fact, FactBody, Recurrence, Reversal, ReversalFamily, ReversalLine,
-    ReversalState, Sale, SaleDetails, SaleLine,
+    Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalLine, Sale, SaleDetails, SaleLine,
 };
-use tributary_domain::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId};
-use tributary_domain::money::{Currency, Minor, RatePpm, Rounding};
-use tributary_domain::normalization::{FactsEvent, ReplyAddress, Verdict, VerdictKind};
+use tributary_domain::ids::{CommissionId, EventId, Hash};
+use tributary_domain::money::{Minor, RatePpm};
+use tributary_domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
 use tributary_domain::tables::MemoryTables;
 use tributary_domain::time::Micros;
-
-pub const PROGRAM: &str = "prog_test";
-pub const SOURCE: &str = "paddle";
-
-pub fn currency(code: &str) -> Currency {
-    Currency::parse(code).unwrap()
-}
-
-/// A sale as a test writes it.
-#[derive(Debug, Clone)]
-pub struct SaleSpec {
-    pub id: String,
-    pub partner: Option<String>,
-    pub currency: &'static str,
-    pub gross: i64,
-    pub net: Option<i64>,
-    pub lines: Vec<(&'static str, i64)>,
-    pub subscription: &'static str,
-    /// When it happened; `None`: some time before the log saw it.
-    pub at: Option<Micros>,
-    pub aliases: Vec<String>,
-    /// Of each line; may be shorter.
-    pub products: Vec<&'static str>,
-    /// Who bought; `None`: nobody knows.
-    pub customer: Option<u8>,
-    pub country: &'static str,
-    /// Who earns which part; empty: `partner` all.
-    pub shares: Vec<(&'static str, u32)>,
-    pub kind: ConversionKind,
-    /// Failed checks.
-    pub fraud: Vec<&'static str>,
-}
-
-/// A refund or chargeback as a test writes it.
-#[derive(Debug, Clone)]
-pub struct ReversalSpec {
-    pub sale: String,
-    pub id: String,
-    pub family: ReversalFamily,
-    pub state: ReversalState,
-    pub currency: &'static str,
-    pub gross: i64,
-    pub net: Option<i64>,
-    pub lines: Vec<(&'static str, i64)>,
-    pub aliases: Vec<String>,
-}
-
-pub fn sale(id: &str, gross: i64) -> SaleSpec {
-    SaleSpec {
-        id: id.to_owned(),
-        partner: Some("partner_john".to_owned()),
-        currency: "USD",
-        gross,
-        net: None,
-        lines: vec![],
-        subscription: "",
-        at: None,
-        aliases: vec![],
-        products: vec![],
-        customer: None,
-        country: "",
-        shares: vec![],
-        kind: ConversionKind::Sale,
-        fraud: vec![],
-    }
-}
-
-pub fn refund(sale: &str, id: &str, gross: i64) -> ReversalSpec {
-    ReversalSpec {
-        sale: sale.to_owned(),
-        id: id.to_owned(),
-        family: ReversalFamily::Refund,
-        state: ReversalState::Live,
-        currency: "USD",
-        gross,
-        net: None,
-        lines: vec![],
-        aliases: vec![],
-    }
-}
-
-/// Everything refunded so far of a charge.
-pub fn refund_total(sale: &str, charge: &str, total: i64) -> ReversalSpec {
-    ReversalSpec { family: ReversalFamily::RefundTotal, ..refund(sale, charge, total) }
-}
-
-/// The program's settings of a test.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    pub profile: Profile,
-    pub rounding: Rounding,
-    pub hold_days: u32,
-    pub release: Release,
-    pub manual: bool,
-    pub rate: i64,
-    /// A flat reward instead of the rate: amount and currency.
-    pub flat: Option<(i64, &'static str, FlatRefund)>,
-}
-
-impl Default for Setting {
-    fn default() -> Self {
-        Self {
-            profile: Profile::Native,
-            rounding: Rounding::HalfEven,
-            hold_days: 0,
-            release: Release::default(),
-            manual: false,
-            rate: 300_000,
-            flat: None,
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub struct World {
@@ -226,7 +114,7 @@ impl World {
 
     /// The frame of a sale, its verdict first.
     pub fn sale_events(&mut self, spec: &SaleSpec, reply_to: Option<ReplyAddress>) -> Vec<AttributedEvent> {
-        let body = FactBody::Sale(Sale {
+        let sale = Sale {
             external_id: spec.id.clone(),
             currency: currency(spec.currency),
             gross: Minor(spec.gross),
@@ -253,10 +141,12 @@ impl World {
                 fraud: spec.fraud.iter().map(|rule| (*rule).to_owned()).collect(),
                 ..SaleDetails::default()
             },
-        });
+        };
+        let name = SaleKey::of(&SOURCE.into(), &sale).external_id;
+        let body = FactBody::Sale(sale);
         let mut fact = self.fact(&spec.id, "completed", body);
         fact.occurred_at = spec.at.unwrap_or(fact.occurred_at);
-        let mut decision = decision(&spec.id, spec.partner.as_deref());
+        let mut decision = decision(&name, spec.partner.as_deref());
         decision.customer = spec
             .customer
             .map(|customer| tributary_domain::ids::SubjectId([customer; 16]))
@@ -501,72 +391,4 @@ impl World {
         self.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
         assert_eq!(again, self.tables);
     }
-}
-
-pub fn passed(event: FactsEvent, decision: Option<Decision>) -> AttributedEvent {
-    AttributedEvent::Passed { bytes: Bytes::new(), event, decision }
-}
-
-/// The frame of a change of configuration.
-pub fn config_events(object: ConfigObject, removed: bool) -> Vec<AttributedEvent> {
-    let fact = ConfigFact { program: PROGRAM.into(), actor: "test".to_owned(), object, removed };
-    vec![passed(FactsEvent::Config(fact), None)]
-}
-
-/// The frame of a fact that nobody waits for, its verdict first.
-pub fn applied(fact: Fact) -> Vec<AttributedEvent> {
-    let verdict = verdict(VerdictKind::Applied, &fact.event, None);
-    vec![passed(FactsEvent::Verdict(verdict), None), passed(FactsEvent::Fact(fact), None)]
-}
-
-pub fn verdict(kind: VerdictKind, event: &EventId, reply_to: Option<ReplyAddress>) -> Verdict {
-    Verdict {
-        program: PROGRAM.into(),
-        event: event.clone(),
-        source: SOURCE.into(),
-        delivery_key: String::new(),
-        kind,
-        reason: String::new(),
-        detail: String::new(),
-        received_at: Micros(0),
-        reply_to,
-        retry_of: None,
-        reserves_key: true,
-    }
-}
-
-pub fn decision(sale: &str, partner: Option<&str>) -> Decision {
-    Decision {
-        program: ProgramId::from(PROGRAM),
-        sale: SaleKey { source: SOURCE.into(), external_id: sale.to_owned() },
-        outcome: match partner {
-            Some(partner) => Ok((PartnerId::from(partner), TouchClass::Code)),
-            None => Err("no_touch".to_owned()),
-        },
-        customer: None,
-        touches: vec![],
-        binds: false,
-        shares: vec![],
-    }
-}
-
-pub fn shares(shares: &[(&str, u32)]) -> Vec<Share> {
-    shares.iter().map(|(partner, weight)| Share { partner: (*partner).into(), weight: *weight }).collect()
-}
-
-/// What happened to commissions, in short: (what, change of N).
-pub fn kinds(events: &[CommissionsEvent]) -> Vec<(&'static str, i64)> {
-    let short = |event: &CommissionsEvent| match event {
-        CommissionsEvent::Commission(event) => Some((event.kind.name(), event.delta.0)),
-        _ => None,
-    };
-    events.iter().filter_map(short).collect()
-}
-
-pub fn answer(events: &[CommissionsEvent]) -> AnswerRecorded {
-    let answers = |event: &CommissionsEvent| match event {
-        CommissionsEvent::Answer(answer) => Some(answer.clone()),
-        _ => None,
-    };
-    events.iter().find_map(answers).unwrap()
 }

@@ -1,6 +1,6 @@
 //! What a sale's commission must come to, computed from the final set of its facts in the plainest way: no order, no
 //! events, no accounts. Shares no arithmetic with the ledger.
-use super::harness::{ReversalSpec, SaleSpec, Setting};
+use super::specs::{ReversalSpec, SaleSpec, Setting};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::config::{FlatRefund, Profile};
 use tributary_domain::facts::{ReversalFamily, ReversalState};
@@ -157,6 +157,7 @@ pub fn expected_holds(sale: &SaleSpec, reversals: &[ReversalSpec], ends: &[Micro
     if !decided && warned.len() > over.len() {
         holds.extend(warned.iter().map(|id| format!("dispute:{id}")));
     }
+    holds.extend(sale.fraud.iter().map(|check| format!("fraud:{check}")));
     if !sale.subscription.is_empty() && ends.iter().any(|end| sale.at.unwrap() <= *end) {
         holds.insert(format!("cancelled_subscription:{}", sale.subscription));
     }

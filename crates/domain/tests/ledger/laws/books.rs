@@ -1,7 +1,11 @@
 //! The laws that events must keep by themselves, on a fold of their postings that nobody else uses.
-use super::rows::Rows;
+use super::rows::{About, Rows};
 use std::collections::BTreeMap;
-use tributary_domain::commission::{Account, CommissionEvent, CommissionEventKind, CommissionStatus};
+use tributary_domain::commission::{
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, Origin, Split, Terms,
+};
+use tributary_domain::config::ReleaseMode;
+use tributary_domain::facts::CommandKind;
 use tributary_domain::ids::CommissionId;
 use tributary_domain::time::Micros;
 
@@ -41,17 +45,30 @@ pub struct Books {
     pub last: BTreeMap<CommissionId, CommissionEvent>,
     /// The rule of each, and what it would be without caps.
     pub created: BTreeMap<CommissionId, (String, i128)>,
-    hold_until: BTreeMap<CommissionId, Micros>,
+    terms: BTreeMap<CommissionId, Terms>,
+    by_mode: BTreeMap<CommissionId, ReleaseMode>,
 }
 
 impl Books {
-    /// Folds an event; `rows` counts the row of the state table that it takes.
-    pub fn apply(&mut self, clock: Micros, event: &CommissionEvent, rows: &mut Rows) -> Result<(), Broken> {
+    /// Folds an event; `rows` counts the row of the state table that it takes. `asked`: by a person; `mode`: of the program now.
+    pub fn apply(
+        &mut self,
+        clock: Micros,
+        event: &CommissionEvent,
+        (asked, mode): (Option<CommandKind>, ReleaseMode),
+        rows: &mut Rows,
+    ) -> Result<(), Broken> {
         self.numbers(event)?;
         self.postings(event)?;
         self.holds(clock, event)?;
         let from = self.last.get(&event.id).map_or("-", |last| last.status.name());
-        law!("the state table: there is such a row", rows.count(from, event), "from {from}: {event:#?}");
+        let release = *self.by_mode.entry(event.id.clone()).or_insert(mode);
+        let about = About { asked, is_split: self.terms[&event.id].split.is_some(), release };
+        law!(
+            "the state table: there is such a row",
+            rows.count(from, event, about),
+            "from {from}: {event:#?}"
+        );
         self.last.insert(event.id.clone(), event.clone());
         Ok(())
     }
@@ -59,13 +76,20 @@ impl Books {
     fn numbers(&self, event: &CommissionEvent) -> Result<(), Broken> {
         let net = event.gross.0 - event.reversed.0;
         let before = self.last.get(&event.id).map_or(0, |last| last.gross.0 - last.reversed.0);
-        law!("0 <= R <= G", (0..=event.gross.0).contains(&event.reversed.0), "{event:#?}");
+        let (gross, reversed) = (event.gross.0, event.reversed.0);
+        law!("R is between 0 and G", (gross.min(0)..=gross.max(0)).contains(&reversed), "{event:#?}");
         law!("an event's delta is the change of N", event.delta.0 == net - before, "{before}: {event:#?}");
+        let counts = gross > 0 || net == 0 || event.status == CommissionStatus::Approved;
+        law!("what takes counts while it is approved, and only then", counts, "{event:#?}");
         let Some(terms) = &event.terms else { return Ok(()) };
         let is_new = event.kind == CommissionEventKind::Created && !self.last.contains_key(&event.id);
-        law!("a commission is created once, with G above 0", is_new && event.gross.0 > 0, "{event:#?}");
-        let capped = event.gross <= terms.uncapped;
-        law!("a cap never raises G", capped, "{event:#?}");
+        let fits = match terms.origin {
+            Origin::Conversion | Origin::Bonus => event.gross.0 > 0,
+            Origin::Correction => event.gross.0 != 0,
+            Origin::Debit => event.gross.0 < 0,
+        };
+        law!("a commission is created once, with a G of its kind", is_new && fits, "{event:#?}");
+        law!("a cap never raises G", event.gross <= terms.uncapped, "{event:#?}");
         Ok(())
     }
 
@@ -93,7 +117,7 @@ impl Books {
 
     fn holds(&mut self, clock: Micros, event: &CommissionEvent) -> Result<(), Broken> {
         if let Some(terms) = &event.terms {
-            self.hold_until.insert(event.id.clone(), terms.hold_until);
+            self.terms.insert(event.id.clone(), terms.clone());
             let frozen = (terms.rule.to_string(), i128::from(terms.uncapped.0));
             self.created.insert(event.id.clone(), frozen);
         }
@@ -105,10 +129,15 @@ impl Books {
         };
         law!("in review exactly while a hold beside time is there, and ends have none", agrees, "{event:#?}");
         if event.status == CommissionStatus::Approved {
-            let until = self.hold_until[&event.id];
+            let until = self.terms[&event.id].hold_until;
             law!("7: approved without holds, after its time", until <= clock, "{until:?}: {event:#?}");
         }
         Ok(())
+    }
+
+    /// How a commission was divided from others of its sale.
+    pub fn split(&self, id: &CommissionId) -> Option<&Split> {
+        self.terms.get(id)?.split.as_ref()
     }
 
     /// Between events: buckets are the sum of N.

@@ -46,6 +46,12 @@ pub fn months_later(at: Micros, months: i64) -> Micros {
     Micros(midnight(later, month_later, day0).0 + rest)
 }
 
+/// The first moment after the month that a moment is in.
+pub fn month_end(at: Micros) -> Micros {
+    let (year, month0, _, _) = date(at);
+    midnight(year, month0 + 1, 0)
+}
+
 /// Two moments are in the same period when they have the same number; the period before has the number before.
 pub fn number(period: Period, at: Micros) -> i64 {
     let (year, month0, _, _) = date(at);

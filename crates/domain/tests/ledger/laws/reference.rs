@@ -1,54 +1,52 @@
 //! What every commission and balance must be after each step of a history, written from `docs/reference/ledger.md` and not from
 //! the code. It keeps the facts, computes N from their whole set each time, and knows of a partner's money three things: what
 //! each commission has in its bucket, what was paid out, and one signed number for the rest (above 0 available, below 0 debt).
-use super::super::harness::{ReversalSpec, SaleSpec};
 use super::super::model::{base, expected_holds, taken};
+use super::super::specs::{ReversalSpec, SaleSpec};
+use super::calendar::month_end;
+use super::commission::{Commission, is_held};
 use super::history::Settings;
 use super::rule_spec::RuleSpec;
-use super::terms::{Brought, Circumstances, Standing, Terms, divided, net, terms};
+use super::terms::{Brought, CapKey, Circumstances, Standing, Terms, cap_of, divided_again, net, terms};
 use std::collections::{BTreeMap, BTreeSet};
-use tributary_domain::facts::CommandKind;
-use tributary_domain::time::Micros;
+use tributary_domain::config::ReleaseMode;
+use tributary_domain::rules::CapScope;
+use tributary_domain::time::{DAY_MICROS, Micros};
 
-/// One commission of a sale.
-#[derive(Debug, Clone)]
-pub struct Commission {
-    pub partner: String,
-    /// Its share of the sale's reward, among the shares of the others.
-    pub share: i128,
-    pub gross: i128,
-    pub net: i128,
-    pub status: &'static str,
-    /// In `pending` or `review`.
-    pub here: i128,
-    pub was_approved: bool,
-    pub hold_until: Micros,
-    pub manual: bool,
-    /// Holds that a person released: they do not come back.
-    pub released: BTreeSet<String>,
-}
+/// Where a commission stands: a sale by its name at its source and the part of it, or one of its own.
+pub type Place = (String, usize);
 
-/// A recorded sale.
+/// A recorded conversion. The id in its spec is its name at its source, and only a sale has amounts.
 #[derive(Debug, Clone)]
 pub struct Sold {
     pub spec: SaleSpec,
-    pub partner: Option<String>,
+    partner: Option<String>,
     is_renewal: bool,
     purchase: (u64, Micros),
-    /// The reward of the whole, once somebody earns: G before it is divided.
-    pub terms: Option<(Terms, i128)>,
-    /// One, as long as nothing divides a sale.
-    pub commissions: Vec<Commission>,
+    recorded_at: Micros,
+    /// The reward of the whole, once somebody earns.
+    whole: Option<Whole>,
+}
+
+/// What was frozen of a sale that somebody earns.
+#[derive(Debug, Clone)]
+struct Whole {
+    terms: Terms,
+    /// G before it is divided.
+    gross: i128,
+    weights: Vec<i128>,
+    settings: Settings,
 }
 
 /// The program.
 #[derive(Debug)]
 pub struct Reference {
-    settings: Settings,
+    pub settings: Settings,
     rules: Vec<Standing>,
     ages: Vec<&'static str>,
     partners: BTreeMap<String, (bool, &'static str)>,
     pub sold: BTreeMap<String, Sold>,
+    pub commissions: BTreeMap<Place, Commission>,
     pub facts: Vec<ReversalSpec>,
     ends: Vec<(&'static str, Micros)>,
     purchases: Vec<(u8, Micros)>,
@@ -60,16 +58,21 @@ pub struct Reference {
     pub clock: Micros,
 }
 
-fn is_unpaid(status: &str) -> bool {
-    ["pending", "review", "approved"].contains(&status)
+/// The name of a conversion at its source.
+pub fn name(spec: &SaleSpec) -> String {
+    if spec.kind.is_sale() { spec.id.clone() } else { format!("{}:{}", spec.kind.name(), spec.id) }
 }
 
-fn is_held(status: &str) -> bool {
-    ["pending", "review"].contains(&status)
-}
-
-fn is_end(status: &str) -> bool {
-    ["refunded", "charged_back"].contains(&status)
+/// Each partner once, at its earliest place, with something to get.
+fn together(shares: &[(&'static str, u32)]) -> Vec<(String, i128)> {
+    let mut together: Vec<(String, i128)> = Vec::new();
+    for (partner, weight) in shares.iter().filter(|(_, weight)| *weight > 0) {
+        match together.iter_mut().find(|(known, _)| known == partner) {
+            Some((_, sum)) => *sum += i128::from(*weight),
+            None => together.push(((*partner).to_owned(), i128::from(*weight))),
+        }
+    }
+    together
 }
 
 impl Reference {
@@ -80,6 +83,7 @@ impl Reference {
             ages: vec![],
             partners: BTreeMap::new(),
             sold: BTreeMap::new(),
+            commissions: BTreeMap::new(),
             facts: vec![],
             ends: vec![],
             purchases: vec![],
@@ -107,73 +111,164 @@ impl Reference {
         }
     }
 
+    /// A partner is described; what is unpaid of one who is suspended waits until it is active again.
     pub fn partner(&mut self, partner: &str, active: bool, group: &'static str) {
+        let was_active = self.is_active(partner);
         self.partners.insert(partner.to_owned(), (active, group));
+        if was_active == active {
+            return;
+        }
+        for place in self.places() {
+            if self.commissions[&place].partner == partner && self.commissions[&place].can_be_held() {
+                self.commissions.get_mut(&place).unwrap().is_suspended = !active;
+                self.follows(&place);
+            }
+        }
+    }
+
+    pub fn is_active(&self, partner: &str) -> bool {
+        self.partners.get(partner).is_none_or(|(active, _)| *active)
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.commissions.keys().cloned().collect()
+    }
+
+    pub fn account(&self, of: &Commission) -> i128 {
+        self.payable.get(&(of.partner.clone(), of.currency)).copied().unwrap_or_default()
+    }
+
+    pub fn set_account(&mut self, of: &Commission, account: i128) {
+        self.payable.insert((of.partner.clone(), of.currency), account);
+    }
+
+    /// A commission follows its holds.
+    fn follows(&mut self, place: &Place) {
+        let (wanted, mut commission) = (self.wanted(place), self.commissions[place].clone());
+        let mut account = self.account(&commission);
+        commission.follows(&wanted, &mut account);
+        self.set_account(&commission, account);
+        self.commissions.insert(place.clone(), commission);
+    }
+
+    /// When the time hold of something ends that happened at one moment and was accepted at another.
+    pub fn hold_until(&self, happened: Micros, accepted: Micros) -> Micros {
+        let days = |days: u32| i64::from(days) * DAY_MICROS;
+        let mut release = Micros(happened.0 + days(self.settings.hold_days));
+        if self.settings.release.mode == ReleaseMode::Calendar {
+            release = month_end(release);
+        }
+        let least = Micros(accepted.0 + days(self.settings.release.min_hold_days));
+        release.max(least).max(self.clock)
     }
 
     /// A sale is told; the second time it may say who earns.
-    pub fn sale(&mut self, spec: &SaleSpec) {
-        if !self.sold.contains_key(&spec.id) {
+    pub fn sale(&mut self, told: &SaleSpec) {
+        let id = name(told);
+        if !self.sold.contains_key(&id) {
+            let mut spec = SaleSpec { id: id.clone(), ..told.clone() };
             let mine = self.purchases.iter().filter(|(customer, _)| Some(*customer) == spec.customer);
             let (before, first) = (mine.clone().count(), mine.map(|(_, at)| *at).next());
             let at = spec.at.unwrap();
-            self.purchases.extend(spec.customer.map(|customer| (customer, at)));
-            let is_subscription = !spec.subscription.is_empty();
+            let is_sale = spec.kind.is_sale();
+            if !is_sale {
+                (spec.gross, spec.net) = (0, None);
+            }
+            self.purchases.extend(spec.customer.filter(|_| is_sale).map(|customer| (customer, at)));
+            let is_subscription = is_sale && !spec.subscription.is_empty();
             let sold = Sold {
-                spec: spec.clone(),
                 partner: None,
                 is_renewal: is_subscription && !self.subscriptions.insert(spec.subscription),
                 purchase: (u64::try_from(before).unwrap() + 1, first.unwrap_or(at)),
-                terms: None,
-                commissions: vec![],
+                recorded_at: self.clock,
+                whole: None,
+                spec,
             };
-            self.sold.insert(spec.id.clone(), sold);
+            self.sold.insert(id.clone(), sold);
         }
-        if let Some(partner) = &spec.partner {
-            self.attributed(&spec.id, partner);
+        if let Some(partner) = &told.partner {
+            self.attributed(&id, partner, &told.shares);
         }
     }
 
     /// Somebody earns a sale: decided once, with the terms of this moment.
-    pub fn attributed(&mut self, id: &str, partner: &str) {
-        let Some(sold) = self.sold.get_mut(id).filter(|sold| sold.partner.is_none()) else { return };
-        sold.partner = Some(partner.to_owned());
-        let (spec, at) = (sold.spec.clone(), sold.spec.at.unwrap());
-        let (active, group) = self.partners.get(partner).copied().unwrap_or((true, ""));
-        let about = Circumstances { partner, group, is_renewal: sold.is_renewal, purchase: sold.purchase };
-        let base = base(self.settings.profile, &spec);
-        let brought = self.brought.entry(partner.to_owned()).or_default();
-        let terms = terms(&self.settings, &self.rules, brought, &spec, about).filter(|_| active);
-        brought.push(Brought { at, gross: spec.gross, base, currency: spec.currency });
+    pub fn attributed(&mut self, id: &str, partner: &str, shares: &[(&'static str, u32)]) {
+        let Some(sold) = self.sold.get(id).filter(|sold| sold.partner.is_none()).cloned() else { return };
+        let mut shares = together(shares);
+        if shares.len() < 2 {
+            shares = vec![(partner.to_owned(), 1)];
+        }
+        let first = shares[0].0.clone();
+        self.sold.get_mut(id).unwrap().partner = Some(first.clone());
+        let (spec, at) = (&sold.spec, sold.spec.at.unwrap());
+        let group = self.partners.get(&first).map_or("", |(_, group)| group);
+        let about =
+            Circumstances { partner: &first, group, is_renewal: sold.is_renewal, purchase: sold.purchase };
+        let brought = self.brought.entry(first.clone()).or_default();
+        let terms = terms(&self.settings, &self.rules, brought, spec, about);
+        if spec.kind.is_sale() {
+            let base = base(self.settings.profile, spec);
+            brought.push(Brought { at, gross: spec.gross, base, currency: spec.currency });
+        }
         let Some(terms) = terms else { return };
-        let left = terms.caps.iter().map(|(cap, most)| {
-            let counts = self.sold.values().filter(|sold| {
-                sold.terms.as_ref().is_some_and(|(terms, _)| terms.caps.iter().any(|(key, _)| key == cap))
-            });
-            most - counts.flat_map(|sold| &sold.commissions).map(|one| one.net).sum::<i128>()
-        });
-        let gross = left.fold(terms.uncapped, i128::min);
+        // What cuts one of several partners' parts leaves the whole, and the others, as they are.
+        let is_split = shares.len() > 1;
+        let cuts_whole = |cap: &CapKey| !is_split || cap.1 != CapScope::Partner;
+        let of_whole = terms.caps.iter().filter(|(cap, _)| cuts_whole(cap));
+        let gross = of_whole.map(|(cap, most)| most - self.used(cap)).fold(terms.uncapped, i128::min);
         if gross <= 0 {
             return;
         }
-        let hold_until = Micros(at.0 + i64::from(self.settings.hold_days) * 86_400_000_000);
-        let status = if self.wanted(&spec).is_empty() { "pending" } else { "review" };
-        let commission = Commission {
-            partner: partner.to_owned(),
-            share: 1,
-            gross,
-            net: gross,
-            status,
-            here: gross,
-            was_approved: false,
-            hold_until: hold_until.max(self.clock),
-            manual: self.settings.manual,
-            released: BTreeSet::new(),
-        };
-        let sold = self.sold.get_mut(id).unwrap();
-        sold.terms = Some((terms, gross));
-        sold.commissions = vec![commission];
+        let weights = shares.iter().map(|(_, weight)| *weight).collect();
+        let whole = Whole { terms, gross, weights, settings: self.settings.clone() };
+        let created = self.created(&sold, &whole, &shares);
+        self.sold.get_mut(id).unwrap().whole = Some(whole);
+        for (part, commission) in created {
+            self.commissions.insert((id.to_owned(), part), commission);
+        }
         self.settle(id);
+    }
+
+    /// The parts of a sale. What a partner may not have is nobody's.
+    fn created(&self, sold: &Sold, whole: &Whole, shares: &[(String, i128)]) -> Vec<(usize, Commission)> {
+        let Whole { terms, gross, weights, settings } = whole;
+        let parts = divided_again(*gross, *gross, weights);
+        let uncapped = divided_again(terms.uncapped, terms.uncapped, weights);
+        let is_held = !self.facts_want(&sold.spec).is_empty();
+        let mut created = Vec::new();
+        for (place, (partner, _)) in shares.iter().enumerate() {
+            let caps: Vec<(CapKey, i128)> =
+                terms.caps.iter().map(|(cap, most)| (cap_of(cap, partner), *most)).collect();
+            let of_partner = caps.iter().filter(|((_, scope, ..), _)| *scope == CapScope::Partner);
+            let gross = of_partner.map(|(cap, most)| most - self.used(cap)).fold(parts[place], i128::min);
+            if gross <= 0 || !self.is_active(partner) {
+                continue;
+            }
+            let commission = Commission {
+                partner: partner.clone(),
+                currency: terms.currency,
+                rule: terms.rule,
+                uncapped: uncapped[place],
+                caps: caps.into_iter().map(|(cap, _)| cap).collect(),
+                gross,
+                net: gross,
+                status: if is_held { "review" } else { "pending" },
+                here: gross,
+                was_approved: false,
+                hold_until: self.hold_until(sold.spec.at.unwrap(), sold.recorded_at),
+                manual: settings.manual,
+                released: BTreeSet::new(),
+                by_hand: BTreeSet::new(),
+                is_suspended: false,
+            };
+            created.push((place, commission));
+        }
+        created
+    }
+
+    /// What counts towards a cap: N of all that was earned under it.
+    fn used(&self, cap: &CapKey) -> i128 {
+        self.commissions.values().filter(|one| one.caps.contains(cap)).map(|one| one.net).sum()
     }
 
     pub fn reversal(&mut self, fact: &ReversalSpec) {
@@ -187,99 +282,86 @@ impl Reference {
         ids.iter().for_each(|id| self.settle(id));
     }
 
-    /// The holds that the facts want, beside time.
-    pub fn wanted(&self, spec: &SaleSpec) -> BTreeSet<String> {
+    fn facts_want(&self, spec: &SaleSpec) -> BTreeSet<String> {
         let ends = self.ends.iter().filter(|(subscription, _)| *subscription == spec.subscription);
         expected_holds(spec, &self.facts, &ends.map(|(_, at)| *at).collect::<Vec<_>>())
     }
 
+    /// The holds that facts want on a commission, beside time.
+    pub fn wanted(&self, place: &Place) -> BTreeSet<String> {
+        self.sold.get(&place.0).map_or_else(BTreeSet::new, |sold| self.facts_want(&sold.spec))
+    }
+
+    /// N of the whole sale: what its facts leave of it. `None`: nobody earns it.
+    pub fn whole(&self, id: &str) -> Option<i128> {
+        let sold = self.sold.get(id)?;
+        let Whole { terms, gross, settings, .. } = sold.whole.as_ref()?;
+        if !sold.spec.kind.is_sale() {
+            return Some(*gross);
+        }
+        let taken = taken(settings.profile, settings.rounding, &sold.spec, &self.facts);
+        Some(net(settings, terms, *gross, &taken))
+    }
+
+    /// What facts leave of a commission, whatever people say of it.
+    pub fn left(&self, place: &Place) -> i128 {
+        let commission = &self.commissions[place];
+        let Some(now) = self.whole(&place.0) else { return commission.gross };
+        let whole = self.sold[&place.0].whole.as_ref().unwrap();
+        divided_again(whole.gross, now, &whole.weights)[place.1].min(commission.gross)
+    }
+
     /// Brings a sale's commissions to what the set of its facts says.
     fn settle(&mut self, id: &str) {
-        let Some(sold) = self.sold.get(id) else { return };
-        let Some((terms, gross)) = &sold.terms else { return };
-        let taken = taken(self.settings.profile, self.settings.rounding, &sold.spec, &self.facts);
-        let whole = net(&self.settings, terms, *gross, &taken);
-        let shares: Vec<i128> = sold.commissions.iter().map(|one| one.share).collect();
-        let currency = terms.currency;
-        let end = if taken.lost_gross > 0 { "charged_back" } else { "refunded" };
-        let wanted = self.wanted(&sold.spec);
-        let mut commissions = sold.commissions.clone();
-        for (commission, target) in commissions.iter_mut().zip(divided(whole, &shares)) {
-            let account = self.payable.entry((commission.partner.clone(), currency)).or_default();
-            let is_held = !wanted.is_subset(&commission.released);
-            commission.becomes(target, end, is_held, account);
+        let Some(sold) = self.sold.get(id).filter(|sold| sold.whole.is_some()) else { return };
+        let settings = &sold.whole.as_ref().unwrap().settings;
+        let lost = taken(settings.profile, settings.rounding, &sold.spec, &self.facts).lost_gross;
+        let end = if lost > 0 { "charged_back" } else { "refunded" };
+        for place in self.places().into_iter().filter(|(of, _)| of == id) {
+            let (target, wanted) = (self.left(&place), self.wanted(&place));
+            let mut commission = self.commissions[&place].clone();
+            let (is_active, mut account) = (self.is_active(&commission.partner), self.account(&commission));
+            commission.becomes(target, end, &wanted, is_active, &mut account);
+            self.set_account(&commission, account);
+            self.commissions.insert(place, commission);
         }
-        self.sold.get_mut(id).unwrap().commissions = commissions;
     }
 
     /// The clock's tick: what was in review, and what a person must approve, waits.
     pub fn tick(&mut self) {
-        for sold in self.sold.values_mut() {
-            let currency = sold.terms.as_ref().map_or("", |(terms, _)| terms.currency);
-            for commission in &mut sold.commissions {
-                let is_due = commission.hold_until <= self.clock && !commission.manual;
-                if commission.status == "pending" && is_due {
-                    let account = (commission.partner.clone(), currency);
-                    commission.approve(self.payable.entry(account).or_default());
-                }
+        for place in self.places() {
+            let mut commission = self.commissions[&place].clone();
+            let is_due = commission.hold_until <= self.clock && !commission.manual;
+            if commission.status == "pending" && is_due {
+                let mut account = self.account(&commission);
+                commission.approve(&mut account);
+                self.set_account(&commission, account);
+                self.commissions.insert(place, commission);
             }
         }
-    }
-
-    /// A person decides; the word that declines it, or nothing.
-    pub fn decided(&mut self, kind: CommandKind, id: &str, part: usize) -> &'static str {
-        let clock = self.clock;
-        let Some(commission) = self.sold.get(id).and_then(|sold| sold.commissions.get(part)) else {
-            return "unknown_commission";
-        };
-        if !is_unpaid(commission.status) || kind == CommandKind::Approve && commission.status == "approved" {
-            return "wrong_status";
-        }
-        if kind == CommandKind::Approve && !commission.was_approved && commission.hold_until > clock {
-            return "held_until";
-        }
-        let wanted = self.wanted(&self.sold[id].spec);
-        let sold = self.sold.get_mut(id).unwrap();
-        let (commission, currency) = (&mut sold.commissions[part], sold.terms.as_ref().unwrap().0.currency);
-        let account = self.payable.entry((commission.partner.clone(), currency)).or_default();
-        match kind {
-            CommandKind::Approve => {
-                commission.released.extend(wanted);
-                commission.approve(account);
-            }
-            CommandKind::Reject => {
-                commission.take(commission.net, account);
-                commission.status = "rejected";
-            }
-        }
-        ""
     }
 
     /// Pays what is available of an approved commission; how much.
-    pub fn paid(&mut self, id: &str, part: usize) -> i128 {
-        let Some(sold) = self.sold.get_mut(id) else { return 0 };
-        let Some(commission) = sold.commissions.get_mut(part) else { return 0 };
-        let account = (commission.partner.clone(), sold.terms.as_ref().unwrap().0.currency);
-        let payable = self.payable.entry(account.clone()).or_default();
-        let amount = commission.net.min(*payable);
+    pub fn paid(&mut self, place: &Place) -> i128 {
+        let Some(mut commission) = self.commissions.get(place).cloned() else { return 0 };
+        let account = self.account(&commission);
+        let amount = commission.net.min(account);
         if commission.status != "approved" || amount <= 0 {
             return 0;
         }
         commission.status = "paid";
-        *payable -= amount;
-        *self.paid_out.entry(account).or_default() += amount;
+        self.set_account(&commission, account - amount);
+        *self.paid_out.entry((commission.partner.clone(), commission.currency)).or_default() += amount;
+        self.commissions.insert(place.clone(), commission);
         amount
     }
 
     /// Pending, review, available, in flight, paid out, debt of each partner in each currency; without those that are all 0.
     pub fn balances(&self) -> BTreeMap<(String, &'static str), [i128; 6]> {
         let mut balances: BTreeMap<(String, &'static str), [i128; 6]> = BTreeMap::new();
-        for sold in self.sold.values() {
-            for commission in sold.commissions.iter().filter(|one| is_held(one.status)) {
-                let currency = sold.terms.as_ref().unwrap().0.currency;
-                let sheet = balances.entry((commission.partner.clone(), currency)).or_default();
-                sheet[usize::from(commission.status == "review")] += commission.here;
-            }
+        for commission in self.commissions.values().filter(|one| is_held(one.status)) {
+            let sheet = balances.entry((commission.partner.clone(), commission.currency)).or_default();
+            sheet[usize::from(commission.status == "review")] += commission.here;
         }
         for (account, payable) in &self.payable {
             let sheet = balances.entry(account.clone()).or_default();
@@ -290,65 +372,5 @@ impl Reference {
         }
         balances.retain(|_, sheet| sheet.iter().any(|bucket| *bucket != 0));
         balances
-    }
-}
-
-impl Commission {
-    /// Takes from its bucket; what is not there has paid a debt, and is taken from what the partner can get.
-    fn take(&mut self, amount: i128, account: &mut i128) {
-        let here = self.here.min(amount);
-        self.here -= here;
-        *account -= amount - here;
-        self.net -= amount;
-    }
-
-    fn approve(&mut self, account: &mut i128) {
-        *account += self.here;
-        (self.here, self.status, self.was_approved) = (0, "approved", true);
-    }
-
-    /// N becomes `target`, and the status follows it and the holds.
-    fn becomes(&mut self, target: i128, end: &'static str, is_held: bool, account: &mut i128) {
-        if self.status == "rejected" {
-            return;
-        }
-        if target < self.net {
-            self.take(self.net - target, account);
-        }
-        let gains = target - self.net;
-        self.net = target;
-        if is_end(self.status) && target > 0 {
-            self.status = match (is_held, self.was_approved) {
-                (true, _) => "review",
-                (false, true) => "approved",
-                (false, false) => "pending",
-            };
-            // Whatever it comes back to, a debt is paid first.
-            let repaid = gains.min((-*account).max(0));
-            *account += repaid;
-            self.give(gains - repaid, account);
-        } else {
-            self.give(gains, account);
-        }
-        if target == 0 && self.status != "paid" {
-            self.status = end;
-        }
-        match (self.status, is_held) {
-            ("pending", true) => self.status = "review",
-            ("review", false) => self.status = "pending",
-            ("approved", true) => {
-                *account -= self.net;
-                (self.here, self.status) = (self.net, "review");
-            }
-            _ => {}
-        }
-    }
-
-    fn give(&mut self, amount: i128, account: &mut i128) {
-        if is_held(self.status) {
-            self.here += amount;
-        } else {
-            *account += amount;
-        }
     }
 }

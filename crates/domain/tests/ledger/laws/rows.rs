@@ -1,25 +1,52 @@
 //! Which rows of the state table a run took, and how often.
 use std::collections::BTreeMap;
-use tributary_domain::commission::{Account, CommissionEvent, CommissionEventKind};
+use tributary_domain::commission::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, Origin};
+use tributary_domain::config::ReleaseMode;
+use tributary_domain::facts::CommandKind;
 
 type Row = (&'static str, &'static str, &'static str);
 
-/// The table of `docs/reference/ledger.md`, one line for each From and To: every run must take each of them. Rows with locked,
-/// paid, payouts or a new price are not here yet; nor is reinstatement of what was rejected.
-const TABLE: [Row; 37] = [
+/// The table of `docs/reference/ledger.md`, one line for each From, To and reason to go: every run must take each of them. Rows
+/// with locked, paid, payouts or a new price are not here yet.
+const TABLE: [Row; 74] = [
     ("-", "created", "pending"),
     ("-", "created", "review"),
-    ("pending", "review", "review"),
-    ("approved", "review", "review"),
-    ("review", "review", "review"),
-    ("review", "hold_released", "pending"),
-    ("review", "hold_released", "review"),
+    ("-", "created: a part of a split", "pending"),
+    ("-", "created: a part of a split", "review"),
+    ("-", "created: no sale", "pending"),
+    ("-", "created: no sale", "review"),
+    ("-", "created: a bonus", "pending"),
+    ("-", "created: a bonus", "review"),
+    ("-", "created: takes money", "pending"),
+    ("-", "created: takes money", "review"),
+    ("pending", "held: dispute", "review"),
+    ("approved", "held: dispute", "review"),
+    ("review", "held: dispute", "review"),
+    ("pending", "held: subscription over", "review"),
+    ("approved", "held: subscription over", "review"),
+    ("review", "held: subscription over", "review"),
+    ("pending", "held by a person", "review"),
+    ("approved", "held by a person", "review"),
+    ("review", "held by a person", "review"),
+    ("pending", "held: partner suspended", "review"),
+    ("approved", "held: partner suspended", "review"),
+    ("review", "held: partner suspended", "review"),
+    ("review", "released: dispute decided", "pending"),
+    ("review", "released: dispute decided", "review"),
+    ("review", "released by a person", "pending"),
+    ("review", "released by a person", "review"),
+    ("review", "released: partner active", "pending"),
+    ("review", "released: partner active", "review"),
+    ("review", "released by who approves", "pending"),
+    ("review", "released by who approves", "review"),
     ("pending", "approved by a tick", "approved"),
     ("pending", "approved by a person", "approved"),
     ("pending", "approved, a debt first", "approved"),
+    ("pending", "approved: takes money", "approved"),
     ("pending", "rejected", "rejected"),
     ("review", "rejected", "rejected"),
     ("approved", "rejected", "rejected"),
+    ("approved", "rejected: took money", "rejected"),
     ("pending", "refunded", "pending"),
     ("review", "refunded", "review"),
     ("approved", "refunded", "approved"),
@@ -41,15 +68,39 @@ const TABLE: [Row; 37] = [
     ("charged_back", "reinstated", "pending"),
     ("charged_back", "reinstated", "review"),
     ("charged_back", "reinstated", "approved"),
+    ("rejected", "reinstated by a person", "pending"),
+    ("rejected", "reinstated by a person", "review"),
+    ("rejected", "reinstated by a person", "approved"),
+    ("rejected", "reinstated: takes money", "approved"),
     // Which end it is follows the set of facts, also while N stays 0.
     ("refunded", "chargeback", "charged_back"),
     ("charged_back", "refunded", "refunded"),
-    ("(any)", "from its end, a debt first", "(any)"),
+    // The same events again, by what else is true of them.
+    ("(an end)", "back, a debt first", "(any)"),
+    ("rejected", "back, a debt first", "(any)"),
+    ("(any)", "a part: refunded", "(any)"),
+    ("(any)", "a part: chargeback", "(any)"),
+    ("(any)", "a part: money returns", "(any)"),
+    ("-", "created: a check failed", "review"),
+    ("-", "created: subscription was over", "review"),
+    ("pending", "approved: held to a month's end", "approved"),
+    ("(no sale)", "a refund or dispute is told", "(the same)"),
 ];
 
-/// What may happen as well, without a number that must be reached: a refund completes what a lost dispute began, and what
-/// comes after a payment.
-const ALSO: [Row; 6] = [
+/// What may happen to parts of a split only: a whole that grows by a unit may leave a part one unit less, and nothing.
+const OF_PARTS: [Row; 3] = [
+    ("pending", "chargeback", "refunded"),
+    ("review", "chargeback", "refunded"),
+    ("approved", "chargeback", "refunded"),
+];
+
+/// What may happen as well, without a number that must be reached: what takes money and is not approved, a refund that
+/// completes what a lost dispute began, and what comes after a payment.
+const ALSO: [Row; 10] = [
+    ("pending", "rejected: took money", "rejected"),
+    ("review", "rejected: took money", "rejected"),
+    ("rejected", "reinstated: takes money", "pending"),
+    ("rejected", "reinstated: takes money", "review"),
     ("pending", "refunded", "charged_back"),
     ("review", "refunded", "charged_back"),
     ("approved", "refunded", "charged_back"),
@@ -66,37 +117,108 @@ pub struct Rows {
     counts: BTreeMap<Row, u64>,
 }
 
+/// What is known of a commission besides its event.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What a person asked for, where the event is of that.
+    pub asked: Option<CommandKind>,
+    pub is_split: bool,
+    /// How its time was counted.
+    pub release: ReleaseMode,
+}
+
+/// The event's name in the table.
+fn what(event: &CommissionEvent, about: About) -> &'static str {
+    use CommissionEventKind::{Approved, Created, HoldReleased, Rejected, Review};
+    let takes = event.gross.0 < 0;
+    let repays = event.postings.iter().any(|leg| leg.account == Account::Debt && leg.amount.0 > 0);
+    let origin = event.terms.as_ref().map(|terms| terms.origin);
+    let is_no_sale =
+        ["lead:", "signup:", "click:"].iter().any(|kind| event.sale.external_id.starts_with(kind));
+    match (event.kind, about.asked) {
+        (Created, _) if takes => "created: takes money",
+        (Created, _) if origin != Some(Origin::Conversion) => "created: a bonus",
+        (Created, _) if is_no_sale => "created: no sale",
+        (Created, _) if about.is_split => "created: a part of a split",
+        (Review, Some(_)) => "held by a person",
+        (Review, None) if event.reason.starts_with("dispute:") => "held: dispute",
+        (Review, None) if event.reason.starts_with("cancelled_") => "held: subscription over",
+        (Review, None) if event.reason == "partner_suspended" => "held: partner suspended",
+        (HoldReleased, Some(CommandKind::Approve)) => "released by who approves",
+        (HoldReleased, Some(_)) => "released by a person",
+        (HoldReleased, None) if event.reason == "partner_suspended" => "released: partner active",
+        (HoldReleased, None) if event.reason.starts_with("dispute:") => "released: dispute decided",
+        (Approved, _) if takes => "approved: takes money",
+        (Approved, _) if repays => "approved, a debt first",
+        (Approved, None) => "approved by a tick",
+        (Approved, Some(_)) => "approved by a person",
+        (Rejected, _) if takes => "rejected: took money",
+        (CommissionEventKind::Reinstated, Some(_)) if takes => "reinstated: takes money",
+        (CommissionEventKind::Reinstated, Some(_)) => "reinstated by a person",
+        (kind, _) => kind.name(),
+    }
+}
+
 impl Rows {
     /// Counts an event; whether the table has its row.
-    pub fn count(&mut self, from: &'static str, event: &CommissionEvent) -> bool {
+    pub fn count(&mut self, from: &'static str, event: &CommissionEvent, about: About) -> bool {
         let repays = event.postings.iter().any(|leg| leg.account == Account::Debt && leg.amount.0 > 0);
-        let from_end = ["refunded", "charged_back"].contains(&from);
-        let what = match event.kind {
-            CommissionEventKind::Approved if repays => "approved, a debt first",
-            CommissionEventKind::Approved if event.cause.is_none() => "approved by a tick",
-            CommissionEventKind::Approved => "approved by a person",
-            kind => kind.name(),
+        let holds = |kind: &str| event.holds.iter().any(|hold| hold.starts_with(kind));
+        let is_created = event.kind == CommissionEventKind::Created;
+        let by_calendar = about.release == ReleaseMode::Calendar;
+        let part = match event.kind {
+            CommissionEventKind::Refunded => "a part: refunded",
+            CommissionEventKind::Chargeback => "a part: chargeback",
+            _ => "a part: money returns",
         };
-        if repays && from_end {
-            self.add(("(any)", "from its end, a debt first", "(any)"));
+        let moves = event.delta.0 != 0 && about.asked.is_none();
+        for (is_so, row) in [
+            (
+                repays && ["refunded", "charged_back"].contains(&from),
+                ("(an end)", "back, a debt first", "(any)"),
+            ),
+            (repays && from == "rejected", ("rejected", "back, a debt first", "(any)")),
+            (about.is_split && moves && !is_created, ("(any)", part, "(any)")),
+            (is_created && holds("fraud:"), ("-", "created: a check failed", "review")),
+            (is_created && holds("cancelled_"), ("-", "created: subscription was over", "review")),
+            (
+                event.status == CommissionStatus::Approved && from == "pending" && by_calendar,
+                ("pending", "approved: held to a month's end", "approved"),
+            ),
+        ] {
+            if is_so {
+                self.add(row);
+            }
         }
-        self.add((from, what, event.status.name()))
+        let row = (from, what(event, about), event.status.name());
+        self.add(row);
+        TABLE.contains(&row) || ALSO.contains(&row) || about.is_split && OF_PARTS.contains(&row)
     }
 
-    fn add(&mut self, row: Row) -> bool {
+    /// A refund or dispute named a commission that none can take anything of.
+    pub fn nothing_taken(&mut self) {
+        self.add(("(no sale)", "a refund or dispute is told", "(the same)"));
+    }
+
+    fn add(&mut self, row: Row) {
         *self.counts.entry(row).or_default() += 1;
-        TABLE.contains(&row) || ALSO.contains(&row)
+    }
+
+    /// Takes in what another part of the run counted.
+    pub fn and(mut self, other: Self) -> Self {
+        other.counts.into_iter().for_each(|(row, times)| *self.counts.entry(row).or_default() += times);
+        self
     }
 
     /// Prints the table; the rows that were taken too rarely.
     pub fn report(&self) -> Vec<String> {
         let mut rare = Vec::new();
-        println!("{:>10}  {:<13} {:<27} to", "times", "from", "event");
-        for (rows, least) in [(&TABLE[..], LEAST), (&ALSO[..], 0)] {
+        println!("{:>10}  {:<13} {:<31} to", "times", "from", "event");
+        for (rows, least) in [(&TABLE[..], LEAST), (&ALSO[..], 0), (&OF_PARTS[..], 0)] {
             for row in rows {
                 let (from, event, to) = row;
                 let times = self.counts.get(row).copied().unwrap_or_default();
-                println!("{times:>10}  {from:<13} {event:<27} {to}");
+                println!("{times:>10}  {from:<13} {event:<31} {to}");
                 if times < least {
                     rare.push(format!("{from}, {event}, {to}: {times}"));
                 }

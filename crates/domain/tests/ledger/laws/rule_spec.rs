@@ -1,5 +1,5 @@
 //! Rules as the laws write them: data that the ledger gets as configuration and the model reads by itself.
-use super::super::harness::currency;
+use super::super::specs::currency;
 use super::random::Random;
 use tributary_domain::config::{FlatRefund, Reward, Rule};
 use tributary_domain::money::{Minor, RatePpm};
@@ -14,6 +14,8 @@ pub const COUNTRIES: [&str; 3] = ["DE", "FR", ""];
 pub const GROUPS: [&str; 2] = ["", "gold"];
 pub const PARTNERS: [&str; 3] = ["partner_john", "partner_mary", "partner_zoe"];
 
+pub const KINDS: [&str; 5] = ["sale", "renewal", "lead", "signup", "click"];
+
 /// One comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum Asks {
@@ -25,8 +27,8 @@ pub enum Asks {
     Partner(&'static str),
     Group(&'static str),
     Currency(&'static str),
-    /// `sale` or `renewal`.
     Kind(&'static str),
+    KindIn(&'static str, &'static str),
     /// `new` or `recurring`.
     Customer(&'static str),
     AmountAbove(i64),
@@ -57,6 +59,7 @@ pub struct RuleSpec {
 
 /// The rule that every program has and never loses, and the names of others.
 pub const RULES: [&str; 4] = ["rule_base", "rule_a", "rule_b", "rule_c"];
+const FOR_LEADS: &str = "rule_leads";
 
 impl RuleSpec {
     pub fn rule(&self, version: u32) -> Rule {
@@ -114,6 +117,9 @@ impl Asks {
             Self::Group(group) => ("partner_group", Operator::Equal, text(group)),
             Self::Currency(code) => ("currency", Operator::Equal, text(code)),
             Self::Kind(kind) => ("kind", Operator::Equal, text(kind)),
+            Self::KindIn(one, other) => {
+                ("kind", Operator::In, Value::Texts(vec![one.to_owned(), other.to_owned()]))
+            }
             Self::Customer(word) => ("customer", Operator::Equal, text(word)),
             Self::AmountAbove(amount) => ("amount", Operator::Greater, Value::Number(amount)),
             Self::AmountBelow(amount) => ("amount", Operator::Less, Value::Number(amount)),
@@ -131,7 +137,8 @@ impl Asks {
             6 => Self::Partner(random.of(&PARTNERS)),
             7 => Self::Group("gold"),
             8 => Self::Currency(random.of(&CURRENCIES)),
-            9 => Self::Kind(random.of(&["sale", "renewal"])),
+            9 if random.once_in(3) => Self::KindIn(random.of(&KINDS[..2]), random.of(&KINDS[2..])),
+            9 => Self::Kind(random.of(&KINDS[..2])),
             10 => Self::Customer(random.of(&["new", "recurring"])),
             _ if random.once_in(2) => Self::AmountAbove(random.between(0, 1_500)),
             _ => Self::AmountBelow(random.between(200, 3_000)),
@@ -146,14 +153,18 @@ fn rate(random: &mut Random) -> i64 {
     }
 }
 
+fn flat(random: &mut Random) -> Pays {
+    Pays::Flat {
+        amount: if random.once_in(4) { 0 } else { random.between(1, 900) },
+        currency: random.of(&["USD", "EUR"]),
+        on_refund: random.of(&[FlatRefund::FullOnly, FlatRefund::Proportional, FlatRefund::Any]),
+    }
+}
+
 fn pays(random: &mut Random) -> Pays {
     match random.weighted(&[5, 2, 3]) {
         0 => Pays::Percent(rate(random)),
-        1 => Pays::Flat {
-            amount: if random.once_in(4) { 0 } else { random.between(1, 900) },
-            currency: random.of(&["USD", "EUR"]),
-            on_refund: random.of(&[FlatRefund::FullOnly, FlatRefund::Proportional, FlatRefund::Any]),
-        },
+        1 => flat(random),
         _ => {
             let marginal = random.once_in(2);
             let metric = if marginal {
@@ -202,4 +213,17 @@ pub fn random_rule(random: &mut Random, id: &'static str) -> RuleSpec {
         minimum: (!is_base && random.once_in(8)).then(|| (random.between(1, 1_000), random.of(&CURRENCIES))),
         caps,
     }
+}
+
+/// A rule that pays for some of what is no sale.
+pub fn rule_for_leads(random: &mut Random) -> RuleSpec {
+    let mut rule = random_rule(random, FOR_LEADS);
+    let kinds = Asks::KindIn(random.of(&["lead", "lead", "signup", "click"]), random.of(&KINDS));
+    rule.asks = if random.once_in(3) { vec![kinds, Asks::random(random)] } else { vec![kinds] };
+    rule.any &= rule.asks.len() > 1;
+    if !random.once_in(6) {
+        rule.pays = flat(random);
+        rule.minimum = None;
+    }
+    rule
 }

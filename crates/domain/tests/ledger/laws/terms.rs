@@ -1,7 +1,7 @@
 //! What a sale pays by the pages on rules and amounts, in the plainest way: every rule is looked at, totals and caps are
 //! summed again each time. Shares no arithmetic with the ledger.
-use super::super::harness::SaleSpec;
 use super::super::model::{Taken, base, rounded};
+use super::super::specs::SaleSpec;
 use super::calendar::{months_later, number};
 use super::history::Settings;
 use super::rule_spec::{Asks, Pays, RuleSpec};
@@ -38,6 +38,15 @@ pub struct Brought {
 /// What counts towards one cap.
 pub type CapKey = (&'static str, CapScope, String, Period, i64, &'static str);
 
+/// The same cap as it counts for another partner.
+pub fn cap_of(cap: &CapKey, partner: &str) -> CapKey {
+    let mut cap = cap.clone();
+    if cap.1 == CapScope::Partner {
+        cap.2 = partner.to_owned();
+    }
+    cap
+}
+
 /// Frozen terms.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -64,6 +73,7 @@ fn winners<'a>(
     let lines: Vec<&str> = if is_known { sale.products.clone() } else { vec![""] };
     let mut won: Vec<Option<&Standing>> = vec![None; lines.len()];
     let mut ordered: Vec<&Standing> = rules.iter().collect();
+    ordered.retain(|rule| concerns(&rule.spec, sale));
     ordered.sort_by_key(|rule| (-rule.spec.priority, -weight(&rule.spec), rule.order));
     for rule in ordered {
         let holds: Vec<bool> = lines.iter().map(|line| holds(&rule.spec, sale, base, line, about)).collect();
@@ -81,6 +91,17 @@ fn winners<'a>(
     won
 }
 
+/// What is no sale is for those rules only that name its kind.
+fn concerns(rule: &RuleSpec, sale: &SaleSpec) -> bool {
+    let kind = sale.kind.name();
+    let names = |asks: &Asks| match *asks {
+        Asks::Kind(wanted) => wanted == kind,
+        Asks::KindIn(one, other) => one == kind || other == kind,
+        _ => false,
+    };
+    sale.kind.is_sale() || rule.asks.iter().any(names)
+}
+
 /// How narrow a rule is.
 fn weight(rule: &RuleSpec) -> i64 {
     let weights = rule.asks.iter().map(|asks| match asks {
@@ -88,12 +109,13 @@ fn weight(rule: &RuleSpec) -> i64 {
         Asks::Product(_) | Asks::ProductIn(..) | Asks::Partner(_) => 100,
         Asks::Group(_) => 30,
         Asks::Country(_) | Asks::AmountAbove(_) | Asks::AmountBelow(_) => 10,
-        Asks::Kind(_) | Asks::Customer(_) | Asks::Currency(_) => 3,
+        Asks::Kind(_) | Asks::KindIn(..) | Asks::Customer(_) | Asks::Currency(_) => 3,
     });
     if rule.any { weights.min().unwrap() } else { weights.sum() }
 }
 
 fn holds(rule: &RuleSpec, sale: &SaleSpec, base: i64, product: &str, about: Circumstances<'_>) -> bool {
+    let kind = if about.is_renewal { "renewal" } else { sale.kind.name() };
     let one = |asks: &Asks| match *asks {
         Asks::Product(wanted) => product == wanted,
         Asks::ProductIn(one, other) => product == one || product == other,
@@ -103,7 +125,8 @@ fn holds(rule: &RuleSpec, sale: &SaleSpec, base: i64, product: &str, about: Circ
         Asks::Partner(wanted) => about.partner == wanted,
         Asks::Group(wanted) => about.group == wanted,
         Asks::Currency(wanted) => sale.currency == wanted,
-        Asks::Kind(wanted) => wanted == if about.is_renewal { "renewal" } else { "sale" },
+        Asks::Kind(wanted) => wanted == kind,
+        Asks::KindIn(one, other) => one == kind || other == kind,
         Asks::Customer(wanted) => wanted == if about.purchase.0 > 1 { "recurring" } else { "new" },
         Asks::AmountAbove(amount) => base > amount,
         Asks::AmountBelow(amount) => base < amount,
@@ -157,7 +180,9 @@ pub fn terms(
     }
     let (uncapped, currency, flat) = match first.spec.pays {
         Pays::Flat { amount, currency, on_refund } if amount > 0 => {
-            (if whole > 0 { i128::from(amount) } else { 0 }, currency, Some(on_refund))
+            // Nothing was sold, or there was nothing to sell.
+            let is_owed = whole > 0 || !sale.kind.is_sale();
+            (if is_owed { i128::from(amount) } else { 0 }, currency, Some(on_refund))
         }
         _ => {
             let sum = parts.iter().flat_map(|(_, parts)| parts).map(|(base, rate)| base * rate).sum();
@@ -269,6 +294,22 @@ pub fn divided(whole: i128, weights: &[i128]) -> Vec<i128> {
         let place = rests.iter().position(|rest| *rest == most).unwrap();
         parts[place] += 1;
         rests[place] = -1;
+    }
+    parts
+}
+
+/// `now` by weights in the same way, nobody more than of `whole`: what is too much for some goes to the others, one each, the
+/// earliest first.
+pub fn divided_again(whole: i128, now: i128, weights: &[i128]) -> Vec<i128> {
+    let most = divided(whole, weights);
+    let mut parts: Vec<i128> =
+        divided(now, weights).iter().zip(&most).map(|(part, most)| *part.min(most)).collect();
+    while parts.iter().sum::<i128>() < now {
+        for place in 0..parts.len() {
+            if parts.iter().sum::<i128>() < now && parts[place] < most[place] {
+                parts[place] += 1;
+            }
+        }
     }
     parts
 }
