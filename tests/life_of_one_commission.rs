@@ -64,6 +64,7 @@ async fn life_of_one_commission() {
         reply_to: None,
         trace: None,
         resource: String::new(),
+        publishable: false,
     });
 
     // 3. It becomes one verdict and one fact; the base leaves out discount and taxes.

@@ -173,6 +173,7 @@ fn sale(transaction: &str) -> RawRequest {
         reply_to: None,
         trace: None,
         resource: String::new(),
+        publishable: false,
     }
 }
 

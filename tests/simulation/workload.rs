@@ -89,6 +89,7 @@ impl Request {
             reply_to: Some(ReplyAddress { gateway_instance: "gateway".into(), correlation_id: reply }),
             trace: None,
             resource: if source == "native" { "approvals".into() } else { String::new() },
+            publishable: false,
         }
     }
 

@@ -234,6 +234,8 @@ pub struct SaleDetails {
     /// Who earns which part, the earliest touch first, where the sender says so. For attribution, which answers with a
     /// decision; the conversion record has that. Empty: attribution decides by touches.
     pub shares: Vec<ShareClaim>,
+    /// Only a key that everybody may see vouches for it: what it earns is approved by a person or not at all.
+    pub publishable: bool,
 }
 
 /// A part of what a conversion earns, as its sender divides it.

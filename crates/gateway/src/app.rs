@@ -58,6 +58,8 @@ pub(crate) struct Stamped<'request> {
     pub(crate) headers: &'request HeaderMap,
     pub(crate) query: &'request str,
     pub(crate) authenticated_by: &'request str,
+    /// The key that vouches for it is one that everybody may see.
+    pub(crate) publishable: bool,
     pub(crate) received_at: Micros,
     pub(crate) reply_to: Option<v1::ReplyAddress>,
     /// Native API: what was posted, and the caller's idempotency key; empty elsewhere.
@@ -80,6 +82,7 @@ impl Stamped<'_> {
             trace_id: Bytes::copy_from_slice(&trace_id),
             span_id: Bytes::copy_from_slice(&span_id),
             resource: self.resource.to_owned(),
+            publishable: self.publishable,
         }
     }
 }

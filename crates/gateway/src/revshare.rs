@@ -68,6 +68,7 @@ async fn referred(
         headers: &parts.headers,
         query: parts.uri.query().unwrap_or_default(),
         authenticated_by: &key.key_id,
+        publishable: key.publishable,
         received_at: now(),
         reply_to: Some(expected.reply_to()),
         resource: "",

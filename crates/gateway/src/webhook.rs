@@ -47,6 +47,7 @@ async fn received(app: &App, parts: Parts, body: Body) -> Result<(), Refusal> {
         headers: &parts.headers,
         query: parts.uri.query().unwrap_or_default(),
         authenticated_by: &endpoint.endpoint_id,
+        publishable: false,
         received_at,
         reply_to: None,
         resource: "",

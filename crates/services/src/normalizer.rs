@@ -2,10 +2,10 @@
 use crate::quarantine;
 use bytes::Bytes;
 use domain::config::{ConfigFact, ConfigObject, SourceSettings};
-use domain::facts::Personal;
+use domain::facts::{FactBody, Personal};
 use domain::ids::{AccountId, Hash, SubjectId};
 use domain::normalization::{
-    self, ConfigOutcome, FactsEvent, InputKind, NormalizerInput, Request, Verdict, VerdictKind,
+    self, ConfigOutcome, FactsEvent, InputKind, NormalizerInput, Reading, Request, Verdict, VerdictKind,
     gateway_config, source_settings,
 };
 use domain::tables::{Tables, View};
@@ -64,7 +64,7 @@ fn read(record: &Bytes, clock: Micros, view: &dyn View, defaults: &SourceSetting
 }
 
 fn adapt(raw: RawRequest, clock: Micros, settings: &SourceSettings) -> Request {
-    let draft = sources::normalize(&SourceRequest {
+    let mut draft = sources::normalize(&SourceRequest {
         program: &raw.program,
         source: raw.source.as_str(),
         body: &raw.body,
@@ -75,6 +75,13 @@ fn adapt(raw: RawRequest, clock: Micros, settings: &SourceSettings) -> Request {
         resource: &raw.resource,
         authenticated_by: &raw.authenticated_by,
     });
+    if let Reading::Facts(facts) = &mut draft.reading {
+        for fact in facts {
+            if let FactBody::Sale(sale) = &mut fact.body {
+                sale.details.publishable = raw.publishable;
+            }
+        }
+    }
     Request {
         program: raw.program,
         source: raw.source,

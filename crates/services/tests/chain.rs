@@ -213,6 +213,7 @@ impl Chain {
             reply_to: Some(reply_to),
             trace: None,
             resource: String::new(),
+            publishable: false,
         };
         self.append(&IngestRecord::Request(request));
     }

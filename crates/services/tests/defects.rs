@@ -328,6 +328,7 @@ fn sale(order: &str) -> RawRequest {
         reply_to: None,
         trace: None,
         resource: String::new(),
+        publishable: false,
     }
 }
 

@@ -81,6 +81,7 @@ impl Running {
             reply_to: None,
             trace: None,
             resource: String::new(),
+            publishable: false,
         }))
         .await;
     }

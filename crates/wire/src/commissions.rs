@@ -138,6 +138,7 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
     w.int(25, sale.subscription_since.map_or(0, |since| since.0));
     write_shares(w, 26, &sale.shares);
     crate::facts::write_conversion(w, 27, &sale.facets.details);
+    w.flag(29, sale.facets.details.publishable);
 }
 
 fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
@@ -168,6 +169,7 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
                 kind: crate::facts::conversion(&sale.conversion)?,
                 fraud: sale.fraud,
                 shares: Vec::new(),
+                publishable: sale.publishable,
             },
             lines: sale
                 .lines

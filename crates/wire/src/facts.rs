@@ -358,6 +358,7 @@ fn write_sale(w: &mut Writer, sale: &Sale) {
             w.uint(3, u64::from(share.weight));
         });
     }
+    w.flag(17, sale.details.publishable);
 }
 
 /// The kind of a conversion at `tag`, its failed checks at the next one.
@@ -429,6 +430,7 @@ fn sale(sale: v1::Sale) -> Result<Sale, Unknown> {
             kind: conversion(&sale.conversion)?,
             fraud: sale.fraud,
             shares: sale.shares.into_iter().map(share).collect::<Result<_, _>>()?,
+            publishable: sale.publishable,
         },
     })
 }

@@ -81,6 +81,8 @@ pub struct RawRequest {
     pub trace: Option<([u8; 16], [u8; 8])>,
     /// Native API: which resource was posted (`sales`, `refunds`, …); empty elsewhere.
     pub resource: String,
+    /// The key that vouched for it is one that everybody may see.
+    pub publishable: bool,
 }
 
 /// The record's bytes.
@@ -175,6 +177,7 @@ fn write_request(w: &mut Writer, request: &RawRequest) {
     write_reply(w, 8, request.reply_to.as_ref());
     write_trace(w, 9, request.trace.as_ref());
     w.text(11, &request.resource);
+    w.flag(12, request.publishable);
 }
 
 /// Under `tag` and the one after it.
@@ -208,6 +211,7 @@ fn request(request: v1::RawRequest) -> Result<RawRequest, Unknown> {
         reply_to: request.reply_to.map(reply),
         trace,
         resource: request.resource,
+        publishable: request.publishable,
     })
 }
 

@@ -106,7 +106,7 @@ impl Desk<'_> {
             rounding: settings.rounding,
             slices,
             hold_until: settings.hold_until(recorded.occurred_at, recorded.recorded_at, clock),
-            manual_approval: settings.manual_approval,
+            manual_approval: settings.manual_approval || recorded.facets.details.publishable,
             flat,
             caps: Vec::new(),
             uncapped,

@@ -67,6 +67,25 @@ fn a_lead_earns_by_a_rule_that_names_its_kind_and_no_refund_takes_it_back() {
 }
 
 #[test]
+fn what_only_a_key_that_everybody_may_see_vouches_for_waits_for_a_person() {
+    let mut world = World::new(Setting::default());
+    world.add_rule(flat("leads", 500, of_kinds(&["lead"])));
+    world.sale(&SaleSpec { publishable: true, ..lead("1") });
+    world.sale(&SaleSpec { publishable: true, partner: None, ..sale("txn", 1000) });
+    world.late("txn", "partner_john");
+    world.sale(&lead("2"));
+    for _ in 0..3 {
+        world.tick();
+    }
+    let statuses = ["lead:1", "txn", "lead:2"].map(|name| world.numbers(name).2);
+    assert_eq!(statuses, ["pending", "pending", "approved"]);
+    world.command(CommandKind::Approve, "lead:1");
+    world.command(CommandKind::Approve, "txn");
+    assert_eq!((world.numbers("lead:1").2, world.numbers("txn").2), ("approved", "approved"));
+    world.assert_rebuild_is_identical();
+}
+
+#[test]
 fn a_lead_is_no_purchase_and_may_be_explained_later() {
     let mut world = World::new(Setting::default());
     world.add_rule(flat("leads", 500, of_kinds(&["lead"])));

@@ -139,6 +139,7 @@ impl World {
                 country: spec.country.to_owned(),
                 kind: spec.kind,
                 fraud: spec.fraud.iter().map(|rule| (*rule).to_owned()).collect(),
+                publishable: spec.publishable,
                 ..SaleDetails::default()
             },
         };

@@ -34,6 +34,8 @@ pub struct SaleSpec {
     pub kind: ConversionKind,
     /// Failed checks.
     pub fraud: Vec<&'static str>,
+    /// Reported with a key that everybody may see.
+    pub publishable: bool,
 }
 
 /// A refund or chargeback as a test writes it.
@@ -67,6 +69,7 @@ pub fn sale(id: &str, gross: i64) -> SaleSpec {
         shares: vec![],
         kind: ConversionKind::Sale,
         fraud: vec![],
+        publishable: false,
     }
 }
 

@@ -78,6 +78,7 @@ async fn one(
         headers: call.headers,
         query: call.query,
         authenticated_by: &call.key.key_id,
+        publishable: call.key.publishable,
         received_at: now(),
         reply_to: Some(expected.reply_to()),
         resource: resource.name(),

@@ -98,6 +98,7 @@ impl Chain {
             reply_to: None,
             trace: None,
             resource: String::new(),
+            publishable: false,
         };
         let record = wire::ingest::encode(&IngestRecord::Request(request));
         let head = Hash::of(&record);

@@ -175,6 +175,8 @@ fn details(values: &Values, kind: ConversionKind) -> Result<SaleDetails, Refused
         fraud,
         kind,
         shares: shares(values)?,
+        // Who vouches for it does not stand in a body.
+        publishable: false,
     })
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         key_id: "key_1".into(),
         sha256: [7; 32],
         account: "acc_demo".into(),
-        publishable: true,
+        publishable: false,
         mode: Mode::Live,
         ..ApiKey::default()
     };
@@ -285,6 +285,7 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         ("config", FactsEvent::Config(configs().remove(0).1)),
         ("tick", FactsEvent::Tick),
         ("lead", FactsEvent::Fact(fact("", lead()))),
+        ("lead_publishable", FactsEvent::Fact(fact("", publishable(lead())))),
         ("sale_divided", FactsEvent::Fact(fact("completed", divided()))),
         ("command_hold", FactsEvent::Fact(fact("key_1", FactBody::Command(hold)))),
         ("command_debit", FactsEvent::Fact(fact("key_2", FactBody::Command(debit)))),
@@ -316,6 +317,13 @@ fn lead() -> FactBody {
         },
         ..sale
     })
+}
+
+/// The same, reported with a key that everybody may see.
+fn publishable(body: FactBody) -> FactBody {
+    let FactBody::Sale(mut sale) = body else { unreachable!() };
+    sale.details.publishable = true;
+    FactBody::Sale(sale)
 }
 
 fn decision(outcome: Result<(domain::ids::PartnerId, TouchClass), String>) -> Decision {
@@ -620,10 +628,13 @@ pub(crate) fn ingest() -> Vec<(&'static str, IngestRecord)> {
         reply_to: Some(reply()),
         trace: Some(([1; 16], [2; 8])),
         resource: String::new(),
+        publishable: false,
     };
+    let publishable = RawRequest { publishable: true, resource: "leads".into(), ..request.clone() };
     let untraced = RawRequest { reply_to: None, trace: None, ..request.clone() };
     vec![
         ("request", IngestRecord::Request(request)),
+        ("request_publishable", IngestRecord::Request(publishable)),
         ("config", IngestRecord::Config(configs().remove(0).1)),
         ("tick", IngestRecord::Tick),
         ("retry", IngestRecord::Retry { of_position: 12, request: untraced, actor: "ann".into() }),
