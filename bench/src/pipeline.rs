@@ -320,5 +320,6 @@ fn request(program: &str, number: usize, customer: usize) -> RawRequest {
         reply_to: None,
         trace: None,
         resource: String::new(),
+        publishable: false,
     }
 }
