@@ -77,7 +77,7 @@ pub(crate) fn configs() -> Vec<(&'static str, ConfigFact)> {
         key_id: "key_1".into(),
         sha256: [7; 32],
         account: "acc_demo".into(),
-        publishable: false,
+        publishable: true,
         mode: Mode::Live,
         ..ApiKey::default()
     };
