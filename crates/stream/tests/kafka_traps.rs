@@ -11,8 +11,9 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::sync::Arc;
 use std::time::Duration;
-use stream::kafka::{KafkaLog, KafkaOptions};
+use stream::kafka::{KafkaLog, KafkaOptions, Protocol};
 use stream::log::{AppendError, Appender, Log, LogError, NewRecord, Offset, Partition, Topic};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const P0: Partition = Partition(0);
 const LIMIT: Duration = Duration::from_secs(30);
@@ -311,4 +312,30 @@ async fn a_reader_that_its_client_forgot_at_the_wrong_broker_says_so_and_the_nex
     // Nobody is owed anything: silence alone is no error.
     let quiet = tokio::time::timeout(Duration::from_secs(8), again.next(1, 1)).await;
     assert!(quiet.is_err(), "{quiet:?}");
+}
+
+/// Answers each connection's first bytes with what no TLS client understands.
+async fn listener_without_tls() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut greeting = [0; 16];
+            if stream.read(&mut greeting).await.is_ok() {
+                // One that hung up meanwhile needs no answer.
+                stream.write_all(b"no handshake here\r\n").await.ok();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_heard_behind_any_number_of_log_lines() {
+    let mut options = KafkaOptions::new(listener_without_tls().await);
+    options.security.protocol = Protocol::Ssl;
+    options.client.insert("debug".to_owned(), "all".to_owned());
+    let refused = KafkaLog::connect(options).await;
+    let Err(LogError::Misconfigured(text)) = refused else { panic!("{:?}", refused.err()) };
+    assert!(text.contains("kafka.security_protocol"), "{text}");
 }

@@ -16,13 +16,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 /// Readers of one partition at a time in one process; more are a leak.
 const MAX_LANES: usize = 16;
 /// How often a lane's thread takes errors and log lines from its client.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// For how long. A poll that may not wait ends after one log line, and the client puts its errors behind all log lines:
+/// with one line taken each time, the reason of a refusal came late or never.
+const TAKING: Duration = Duration::from_millis(10);
 
 /// A partition's queue, and what wakes when it gets its first message.
 pub(super) struct Assigned {
@@ -176,8 +179,9 @@ impl Lanes {
 
 /// The thread of a lane.
 fn serve(consumer: &Arc<BaseConsumer<Context>>, commands: &Receiver<Command>) {
+    let mut due = Instant::now() + HOUSEKEEPING;
     loop {
-        match commands.recv_timeout(HOUSEKEEPING) {
+        match commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(Command::Assign { topic, partition, from, reply }) => {
                 // A caller that has gone drops its slot, whose command to unassign is on its way.
                 if reply.send(assign(consumer, &topic, partition, from)).is_err() {
@@ -192,12 +196,21 @@ fn serve(consumer: &Arc<BaseConsumer<Context>>, commands: &Receiver<Command>) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Errors of the client as a whole. Those of a partition come through its own queue, to its reader.
-        while let Some(event) = consumer.poll(Duration::ZERO) {
-            match event {
-                Ok(_) => tracing::warn!("message outside the queue of its partition"),
-                Err(error) => tracing::debug!(%error, "consumer event"),
-            }
+        if Instant::now() >= due {
+            take_complaints(consumer);
+            due = Instant::now() + HOUSEKEEPING;
+        }
+    }
+}
+
+/// Log lines and errors of the client as a whole. Those of a partition come through its own queue, to its reader.
+fn take_complaints(consumer: &BaseConsumer<Context>) {
+    let end = Instant::now() + TAKING;
+    loop {
+        match consumer.poll(end.saturating_duration_since(Instant::now())) {
+            Some(Ok(_)) => tracing::warn!("message outside the queue of its partition"),
+            Some(Err(error)) => tracing::debug!(%error, "consumer event"),
+            None => return,
         }
     }
 }
