@@ -153,7 +153,7 @@ fn stderr(output: &std::process::Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_command_line_creates_works_at_once_on_kafka() -> Result<()> {
-    let installation = Installation::new(Target::Kafka, "configuration").await?;
+    let installation = Installation::small(Target::Kafka, "configuration").await?;
     let setup = &installation.setup;
     let running = setup.start(None).await?;
     let made = setup.json(&["init", "--account", "Acme", "--json"]).await?;

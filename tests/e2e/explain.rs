@@ -19,7 +19,7 @@ async fn a_commission_is_explained_and_a_wrong_balance_named_on_kafka() -> Resul
 }
 
 async fn explained(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "explain").await?;
+    let installation = Installation::small(target, "explain").await?;
     let running = installation.setup.start(None).await?;
     installation.settled("prog_demo").await?;
     let beside = installation.setup.json(&["explain", SALE, "--json"]).await?;

@@ -46,6 +46,14 @@ impl Installation {
         Self::in_turn(turn, brokers, name)
     }
 
+    /// With few partitions: for what is the same with any number. Each is made by the broker, opened by five services, and
+    /// read to its end by every `verify`.
+    pub(crate) async fn small(target: Target, name: &str) -> Result<Self> {
+        let mut installation = Self::new(target, name).await?;
+        installation.setup.partitions = Some(FEW);
+        Ok(installation)
+    }
+
     /// On brokers of its own, which `start` starts (it may block) and `bootstrap` names.
     pub(crate) async fn on_own<B: Send + 'static>(
         start: fn() -> Result<B>,

@@ -98,7 +98,7 @@ impl Case {
 }
 
 async fn ledger(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "ledger").await?;
+    let installation = Installation::small(target, "ledger").await?;
     let running = installation.setup.start(None).await?;
     let operator = Api { http: client(), base: running.url.clone(), key: DEMO_KEY.to_owned() };
     let api = set_up(&operator).await?;

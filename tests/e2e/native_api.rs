@@ -69,7 +69,7 @@ impl Api {
 const PROGRAM: &str = "/prog_native_test";
 
 async fn native_api(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "native").await?;
+    let installation = Installation::small(target, "native").await?;
     let running = installation.setup.start(None).await?;
     let operator = Api { http: client(), base: running.url.clone(), key: DEMO_KEY.to_owned() };
     let api = set_up(&operator).await?;

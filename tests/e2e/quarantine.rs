@@ -28,7 +28,7 @@ async fn what_is_mended_is_retried_once_and_counted_once_on_kafka() -> Result<()
 const LATER: &str = "prog_later";
 
 async fn quarantine(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "quarantine").await?;
+    let installation = Installation::small(target, "quarantine").await?;
     let running = installation.setup.start(None).await?;
     // A fraction where minor units are due: nothing will ever mend that.
     let mut malformed = paddle_sale("evt_malformed", "txn_malformed", 1_000, 0, Some("john123"), "ctm_1");

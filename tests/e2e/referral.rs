@@ -17,7 +17,7 @@ async fn a_referral_is_answered_with_its_commission_on_kafka() -> Result<()> {
 }
 
 async fn referrals(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "referral").await?;
+    let installation = Installation::small(target, "referral").await?;
     let running = installation.setup.start(None).await?;
     let http = client();
     let url = &running.url;

@@ -34,7 +34,7 @@ async fn stripe_payments_become_balances_once_on_kafka() -> Result<()> {
 }
 
 async fn payments(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "stripe").await?;
+    let installation = Installation::small(target, "stripe").await?;
     let mut running = installation.setup.start(None).await?;
     let case = Case { installation: &installation, http: client() };
     case.refunds_of_both_families(&running.url).await?;
@@ -407,10 +407,15 @@ impl Installation {
             value: wire::ingest::encode(&wire::ingest::IngestRecord::Config(fact)),
         };
         let log: std::sync::Arc<dyn Log> = match &self.setup.kafka {
-            None => EmbeddedLog::open(EmbeddedOptions::new(self.setup.data_dir.join("log")))?,
+            None => {
+                let mut options = EmbeddedOptions::new(self.setup.data_dir.join("log"));
+                options.partitions = self.setup.partitions.unwrap_or(options.partitions);
+                EmbeddedLog::open(options)?
+            }
             Some((brokers, prefix)) => {
                 let mut options = KafkaOptions::new(brokers);
                 options.topic_prefix.clone_from(prefix);
+                options.partitions = self.setup.partitions.unwrap_or(options.partitions);
                 KafkaLog::connect(options).await?
             }
         };

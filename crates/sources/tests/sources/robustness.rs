@@ -1,7 +1,5 @@
 //! Whatever the bytes: no panic, one draft, the same each time.
 #![allow(clippy::unwrap_used, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::config::{SaleFrom, SourceSettings};
 use domain::ids::ProgramId;
 use domain::normalization::{Draft, Reading};

@@ -1,10 +1,8 @@
 //! What analysts and scripts build on.
 #![allow(clippy::unwrap_used)]
-mod support;
-
+use crate::support::{Database, PARTITION, batch, commissions, event_id, facts};
 use domain::normalization::{FactsEvent, VerdictKind};
 use sqlx::PgPool;
-use support::{Database, PARTITION, batch, commissions, event_id, facts};
 use tributary_readmodel::apply::apply;
 use tributary_readmodel::audit::TABLES;
 use tributary_readmodel::batch::{Advance, Followed, Frames};
@@ -124,7 +122,7 @@ async fn the_page_lists_every_column_as_the_catalogue_has_it() {
     } else {
         assert_eq!(
             found, made,
-            "renew it: TRIBUTARY_TEST_RENEW=1 cargo test -p tributary-readmodel --test views"
+            "renew it: TRIBUTARY_TEST_RENEW=1 cargo test -p tributary-readmodel --test readmodel"
         );
     }
     database.stop().await;

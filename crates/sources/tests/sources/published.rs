@@ -1,7 +1,5 @@
 //! The provider's own published bodies, where the folder with them is at hand; they are not copied into this repository.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::config::{SaleFrom, SourceSettings};
 use domain::facts::{CouponRef, FactBody, ReversalFamily, ReversalState};
 use domain::ids::ProgramId;

@@ -1,5 +1,4 @@
 //! The three deciding services over tables in memory, as the loop would run them, without a log.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::commission::balances::{BalanceSheet, Balances};
 use domain::commission::{CommissionEventKind, CommissionsEvent};

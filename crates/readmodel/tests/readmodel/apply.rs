@@ -1,11 +1,9 @@
 //! One transaction for rows and cursors, and what it refuses.
 #![allow(clippy::unwrap_used)]
-mod support;
-
+use crate::support::{Database, PARTITION, batch, commissions, cursor, facts};
 use domain::ids::Hash;
 use domain::normalization::VerdictKind;
 use sqlx::PgConnection;
-use support::{Database, PARTITION, batch, commissions, cursor, facts};
 use tributary_readmodel::apply::{ApplyError, apply};
 use tributary_readmodel::batch::{Batch, Followed};
 use tributary_readmodel::cursors::{self, Standing};

@@ -1,7 +1,5 @@
 //! Stripe: what each trap of its sheet comes to.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::config::{SaleFrom, SourceSettings};
 use domain::facts::{
     CouponRef, Fact, FactBody, Personal, Recurrence, Reversal, ReversalFamily, ReversalState, Sale,

@@ -1,7 +1,5 @@
 //! Revshare: what the dialect takes and what it answers.
 #![allow(clippy::unwrap_used, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::commission::{Answer, CommissionStatus};
 use domain::config::SourceSettings;
 use domain::facts::{FactBody, Personal};

@@ -1,7 +1,6 @@
 //! Analysts' questions as documented, asked by their own role, over a ledger whose answers are known.
 #![allow(clippy::unwrap_used)]
-mod support;
-
+use crate::support::{Database, PARTITION, batch, cursor, event_id, sale, verdict};
 use domain::commission::{
     Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
     ReversalRecorded, ReversalResult, SaleRecorded,
@@ -14,13 +13,12 @@ use domain::normalization::{FactsEvent, VerdictKind};
 use domain::time::Micros;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
-use support::{Database, PARTITION, batch, cursor, event_id, sale, verdict};
 use tributary_readmodel::apply::apply;
 use tributary_readmodel::audit::TABLES;
 use tributary_readmodel::batch::{Advance, Followed, Frame, Frames};
 use tributary_readmodel::{GENERATION, cursors};
 
-const QUESTIONS: &str = include_str!("../../../docs/reference/questions.md");
+const QUESTIONS: &str = include_str!("../../../../docs/reference/questions.md");
 const DAY: i64 = 86_400_000_000;
 const FIRST: i64 = 1_800_000_000_000_000;
 

@@ -1,12 +1,7 @@
 //! `verify` names each planted error, with its place.
-#![allow(clippy::unwrap_used)]
-extern crate readmodel as tributary_readmodel;
-mod by_hand;
-#[path = "../../readmodel/tests/support/mod.rs"]
-mod support;
-
-use by_hand::tampered::Tampered;
-use by_hand::{Chain, project};
+use crate::by_hand::tampered::Tampered;
+use crate::by_hand::{Chain, project};
+use crate::support::{self, Database};
 use domain::commission::{CommissionsEvent, ReversalRecorded, ReversalResult};
 use domain::config::{Code, ConfigFact, ConfigObject, Partner, Program};
 use domain::facts::{ReversalFamily, ReversalState};
@@ -15,7 +10,6 @@ use sqlx::PgPool;
 use std::sync::Arc;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions};
 use stream::log::{Log, Offset, Topic};
-use support::Database;
 use tributary_services::verify::{self, Report};
 use wire::v1::FrameContent;
 

@@ -1,16 +1,10 @@
 //! The projector over an embedded log and a real Postgres.
-#![allow(clippy::unwrap_used)]
-extern crate readmodel as tributary_readmodel;
-mod by_hand;
-#[path = "../../readmodel/tests/support/mod.rs"]
-mod support;
-
-use by_hand::{Chain, project};
+use crate::by_hand::{Chain, project};
+use crate::support::Database;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::embedded::{EmbeddedLog, EmbeddedOptions};
 use stream::log::Log;
-use support::Database;
 use tributary_services::verify;
 
 #[tokio::test(flavor = "multi_thread")]

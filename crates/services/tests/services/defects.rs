@@ -2,11 +2,7 @@
 //!
 //! The services are real and run over an embedded log; what panics is planted around them: a wrapper that refuses one sale,
 //! and, for a clock tick, a state whose row of that sale cannot be read.
-#![allow(clippy::unwrap_used)]
-extern crate readmodel as tributary_readmodel;
-#[path = "../../readmodel/tests/support/mod.rs"]
-mod support;
-
+use crate::support::Database;
 use bytes::Bytes;
 use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
 use domain::facts::Personal;
@@ -28,7 +24,6 @@ use stream::log::{Log, NewRecord, Partition, Topic, partition_of};
 use stream::owner::{OwnerError, OwnerOptions, run_service};
 use stream::service::{Decided, FrameMeta, Input, Payload, Service, SideOutput, UnknownEvent};
 use stream::store::StateDb;
-use support::Database;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

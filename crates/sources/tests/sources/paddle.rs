@@ -1,7 +1,5 @@
 //! Paddle: what each trap of its sheet comes to.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::config::SourceSettings;
 use domain::facts::{
     CouponRef, Fact, FactBody, Personal, Recurrence, Referral, Reversal, ReversalFamily, ReversalLine,

@@ -1,5 +1,4 @@
 //! `explain` over the real services and an embedded log: whoever reads it can compute the result from what it prints.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::commission::{CommissionEventKind, CommissionsEvent};
 use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Reward, Rule};

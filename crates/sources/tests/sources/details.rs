@@ -1,7 +1,5 @@
 //! What adapters keep of a sale for rules alone: country, interval and the metadata that the program names.
 #![allow(clippy::unwrap_used, missing_docs)]
-extern crate tributary_sources as sources;
-
 use domain::config::{SaleFrom, SourceSettings};
 use domain::facts::{FactBody, SaleDetails};
 use domain::ids::ProgramId;

@@ -1,0 +1,7 @@
+//! The read model in a real Postgres.
+mod apply;
+mod private_postgres;
+mod questions;
+mod support;
+mod tls;
+mod views;

@@ -1,0 +1,13 @@
+//! The services together, over tables in memory, over a log, and with a real Postgres. One binary: each would be linked with
+//! everything again.
+#![allow(clippy::unwrap_used)]
+extern crate readmodel as tributary_readmodel;
+
+mod by_hand;
+mod chain;
+mod defects;
+mod explain;
+mod read_side;
+#[path = "../../../readmodel/tests/readmodel/support/mod.rs"]
+mod support;
+mod verify;
