@@ -1,11 +1,12 @@
 //! The three deciding services over tables in memory, as the loop would run them, without a log.
+use crate::setting;
 use bytes::Bytes;
 use domain::commission::balances::{BalanceSheet, Balances};
 use domain::commission::{CommissionEventKind, CommissionsEvent};
-use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Reward, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Partner, Reward, Rule};
 use domain::facts::{Personal, SealedValue};
 use domain::ids::{Hash, SubjectId};
-use domain::money::{Currency, RatePpm, Rounding};
+use domain::money::RatePpm;
 use domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
 use domain::tables::MemoryTables;
 use domain::time::Micros;
@@ -132,22 +133,7 @@ impl Chain {
             ConfigObject::Code(Code { code: code.into(), partner: partner.into(), active: true })
         };
         let objects = [
-            ConfigObject::Program(Program {
-                account: "acc_demo".into(),
-                name: "Demo".into(),
-                mode: Mode::Test,
-                profile: Profile::Native,
-                currency: Currency::parse("USD").unwrap(),
-                rounding: Rounding::HalfEven,
-                click_window_days: 30,
-                hold_days: 0,
-                release: domain::config::Release::default(),
-                manual_approval: false,
-                sale_from: None,
-                referral_keys: Vec::new(),
-                customer_keys: Vec::new(),
-                rule_metadata_keys: Vec::new(),
-            }),
+            setting::program("acc_demo", "Demo"),
             ConfigObject::Rule(Rule {
                 rule: "rule_demo".into(),
                 version: 1,

@@ -2,12 +2,13 @@
 //!
 //! The services are real and run over an embedded log; what panics is planted around them: a wrapper that refuses one sale,
 //! and, for a clock tick, a state whose row of that sale cannot be read.
+use crate::setting;
 use crate::support::Database;
 use bytes::Bytes;
-use domain::config::{Code, ConfigFact, ConfigObject, Mode, Partner, Profile, Program, Reward, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Partner, Reward, Rule};
 use domain::facts::Personal;
 use domain::ids::SubjectId;
-use domain::money::{Currency, RatePpm, Rounding};
+use domain::money::RatePpm;
 use domain::normalization::{DefectRetry, FactsEvent};
 use domain::tables::{Tables, View};
 use domain::time::Micros;
@@ -275,22 +276,7 @@ impl Installation {
 
 fn configuration() -> Vec<ConfigObject> {
     vec![
-        ConfigObject::Program(Program {
-            account: "acc_demo".into(),
-            name: "Demo".into(),
-            mode: Mode::Test,
-            profile: Profile::Native,
-            currency: Currency::parse("USD").unwrap(),
-            rounding: Rounding::HalfEven,
-            click_window_days: 30,
-            hold_days: 0,
-            release: domain::config::Release::default(),
-            manual_approval: false,
-            sale_from: None,
-            referral_keys: Vec::new(),
-            customer_keys: Vec::new(),
-            rule_metadata_keys: Vec::new(),
-        }),
+        setting::program("acc_demo", "Demo"),
         ConfigObject::Rule(Rule {
             rule: "rule_demo".into(),
             version: 1,

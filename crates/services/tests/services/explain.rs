@@ -1,7 +1,8 @@
 //! `explain` over the real services and an embedded log: whoever reads it can compute the result from what it prints.
+use crate::setting;
 use bytes::Bytes;
 use domain::commission::{CommissionEventKind, CommissionsEvent};
-use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Mode, Partner, Profile, Program, Reward, Rule};
+use domain::config::{Code, ConfigFact, ConfigObject, Coupon, Partner, Reward, Rule};
 use domain::money::{Currency, Minor, RatePpm, Rounding, rate_of_sum};
 use domain::rules::{
     Band, Cap, CapScope, Clauses, Comparison, Condition, Field, Limit, Metric, Operator, Period, Tiers, Value,
@@ -164,22 +165,7 @@ async fn configured(it: &Running) {
         ConfigObject::Code(Code { code: code.into(), partner: partner.into(), active: true })
     };
     for object in [
-        ConfigObject::Program(Program {
-            account: "acc_case".into(),
-            name: "Case".into(),
-            mode: Mode::Test,
-            profile: Profile::Native,
-            currency: Currency::parse("USD").unwrap(),
-            rounding: Rounding::HalfEven,
-            click_window_days: 30,
-            hold_days: 0,
-            release: domain::config::Release::default(),
-            manual_approval: false,
-            sale_from: None,
-            referral_keys: Vec::new(),
-            customer_keys: Vec::new(),
-            rule_metadata_keys: Vec::new(),
-        }),
+        setting::program("acc_case", "Case"),
         ConfigObject::Rule(Rule {
             rule: "rule_eighth".into(),
             version: 3,
