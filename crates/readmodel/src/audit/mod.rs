@@ -61,6 +61,14 @@ impl Snapshot {
         crate::cursors::load(&mut self.transaction, generation).await
     }
 
+    /// Whether rows of an older generation are there: the projector of this version has not begun its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_older(&mut self, generation: i32) -> Result<bool, sqlx::Error> {
+        Ok(!crate::cursors::superseded(&mut self.transaction, generation, None).await?.is_empty())
+    }
+
     /// Up to `limit` rows of a table of history, in log order, after the place `after` (`seq`, `ordinal`).
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
 //! objects are kept as they are at the end.
+use super::chains::{Chains, KeptHead};
 use super::expected::{self, Configured, Parked, Sold, Standing, Written};
 use super::history::{History, MissingRow};
 use super::{Findings, VerifyError};
@@ -15,6 +16,7 @@ use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
@@ -72,6 +74,7 @@ pub(super) struct Fold {
     /// By service, position in its input, item of a tick.
     pub(super) parked: BTreeMap<(String, u64, String), Parked>,
     pub(super) absent: Vec<Absent>,
+    pub(super) chains: Chains,
     verdicts: History,
     events: History,
     reversals: History,
@@ -80,7 +83,11 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    pub(super) fn new(partition: Partition, cursors: &BTreeMap<Place, Cursor>) -> Self {
+    pub(super) fn new(
+        partition: Partition,
+        cursors: &BTreeMap<Place, Cursor>,
+        kept: Arc<[KeptHead]>,
+    ) -> Self {
         let cursor = |followed| cursors.get(&(followed, partition)).copied().unwrap_or(Cursor::START);
         Self {
             partition,
@@ -95,6 +102,7 @@ impl Fold {
             configuration: Configuration::default(),
             parked: BTreeMap::new(),
             absent: Vec::new(),
+            chains: Chains::new(partition, kept),
             verdicts: History::new(&audit::VERDICTS, partition),
             events: History::new(&audit::COMMISSION_EVENTS, partition),
             reversals: History::new(&audit::REVERSALS, partition),
@@ -162,6 +170,7 @@ impl Fold {
             let event = wire::commissions::decode(bytes)
                 .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
             let at = (frame.seq, ordinal);
+            self.chains.take((frame, ordinal), &event, covered, snapshot, findings).await?;
             match event {
                 CommissionsEvent::Commission(event) => {
                     balanced(&event, &place, findings);
