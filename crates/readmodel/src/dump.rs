@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use sqlx::PgPool;
 
 /// Each table with its rows in key order. Without the cursors: fences, void frames and idle ticks move them and no row.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("verdict_rows", "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal"),
     ("program_rows", "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\""),
     (
@@ -57,6 +57,7 @@ const TABLES: [(&str, &str); 18] = [
         "parked_rows",
         "SELECT t::text FROM tributary.parked_rows t ORDER BY partition, service COLLATE \"C\", position, item COLLATE \"C\"",
     ),
+    ("chain_rows", "SELECT t::text FROM tributary.chain_rows t ORDER BY program_id COLLATE \"C\""),
     ("coupon_rows", "SELECT t::text FROM tributary.coupon_rows t ORDER BY partition, seq, ordinal"),
 ];
 

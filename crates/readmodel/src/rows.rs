@@ -2,6 +2,7 @@
 use crate::batch::{Batch, Frame, Frames};
 use crate::text::{bigint, clean, int, moment};
 use domain::attribution::SaleKey;
+use domain::chain;
 use domain::commission::{
     Account, CommissionEvent, CommissionsEvent, Origin, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
     Split,
@@ -11,6 +12,7 @@ use domain::config::{
     Rule,
 };
 use domain::facts::{CouponRef, Fact, FactBody, Referral, ReversalState};
+use domain::ids::{Hash, ProgramId};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
 use serde::Serialize;
@@ -51,6 +53,16 @@ pub(crate) struct EventRow<'batch> {
     pub(crate) event: &'batch CommissionEvent,
     pub(crate) postings: String,
     pub(crate) holds: String,
+    /// Which of `Rows::leaves` is its own.
+    pub(crate) leaf: usize,
+}
+
+/// An event of a program's chain, in the order of the log.
+#[derive(Debug)]
+pub(crate) struct LeafRow<'batch> {
+    pub(crate) at: At,
+    pub(crate) program: &'batch ProgramId,
+    pub(crate) leaf: Hash,
 }
 
 /// A reversal as it came.
@@ -176,6 +188,7 @@ pub(crate) struct Rows<'batch> {
     pub(crate) reversals: Vec<ReversalRow<'batch>>,
     pub(crate) commissions: BTreeMap<&'batch str, Current<(&'batch CommissionEvent, FrozenTerms)>>,
     pub(crate) events: Vec<EventRow<'batch>>,
+    pub(crate) leaves: Vec<LeafRow<'batch>>,
     pub(crate) balances: BTreeMap<(&'batch str, &'batch str, String), BalanceChange>,
     pub(crate) customers: BTreeMap<(&'batch str, String), CustomerChange>,
     pub(crate) parked: BTreeMap<ParkedKey, ParkedChange>,
@@ -293,7 +306,10 @@ impl<'batch> Rows<'batch> {
         for mark in &frame.marks {
             self.mark(at(partition, frame, 0), mark, "");
         }
-        for (at, event) in places(partition, frame) {
+        for ((at, event), bytes) in places(partition, frame).zip(&frame.bytes) {
+            if let Some(program) = chain::program_of(event) {
+                self.leaves.push(LeafRow { at, program, leaf: chain::leaf(bytes) });
+            }
             match event {
                 CommissionsEvent::Sale(sale) => {
                     // The event that brought it stays; a late decision names another.
@@ -336,7 +352,9 @@ impl<'batch> Rows<'batch> {
             self.post(at, event, posting);
         }
         let (postings, holds) = (postings_json(&event.postings), joined(&event.holds));
-        self.events.push(EventRow { at, event, postings, holds });
+        // Every event of a commission is in its program's chain.
+        let leaf = self.leaves.len().saturating_sub(1);
+        self.events.push(EventRow { at, event, postings, holds, leaf });
         let terms = event.terms.as_ref().map(|terms| FrozenTerms {
             rule: clean(terms.rule.as_str()),
             rule_version: int(terms.rule_version),

@@ -43,6 +43,7 @@ enum Kind {
     Bool,
     Moment,
     Texts,
+    Bytes,
     Postings,
 }
 
@@ -130,6 +131,7 @@ fn kinds(table: &Table, row: &PgRow) -> Result<Arc<[Kind]>, sqlx::Error> {
             (Form::Plain, "BOOL") => Kind::Bool,
             (Form::Moment, "TIMESTAMPTZ") => Kind::Moment,
             (Form::List, "TEXT[]") => Kind::Texts,
+            (Form::Hex, "BYTEA") => Kind::Bytes,
             _ => {
                 let what =
                     format!("{}.{} is of a type that is not compared: {name}", table.name, column.name);
@@ -231,6 +233,7 @@ fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sq
     match kind {
         Kind::Text => text.push_str(std::str::from_utf8(bytes).map_err(wrong)?),
         Kind::Bool => text.push_str(if bytes == [0] { "false" } else { "true" }),
+        Kind::Bytes => text.push_str(&hex::encode(bytes)),
         Kind::Int2 => number(i64::from(i16::from_be_bytes(fixed(bytes)?)), text),
         Kind::Int4 => number(i64::from(i32::from_be_bytes(fixed(bytes)?)), text),
         Kind::Int8 => number(i64::from_be_bytes(fixed(bytes)?), text),

@@ -8,6 +8,8 @@ pub(super) enum Form {
     List,
     /// Legs as `account currency amount`, in order.
     Postings,
+    /// Bytes.
+    Hex,
 }
 
 /// A column that is compared.
@@ -41,6 +43,10 @@ const fn moment(name: &'static str) -> Column {
 
 const fn list(name: &'static str) -> Column {
     Column { name, form: Form::List }
+}
+
+const fn hex(name: &'static str) -> Column {
+    Column { name, form: Form::Hex }
 }
 
 /// One row per verdict.
@@ -86,6 +92,30 @@ pub const COMMISSION_EVENTS: Table = Table {
         list("holds"),
     ],
     keys: 0,
+};
+
+/// Where each event of a commission is in its program's hash chain: compared apart from the rest of its row, since one wrong
+/// event changes every link behind it.
+pub const CHAIN_LINKS: Table = Table {
+    name: "commission_event_rows",
+    kind: "chain_link",
+    columns: &[plain("commission_id"), plain("program_id"), plain("chain_position"), hex("chain_link")],
+    keys: 0,
+};
+
+/// Heads of the hash chains.
+pub const CHAINS: Table = Table {
+    name: "chain_rows",
+    kind: "chain_head",
+    columns: &[
+        plain("program_id"),
+        plain("events"),
+        hex("link"),
+        hex("root"),
+        hex("peaks"),
+        moment("updated_at"),
+    ],
+    keys: 1,
 };
 
 /// One row per reversal, each time it was taken.
@@ -391,8 +421,8 @@ pub const PARKED: Table = Table {
     keys: 3,
 };
 
-/// Every table that `verify` compares.
-pub const TABLES: [&Table; 18] = [
+/// Every table that `verify` compares; of [`COMMISSION_EVENTS`] the rest is in [`CHAIN_LINKS`].
+pub const TABLES: [&Table; 19] = [
     &VERDICTS,
     &COMMISSION_EVENTS,
     &REVERSALS,
@@ -411,6 +441,7 @@ pub const TABLES: [&Table; 18] = [
     &ENDPOINTS,
     &KEYS,
     &PARKED,
+    &CHAINS,
 ];
 
 impl Table {

@@ -1,5 +1,6 @@
 //! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
 //! events of objects are sorted by object, and what is small (sheets, configuration) is kept as it is at the end.
+use super::chains::Chains;
 use super::expected::{self, Configured, Written};
 use super::history::{History, MissingRow};
 use super::objects::Sorters;
@@ -60,6 +61,7 @@ pub(super) struct Fold {
     pub(super) configuration: Configuration,
     pub(super) objects: Sorters,
     pub(super) absent: Vec<Absent>,
+    pub(super) chains: Chains,
     verdicts: History,
     events: History,
     reversals: History,
@@ -86,6 +88,7 @@ impl Fold {
             configuration: Configuration::default(),
             objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
+            chains: Chains::new(partition, &options.kept, snapshot),
             verdicts: history(&audit::VERDICTS),
             events: history(&audit::COMMISSION_EVENTS),
             reversals: history(&audit::REVERSALS),
@@ -152,6 +155,7 @@ impl Fold {
             let event = wire::commissions::decode(bytes)
                 .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
             let at = (frame.seq, ordinal);
+            self.chains.take((frame, ordinal), &event, covered, findings).await?;
             match event {
                 CommissionsEvent::Commission(event) => {
                     balanced(&event, &place, findings);

@@ -3,14 +3,15 @@
 //! Three proofs, partition by partition, in memory that does not grow with the log: the chain (each record has its
 //! frame in each hop, in order, with equal heads; each accepted event has exactly one verdict), the ledger (postings balance,
 //! buckets are what the commissions sum to), and the read model (Postgres holds what the fold says, at the cursors of one
-//! snapshot). It folds with the domain only and shares no statement with the projector.
+//! snapshot). Beside them the hash chains of `domain::chain`, which heads that were kept elsewhere may be held against. It folds with the domain only and shares no statement with the projector.
 //!
 //! What history says is compared as both sides stream by. What objects are (commissions, sales, customers, parked inputs) is
 //! known after their last event only: their events are sorted by object in temporary files, and merged with the rows in the
 //! same order. In memory are sheets of balances and configuration.
 //! Read next: `chain.rs`, `fold.rs`, `expected.rs` (what each row must say), `history.rs`, `objects.rs` (how to add a table),
-//! `runs.rs`, `rows.rs`.
+//! `runs.rs`, `rows.rs`, `chains.rs`.
 mod chain;
+mod chains;
 mod expected;
 mod fold;
 mod frames;
@@ -19,15 +20,19 @@ mod objects;
 mod rows;
 mod runs;
 
+pub use chains::KeptHead;
+
 use domain::ids::Hash;
 use domain::normalization::{Verdict, VerdictKind};
 use readmodel::audit::{Cells, Column, Snapshot, Table};
-use readmodel::batch::Followed;
+use readmodel::batch::{Followed, Place};
 use serde::Serialize;
 use sqlx::PgPool;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use stream::cursor::Cursor;
 use stream::log::{Log, LogError, Offset, Partition};
+use tokio_util::task::AbortOnDropHandle;
 
 /// More problems than anybody reads are only counted.
 const LISTED: usize = 1_000;
@@ -76,6 +81,14 @@ impl VerdictCounts {
         }
     }
 
+    fn add(&mut self, more: Self) {
+        self.applied += more.applied;
+        self.duplicate += more.duplicate;
+        self.ignored += more.ignored;
+        self.quarantined += more.quarantined;
+        self.resolved += more.resolved;
+    }
+
     fn sum(&self) -> u64 {
         (self.applied + self.duplicate + self.ignored + self.quarantined).saturating_sub(self.resolved)
     }
@@ -107,6 +120,17 @@ pub enum VerifyError {
     /// No temporary files.
     #[error("temporary files: {0}; is there room where TMPDIR points to?")]
     Files(#[from] std::io::Error),
+    /// The read model was not projected by this version.
+    #[error(
+        "the read model holds rows of an older version; let the projector of this version run, which projects them again"
+    )]
+    OlderReadModel,
+    /// Kept heads of other programs than this log has.
+    #[error(
+        "checkpoint.programs.program_id: the log has no event of any of its programs: the checkpoint is of another installation, \
+         or the log lost them all"
+    )]
+    OtherPrograms,
     /// An event that this version does not know.
     #[error("{place}: {error}; run the version that wrote it, or a newer one")]
     UnknownEvent {
@@ -124,6 +148,8 @@ struct Findings {
     verdicts: VerdictCounts,
     problems: Vec<Problem>,
     unlisted: usize,
+    /// Kept heads whose program the log knows.
+    kept_known: usize,
 }
 
 impl Findings {
@@ -153,6 +179,16 @@ impl Findings {
             let found = shown(table, found, differs);
             self.problem(table.kind, place, shown(table, expected, differs), found);
         }
+    }
+
+    /// Adds what was found in the next partition.
+    fn append(&mut self, next: Self) {
+        self.accepted += next.accepted;
+        self.verdicts.add(next.verdicts);
+        self.kept_known += next.kept_known;
+        let room = LISTED.saturating_sub(self.problems.len());
+        self.unlisted += next.unlisted + next.problems.len().saturating_sub(room);
+        self.problems.extend(next.problems.into_iter().take(room));
     }
 
     fn report(mut self) -> Report {
@@ -214,16 +250,21 @@ async fn anchors(log: &Arc<dyn Log>, fold: &fold::Fold, findings: &mut Findings)
     Ok(())
 }
 
-/// How much it may take.
-#[derive(Debug, Clone, Copy)]
+/// What it is held against, and how much it may take.
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// Heads of programs' chains that the log must still lead to.
+    pub kept: Vec<KeptHead>,
     /// Bytes of events of one kind of object that are gathered in memory before they are written to a temporary file.
     pub gathered_bytes: usize,
+    /// Partitions that are walked at the same time. Each takes its memory and its connections.
+    pub partitions_at_once: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gathered_bytes: 4 << 20 }
+        // Two: while one waits for rows to be sorted, the other walks.
+        Self { kept: Vec::new(), gathered_bytes: 4 << 20, partitions_at_once: 2 }
     }
 }
 
@@ -232,25 +273,77 @@ impl Default for Options {
 /// # Errors
 /// [`VerifyError`], when it could not be done; what is wrong with the data is in the report.
 pub async fn run(log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
-    run_with(&Options::default(), log, pool).await
+    run_against(log, pool, Vec::new()).await
+}
+
+/// As [`run`], and the log must still lead to these heads.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_against(
+    log: Arc<dyn Log>,
+    pool: &PgPool,
+    kept: Vec<KeptHead>,
+) -> Result<Report, VerifyError> {
+    run_with(Options { kept, ..Options::default() }, log, pool).await
 }
 
 /// As [`run`], with other limits.
 ///
 /// # Errors
-/// [`VerifyError`], when it could not be done.
-pub async fn run_with(options: &Options, log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
+/// As [`run`].
+pub async fn run_with(options: Options, log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     // First the snapshot, then the log: the log holds everything that the snapshot has seen.
     let mut snapshot = Snapshot::open(pool).await?;
-    let cursors = snapshot.cursors(readmodel::GENERATION).await?;
-    for partition in (0..log.partition_count()).map(Partition) {
-        let mut fold = fold::Fold::new(partition, &cursors, &snapshot, options);
-        chain::walk(&log, partition, &mut fold, &mut findings).await?;
-        fold.finish(&mut findings).await?;
-        anchors(&log, &fold, &mut findings).await?;
-        rows::compare(&snapshot, fold, &mut findings).await?;
+    if snapshot.has_older(readmodel::GENERATION).await? {
+        return Err(VerifyError::OlderReadModel);
     }
-    snapshot.close().await?;
+    let cursors = snapshot.cursors(readmodel::GENERATION).await?;
+    let proof = Arc::new(Proof { options, log, snapshot, cursors });
+    let mut waiting = (0..proof.log.partition_count()).map(Partition);
+    let mut running = VecDeque::new();
+    loop {
+        while running.len() < proof.options.partitions_at_once.max(1)
+            && let Some(partition) = waiting.next()
+        {
+            let proof = Arc::clone(&proof);
+            let task = tokio::spawn(async move { proof.partition(partition).await });
+            running.push_back(AbortOnDropHandle::new(task));
+        }
+        let Some(task) = running.pop_front() else { break };
+        match task.await {
+            Ok(found) => findings.append(found?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    let with_kept = !proof.options.kept.is_empty();
+    if let Some(proof) = Arc::into_inner(proof) {
+        proof.snapshot.close().await?;
+    }
+    if with_kept && findings.kept_known == 0 {
+        return Err(VerifyError::OtherPrograms);
+    }
     Ok(findings.report())
+}
+
+/// What the tasks of partitions share.
+struct Proof {
+    options: Options,
+    log: Arc<dyn Log>,
+    snapshot: Snapshot,
+    cursors: BTreeMap<Place, Cursor>,
+}
+
+impl Proof {
+    async fn partition(&self, partition: Partition) -> Result<Findings, VerifyError> {
+        let (mut findings, snapshot) = (Findings::default(), &self.snapshot);
+        let mut fold = fold::Fold::new(partition, &self.cursors, snapshot, &self.options);
+        chain::walk(&self.log, partition, &mut fold, &mut findings).await?;
+        fold.finish(&mut findings).await?;
+        anchors(&self.log, &fold, &mut findings).await?;
+        fold.chains.finish(self.log.partition_count(), &mut findings);
+        rows::compare(snapshot, fold, &mut findings).await?;
+        Ok(findings)
+    }
 }

@@ -22,6 +22,7 @@ pub(super) async fn compare(
     let mut tables = Tables { snapshot, partition, findings, broken: &mut broken };
     tables.configuration(&fold.configuration).await?;
     tables.compare(&audit::BALANCES, balances.into_iter()).await?;
+    tables.compare(&audit::CHAINS, fold.chains.rows().into_iter()).await?;
     let Sorters { commissions, sales, customers, parked } = fold.objects;
     tables.objects(commissions, |commission: &Commission| add(&mut nets, commission)).await?;
     tables.objects(sales, |_: &Sold| ()).await?;

@@ -1,0 +1,186 @@
+//! Hash chains: recomputed from the log, compared with what the read model holds and with heads that were kept elsewhere.
+//!
+//! A wrong event changes every link behind it, so of each program the first wrong link is named and no other.
+use super::{Findings, VerifyError};
+use domain::chain::{Chain, Head, leaf, program_of};
+use domain::commission::CommissionsEvent;
+use domain::ids::{Hash, ProgramId};
+use domain::time::Micros;
+use readmodel::audit::{self, Cells, Rows, Snapshot, as_stored, moment_as_stored};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use stream::judge::Frame;
+use stream::log::Partition;
+
+/// A head that was kept elsewhere: the log must still lead to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptHead {
+    /// Whose chain.
+    pub program: ProgramId,
+    /// What it was.
+    pub head: Head,
+}
+
+/// A program's chain, and when it grew last.
+#[derive(Debug, Clone, Default)]
+struct Grown {
+    chain: Chain,
+    clock: Micros,
+}
+
+/// The chains of one partition's programs.
+#[derive(Debug)]
+pub(super) struct Chains {
+    partition: Partition,
+    /// Heads of this or another partition's chains that the log must lead to, by program.
+    kept: BTreeMap<ProgramId, Vec<Head>>,
+    all: BTreeMap<String, Grown>,
+    /// As they were at the read model's cursor, once the walk is past it.
+    at_cursor: Option<BTreeMap<String, Grown>>,
+    /// Links as the read model has them, in log order. Rows that are missing or belong to nothing are named where the whole
+    /// rows are compared; here they are passed over.
+    links: Rows,
+    /// Programs whose first wrong link is named.
+    wrong: BTreeSet<String>,
+}
+
+impl Chains {
+    pub(super) fn new(partition: Partition, kept: &[KeptHead], snapshot: &Snapshot) -> Self {
+        let mut by_program: BTreeMap<ProgramId, Vec<Head>> = BTreeMap::new();
+        for kept in kept {
+            by_program.entry(kept.program.clone()).or_default().push(kept.head.clone());
+        }
+        Self {
+            partition,
+            kept: by_program,
+            all: BTreeMap::new(),
+            at_cursor: None,
+            links: snapshot.rows(&audit::CHAIN_LINKS, partition),
+            wrong: BTreeSet::new(),
+        }
+    }
+
+    /// Takes an event of a frame; `covered`: the read model has the frame.
+    pub(super) async fn take(
+        &mut self,
+        (frame, ordinal): (&Frame, usize),
+        event: &CommissionsEvent,
+        covered: bool,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let (Some(program), Some(bytes)) = (program_of(event), frame.events.get(ordinal)) else {
+            return Ok(());
+        };
+        if !covered && self.at_cursor.is_none() {
+            self.at_cursor = Some(self.all.clone());
+        }
+        if !self.all.contains_key(program.as_str()) {
+            self.all.insert(program.0.clone(), Grown::default());
+        }
+        let Some(grown) = self.all.get_mut(program.as_str()) else { return Ok(()) };
+        grown.chain.push_leaf(leaf(bytes));
+        grown.clock = frame.clock;
+        let chain = &grown.chain;
+        let kept = self.kept.get(program).into_iter().flatten();
+        for kept in kept.filter(|kept| kept.events == chain.events()) {
+            let place = format!(
+                "program {program} position {}, commissions.v1/{} frame {} event {ordinal}",
+                chain.events(),
+                self.partition.0,
+                frame.seq
+            );
+            compare(&place, kept, &chain.head(), findings);
+        }
+        if let CommissionsEvent::Commission(commission) = event
+            && covered
+        {
+            let at = (frame.seq, ordinal);
+            let (position, link) = (chain.events(), hex(&chain.link()));
+            let Some(found) = link_at(&mut self.links, at).await? else { return Ok(()) };
+            let expected = vec![
+                Some(as_stored(commission.id.as_str())),
+                Some(as_stored(program.as_str())),
+                Some(position.to_string()),
+                Some(link),
+            ];
+            if expected.get(2..) != found.get(2..) && self.wrong.insert(program.0.clone()) {
+                let place = format!(
+                    "program {program} position {position}, {} partition {} frame {} event {ordinal} {}",
+                    audit::CHAIN_LINKS.name,
+                    self.partition.0,
+                    frame.seq,
+                    commission.id
+                );
+                findings.compare(&audit::CHAIN_LINKS, place, &expected, &found);
+            }
+        }
+        Ok(())
+    }
+
+    /// `chain_rows`, as they must be at the read model's cursor.
+    pub(super) fn rows(&self) -> Vec<Cells> {
+        let all = self.at_cursor.as_ref().unwrap_or(&self.all);
+        all.iter().map(|(program, grown)| cells(program, grown)).collect()
+    }
+
+    /// After the last frame: kept heads that the log does not reach.
+    pub(super) fn finish(&self, partitions: u32, findings: &mut Findings) {
+        for (program, kept) in &self.kept {
+            let here = stream::log::partition_of(program.as_str(), partitions) == self.partition;
+            let events = self.all.get(program.as_str()).map_or(0, |grown| grown.chain.events());
+            for kept in kept.iter().filter(|_| here) {
+                findings.kept_known += usize::from(events > 0);
+                if events < kept.events {
+                    findings.problem(
+                        "checkpoint",
+                        format!("program {program}, commissions.v1/{}", self.partition.0),
+                        format!("{} events, as the checkpoint says", kept.events),
+                        format!("{events} events: the log was truncated"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn compare(place: &str, kept: &Head, found: &Head, findings: &mut Findings) {
+    if kept != found {
+        let shown = |head: &Head| format!("link {} root {}", hex(&head.link), hex(&head.root));
+        findings.problem(
+            "checkpoint",
+            place,
+            format!("{}, as the checkpoint says", shown(kept)),
+            shown(found),
+        );
+    }
+}
+
+/// `chain_rows`.
+fn cells(program: &str, grown: &Grown) -> Cells {
+    let head = grown.chain.head();
+    let peaks: String = grown.chain.tree().peaks().iter().map(hex).collect();
+    vec![
+        Some(as_stored(program)),
+        Some(head.events.to_string()),
+        Some(hex(&head.link)),
+        Some(hex(&head.root)),
+        Some(peaks),
+        Some(moment_as_stored(grown.clock).to_string()),
+    ]
+}
+
+fn hex(hash: &Hash) -> String {
+    hex::encode(hash.0)
+}
+
+/// The row at this place, if it is there.
+async fn link_at(links: &mut Rows, (seq, ordinal): (u64, usize)) -> Result<Option<Cells>, VerifyError> {
+    let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
+    loop {
+        match links.peek().await?.map(|row| row.place().cmp(&due)) {
+            Some(Ordering::Less) => drop(links.take()),
+            Some(Ordering::Equal) => return Ok(links.take().map(|row| row.cells()).transpose()?),
+            Some(Ordering::Greater) | None => return Ok(None),
+        }
+    }
+}
