@@ -48,7 +48,7 @@ impl Chains {
     pub(super) fn new(partition: Partition, kept: &[KeptHead], snapshot: &Snapshot) -> Self {
         let mut by_program: BTreeMap<ProgramId, Vec<Head>> = BTreeMap::new();
         for kept in kept {
-            by_program.entry(kept.program.clone()).or_default().push(kept.head.clone());
+            by_program.entry(kept.program.clone()).or_default().push(kept.head);
         }
         Self {
             partition,
