@@ -52,8 +52,8 @@ impl Projected {
     async fn report(&self, log: &Arc<dyn Log>) -> Report {
         let pool = &self.database.pool;
         let report = verify::run(Arc::clone(log), pool).await.unwrap();
-        let options = Options { gathered_bytes: 1 };
-        let spilled = verify::run_with(&options, Arc::clone(log), pool).await.unwrap();
+        let options = Options { gathered_bytes: 1, ..Options::default() };
+        let spilled = verify::run_with(options, Arc::clone(log), pool).await.unwrap();
         assert_eq!(spilled, report);
         report
     }
