@@ -14,6 +14,7 @@ pub mod facts;
 pub mod ids;
 pub mod money;
 pub mod normalization;
+pub mod payouts;
 pub mod rules;
 pub mod tables;
 pub mod time;

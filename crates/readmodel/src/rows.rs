@@ -285,6 +285,7 @@ impl<'batch> Rows<'batch> {
             ConfigObject::Account(object) => {
                 set(&mut self.accounts, object.account.as_str(), at, (object, removed));
             }
+            ConfigObject::PayoutTerms(_) => {}
         }
     }
 
@@ -310,6 +311,11 @@ impl<'batch> Rows<'batch> {
                 | CommissionsEvent::Answer(_)
                 | CommissionsEvent::Link(_)
                 | CommissionsEvent::Cancelled(_) => {}
+                CommissionsEvent::Payout(_)
+                | CommissionsEvent::Rate(_)
+                | CommissionsEvent::Offset(_)
+                | CommissionsEvent::WrittenOff(_)
+                | CommissionsEvent::Schedule(_) => {}
                 CommissionsEvent::Parked(item) => self.item(at, item),
             }
         }

@@ -332,7 +332,13 @@ impl<'view> Book<'view> {
             }
             CommissionsEvent::Link(link) => self.linked(link),
             CommissionsEvent::Cancelled(over) => self.cancelled(over),
-            CommissionsEvent::Answer(_) | CommissionsEvent::Parked(_) => {}
+            CommissionsEvent::Answer(_)
+            | CommissionsEvent::Parked(_)
+            | CommissionsEvent::Payout(_)
+            | CommissionsEvent::Rate(_)
+            | CommissionsEvent::Offset(_)
+            | CommissionsEvent::WrittenOff(_)
+            | CommissionsEvent::Schedule(_) => {}
         }
     }
 }

@@ -76,7 +76,11 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                 FactBody::SaleLink { external_id, aliases } => desk.link(fact, external_id, aliases),
                 FactBody::CustomerLink
                 | FactBody::CouponDefinition { .. }
-                | FactBody::SubscriptionCancelled { .. } => {}
+                | FactBody::SubscriptionCancelled { .. }
+                | FactBody::Payout(_)
+                | FactBody::WriteOff(_)
+                | FactBody::Rate(_)
+                | FactBody::PayoutDestination(_) => {}
             },
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }
@@ -265,6 +269,7 @@ fn answer_of(event: &EventId, row: Option<&SaleRow>) -> Answer {
         currency: commission.map(|commission| commission.currency).or(sale.map(|sale| sale.currency)),
         status: commission.map(|commission| commission.created_as),
         declined: String::new(),
+        payout: None,
     }
 }
 
@@ -351,6 +356,7 @@ impl Change {
             actor: after.actor,
             terms: None,
             holds: after.holds,
+            payout: None,
         })
     }
 }

@@ -63,7 +63,12 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
             CommissionsEvent::Answer(recorded) if !recorded.duplicate => {
                 indexes.answers.insert(&recorded.answer.event, AnswerRow::Given(recorded.answer.clone()));
             }
-            CommissionsEvent::Answer(_) => {}
+            CommissionsEvent::Answer(_)
+            | CommissionsEvent::Payout(_)
+            | CommissionsEvent::Rate(_)
+            | CommissionsEvent::Offset(_)
+            | CommissionsEvent::WrittenOff(_)
+            | CommissionsEvent::Schedule(_) => {}
         }
     }
     let rows = book.rows;

@@ -355,6 +355,7 @@ impl World {
             actor: "test".to_owned(),
             terms: None,
             holds: Vec::new(),
+            payout: None,
         })]);
         true
     }

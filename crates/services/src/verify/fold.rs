@@ -398,6 +398,7 @@ impl Configuration {
             ConfigObject::Account(object) => {
                 put(&mut self.accounts, object.account.0.clone(), object, removed, clock);
             }
+            ConfigObject::PayoutTerms(_) => {}
         }
     }
 }

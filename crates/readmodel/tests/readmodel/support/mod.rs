@@ -196,6 +196,7 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
             origin: domain::commission::Origin::Conversion,
         }),
         holds: vec!["time".to_owned()],
+        payout: None,
     };
     let sale = SaleRecorded {
         id,
