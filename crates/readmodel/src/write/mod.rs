@@ -3,6 +3,7 @@ mod config;
 mod facts;
 mod money;
 mod parked;
+mod payouts;
 
 use crate::rows::{At, Rows};
 use sqlx::PgConnection;
@@ -20,6 +21,7 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     money::commissions(connection, &rows.commissions).await?;
     money::events(connection, &rows.events).await?;
     money::balances(connection, &rows.balances).await?;
+    payouts::rows(connection, &rows.payouts).await?;
     parked::coupons(connection, &rows.coupons).await?;
     parked::parked(connection, &rows.parked).await
 }
