@@ -2,7 +2,7 @@
 
 /// How a column becomes text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Plain,
     Moment,
     List,
@@ -15,7 +15,7 @@ enum Form {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// A table of the read model.
@@ -413,25 +413,39 @@ pub const TABLES: [&Table; 18] = [
     &PARKED,
 ];
 
-impl Column {
-    fn as_text(self) -> String {
-        let name = self.name;
-        match self.form {
-            Form::Plain => format!("t.{name}::text"),
-            Form::Moment => format!("(extract(epoch FROM t.{name}) * 1000000)::bigint::text"),
-            Form::List => format!("array_to_string(t.{name}, ', ')"),
-            Form::Postings => format!(
-                "coalesce((SELECT string_agg(concat_ws(' ', leg ->> 'account', leg ->> 'currency', leg ->> 'amount'), ', ' \
-                 ORDER BY n) FROM jsonb_array_elements(t.{name}) WITH ORDINALITY AS legs (leg, n)), '')"
-            ),
-        }
-    }
-}
-
 impl Table {
-    /// Its columns as an array of texts.
-    pub(super) fn cells(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|column| column.as_text()).collect();
-        format!("ARRAY[{}]", columns.join(", "))
+    /// What names a row among the objects: its first cells, joined by a byte that no stored text has and that is below all
+    /// others. So the keys' byte order is that of the columns one after another.
+    #[must_use]
+    pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+        let mut key = Vec::new();
+        for (place, part) in parts.into_iter().enumerate() {
+            if place > 0 {
+                key.push(0);
+            }
+            key.extend_from_slice(part.as_bytes());
+        }
+        key
+    }
+
+    /// How many columns come before those that are compared: of history the place in the partition.
+    pub(super) const fn places(&self) -> usize {
+        if self.keys == 0 { 2 } else { 0 }
+    }
+
+    /// Its columns, as they are selected.
+    pub(super) fn selected(&self) -> String {
+        let places: &[&str] = if self.keys == 0 { &["seq", "ordinal"] } else { &[] };
+        let columns = places.iter().copied().chain(self.columns.iter().map(|column| column.name));
+        columns.map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What its rows are sorted by. A database's own order of texts depends on its language: keys go by their bytes.
+    pub(super) fn order(&self) -> String {
+        if self.keys == 0 {
+            return "t.seq, t.ordinal".to_owned();
+        }
+        let keys = self.columns.iter().take(self.keys);
+        keys.map(|key| format!("t.{}::text COLLATE \"C\"", key.name)).collect::<Vec<_>>().join(", ")
     }
 }
