@@ -172,7 +172,8 @@ CREATE VIEW tributary.commission_slices AS
 
 CREATE OR REPLACE VIEW tributary.commission_events AS
     SELECT commission_id, program_id, partner_id, sale_id, kind, status, currency, gross_minor, reversed_minor,
-           delta_minor, postings, cause_event_id, reason, actor, recorded_at, partition, seq, ordinal, holds, payout_id
+           delta_minor, postings, cause_event_id, reason, actor, recorded_at, partition, seq, ordinal, holds,
+           chain_position, encode(chain_link, 'hex') AS chain_link, payout_id
     FROM tributary.commission_event_rows;
 
 CREATE VIEW tributary.payouts AS

@@ -62,11 +62,14 @@ impl<'batch> PayoutRows<'batch> {
     }
 
     pub(crate) fn destination(&mut self, at: At, fact: &'batch Fact, destination: &'batch PayoutDestination) {
-        let sealed = fact.identifiers.iter().find_map(|identifier| match (&identifier.value, identifier.subject) {
-            (Personal::Sealed(sealed) | Personal::Erased(sealed), Some(subject)) => Some((subject, sealed)),
-            // An open value never reaches the log; if one did, it would not go further.
-            _ => None,
-        });
+        let sealed =
+            fact.identifiers.iter().find_map(|identifier| match (&identifier.value, identifier.subject) {
+                (Personal::Sealed(sealed) | Personal::Erased(sealed), Some(subject)) => {
+                    Some((subject, sealed))
+                }
+                // An open value never reaches the log; if one did, it would not go further.
+                _ => None,
+            });
         let row = DestinationRow { method: &destination.method, sealed };
         set(&mut self.destinations, (fact.program.as_str(), destination.partner.as_str()), at, row);
     }

@@ -3,6 +3,7 @@ use crate::batch::{Batch, Frame, Frames};
 use crate::payout_rows::PayoutRows;
 use crate::text::{bigint, clean, int, moment};
 use domain::attribution::SaleKey;
+use domain::chain;
 use domain::commission::{
     Account, CommissionEvent, CommissionsEvent, Origin, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
     Slice, Split, Terms,
@@ -12,7 +13,7 @@ use domain::config::{
     Rule,
 };
 use domain::facts::{CouponRef, Fact, FactBody, Referral, ReversalState};
-use domain::ids::PayoutId;
+use domain::ids::{Hash, PayoutId, ProgramId};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
 use serde::Serialize;
@@ -53,6 +54,16 @@ pub(crate) struct EventRow<'batch> {
     pub(crate) event: &'batch CommissionEvent,
     pub(crate) postings: String,
     pub(crate) holds: String,
+    /// Which of `Rows::leaves` is its own.
+    pub(crate) leaf: usize,
+}
+
+/// An event of a program's chain, in the order of the log.
+#[derive(Debug)]
+pub(crate) struct LeafRow<'batch> {
+    pub(crate) at: At,
+    pub(crate) program: &'batch ProgramId,
+    pub(crate) leaf: Hash,
 }
 
 /// A reversal as it came.
@@ -209,6 +220,7 @@ pub(crate) struct Rows<'batch> {
     pub(crate) reversals: Vec<ReversalRow<'batch>>,
     pub(crate) commissions: BTreeMap<&'batch str, Current<LastEvent<'batch>>>,
     pub(crate) events: Vec<EventRow<'batch>>,
+    pub(crate) leaves: Vec<LeafRow<'batch>>,
     pub(crate) balances: BTreeMap<(&'batch str, &'batch str, String), BalanceChange>,
     pub(crate) customers: BTreeMap<(&'batch str, String), CustomerChange>,
     pub(crate) parked: BTreeMap<ParkedKey, ParkedChange>,
@@ -331,7 +343,10 @@ impl<'batch> Rows<'batch> {
         for mark in &frame.marks {
             self.mark(at(partition, frame, 0), mark, "");
         }
-        for (at, event) in places(partition, frame) {
+        for ((at, event), bytes) in places(partition, frame).zip(&frame.bytes) {
+            if let Some(program) = chain::program_of(event) {
+                self.leaves.push(LeafRow { at, program, leaf: chain::leaf(bytes) });
+            }
             match event {
                 CommissionsEvent::Sale(sale) => {
                     // The event that brought it stays; a late decision names another.
@@ -384,7 +399,9 @@ impl<'batch> Rows<'batch> {
             self.post(at, (event.program.as_str(), event.partner.as_str()), posting);
         }
         let (postings, holds) = (postings_json(&event.postings), joined(&event.holds));
-        self.events.push(EventRow { at, event, postings, holds });
+        // Every event of a commission is in its program's chain.
+        let leaf = self.leaves.len().saturating_sub(1);
+        self.events.push(EventRow { at, event, postings, holds, leaf });
         let terms = event.terms.as_ref().map(|terms| FrozenTerms::of(event, terms));
         let payout = event.payout.as_ref();
         if let Some(current) = self.commissions.get_mut(event.id.as_str()) {

@@ -1,7 +1,7 @@
 //! The binary: subcommands and wiring, nothing else.
 //!
 //! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
-//! answers `balances`, `verify` and `events find`. What they start is in the crates below.
+//! answers `balances`, `verify` and `events find`, [`proof`] proves to others. What they start is in the crates below.
 mod admin;
 mod brokers;
 mod cli;
@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod keys;
 mod parts;
+mod proof;
 mod provider_facts;
 mod quarantine;
 mod report;
@@ -45,6 +46,7 @@ async fn main() -> ExitCode {
     let answers_by_status = matches!(
         cli.command,
         Command::Verify(_)
+            | Command::Proof(_)
             | Command::Explain(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
@@ -82,10 +84,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
+        Command::Checkpoint(command) => proof::checkpoint(&command).await?,
+        Command::Proof(command) => return proof::proof(&command).await,
         Command::Explain(args) => return explain::explain(&args).await,
         Command::Export(args) => export::export(&args).await?,
         Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
+        Command::Events(Events::Dump(args)) => proof::dump(&args).await?,
         Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
         Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,
         Command::Quarantine(Quarantine::Retry(args)) => return quarantine::retry(&args).await,

@@ -91,9 +91,21 @@ impl Balances {
     /// # Errors
     /// [`AmountOutOfRange`]: no event that the ledger writes leads there.
     pub fn apply(&mut self, event: &CommissionEvent) -> Result<(), AmountOutOfRange> {
-        let sheets =
-            self.0.entry(event.program.clone()).or_default().entry(event.partner.clone()).or_default();
-        for posting in &event.postings {
+        self.post(&event.program, &event.partner, &event.postings)
+    }
+
+    /// Folds postings to one partner's accounts.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn post(
+        &mut self,
+        program: &ProgramId,
+        partner: &PartnerId,
+        postings: &[Posting],
+    ) -> Result<(), AmountOutOfRange> {
+        let sheets = self.0.entry(program.clone()).or_default().entry(partner.clone()).or_default();
+        for posting in postings {
             sheets.entry(posting.currency).or_default().post(posting)?;
         }
         Ok(())

@@ -86,6 +86,14 @@ impl Snapshot {
         crate::cursors::load(&mut self.transaction, generation).await
     }
 
+    /// Whether rows of an older generation are there: the projector of this version has not begun its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_older(&mut self, generation: i32) -> Result<bool, sqlx::Error> {
+        Ok(!crate::cursors::superseded(&mut self.transaction, generation, None).await?.is_empty())
+    }
+
     /// The partition's rows of a table: of history in log order, of objects in byte order of their keys.
     #[must_use]
     pub fn rows(&self, table: &'static Table, partition: Partition) -> Rows {

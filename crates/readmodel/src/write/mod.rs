@@ -1,4 +1,5 @@
 //! The statements: one per table that has rows in the batch, whole columns as arrays.
+mod chains;
 mod config;
 mod facts;
 mod money;
@@ -19,7 +20,8 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     money::customers(connection, &rows.customers).await?;
     money::reversals(connection, &rows.reversals).await?;
     money::commissions(connection, &rows.commissions).await?;
-    money::events(connection, &rows.events).await?;
+    let links = chains::advance(connection, &rows.leaves).await?;
+    money::events(connection, &rows.events, &links).await?;
     money::balances(connection, &rows.balances).await?;
     payouts::rows(connection, &rows.payouts).await?;
     parked::coupons(connection, &rows.coupons).await?;

@@ -1,7 +1,9 @@
 //! Rows from `commissions`.
+use super::chains::Linked;
 use super::{Places, column};
 use crate::rows::{
-    BalanceChange, Current, CustomerChange, EventRow, LastEvent, Part, ReversalRow, joined, micros, state_name,
+    BalanceChange, Current, CustomerChange, EventRow, LastEvent, Part, ReversalRow, joined, micros,
+    state_name,
 };
 use crate::text::clean;
 use domain::commission::SaleRecorded;
@@ -199,24 +201,29 @@ pub(super) async fn commissions(
     Ok(())
 }
 
-pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>]) -> Result<(), sqlx::Error> {
+pub(super) async fn events(
+    connection: &mut PgConnection,
+    rows: &[EventRow<'_>],
+    links: &[Linked],
+) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let at = Places::of(rows.iter().map(|row| &row.at));
     let events = || rows.iter().map(|row| row.event);
+    let linked = |row: &EventRow<'_>| links.get(row.leaf).copied().unwrap_or_default();
     sqlx::query!(
         "INSERT INTO tributary.commission_event_rows (partition, seq, ordinal, recorded_at, commission_id, program_id,
             partner_id, sale_id, kind, status, currency, gross_minor, reversed_minor, delta_minor, postings, cause_event_id,
-            reason, actor, holds, payout_id)
+            reason, actor, holds, chain_position, chain_link, payout_id)
          SELECT partition, seq, ordinal, tributary.moment(clock), commission_id, program_id,
             partner_id, sale_id, kind, status, currency, gross, reversed, delta, postings::jsonb, cause, reason, actor,
-            string_to_array(holds, E'\\x1f'), payout_id
+            string_to_array(holds, E'\\x1f'), chain_position, chain_link, payout_id
          FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::text[],
-            $17::text[], $18::text[], $19::text[], $20::text[])
+            $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bytea[], $22::text[])
             AS u (partition, seq, ordinal, clock, commission_id, program_id, partner_id, sale_id, kind, status, currency,
-                  gross, reversed, delta, postings, cause, reason, actor, holds, payout_id)",
+                  gross, reversed, delta, postings, cause, reason, actor, holds, chain_position, chain_link, payout_id)",
         &at.partition,
         &at.seq,
         &at.ordinal,
@@ -236,6 +243,8 @@ pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>])
         &column(events(), |event| clean(&event.reason)),
         &column(events(), |event| clean(&event.actor)),
         &column(rows, |row| row.holds.clone()),
+        &column(rows, |row| linked(row).position),
+        &column(rows, |row| linked(row).link.0.to_vec()),
         &column(events(), |event| event.payout.as_ref().map(|id| clean(id.as_str()))) as &[Option<String>],
     )
     .execute(connection)

@@ -2,8 +2,9 @@
 use super::expected::{self, Sold};
 use super::fold::{Absent, Fold};
 use super::objects::{Commission, Customer, Object, Sorters, Waiting};
+use super::payouts::{Line, Payout};
 use super::runs::Sorter;
-use super::{Findings, VerifyError};
+use super::{Findings, VerifyError, expected_payouts};
 use domain::commission::balances::{Balances, Nets};
 use domain::time::Micros;
 use readmodel::audit::{self, Cells, Rows, Snapshot, Table, as_stored, moment_as_stored};
@@ -22,11 +23,14 @@ pub(super) async fn compare(
     let mut tables = Tables { snapshot, partition, findings, broken: &mut broken };
     tables.configuration(&fold.configuration).await?;
     tables.compare(&audit::BALANCES, balances.into_iter()).await?;
-    let Sorters { commissions, sales, customers, parked } = fold.objects;
+    let Sorters { commissions, sales, customers, parked, payouts, payout_lines } = fold.objects;
     tables.objects(commissions, |commission: &Commission| add(&mut nets, commission)).await?;
     tables.objects(sales, |_: &Sold| ()).await?;
     tables.objects(customers, |_: &Customer| ()).await?;
     tables.objects(parked, |_: &Waiting| ()).await?;
+    tables.objects(payouts, |_: &Payout| ()).await?;
+    tables.objects(payout_lines, |_: &Line| ()).await?;
+    fold.payouts.nets(&mut nets);
     ledger(&fold.balances, nets, findings);
     for absent in fold.absent {
         let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
@@ -181,7 +185,12 @@ impl Tables<'_> {
         let endpoints = all.endpoints.iter().map(|(key, row)| expected::endpoint(&key.0, row));
         self.compare(&audit::ENDPOINTS, endpoints).await?;
         let keys = all.keys.iter().map(|(key, row)| expected::key(&key.0, row));
-        self.compare(&audit::KEYS, keys).await
+        self.compare(&audit::KEYS, keys).await?;
+        let terms = all.payout_terms.iter().map(|(key, row)| expected_payouts::terms(&key.0, row));
+        self.compare(&audit::PAYOUT_TERMS, terms).await?;
+        let destinations =
+            all.destinations.iter().map(|(key, row)| expected_payouts::destination(&key.0, row));
+        self.compare(&audit::PAYOUT_DESTINATIONS, destinations).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Every flag has a key of the same name in the configuration file; flags win.
 mod endpoint;
 mod look;
+mod proof;
 mod run;
 mod setup;
 mod upkeep;
@@ -11,6 +12,10 @@ pub(crate) use endpoint::{
 };
 pub(crate) use look::{
     Events, Explain, Find, Quarantine, QuarantineList, QuarantineRetry, QuarantineShow, Read,
+};
+pub(crate) use proof::{
+    Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,
+    ProofShow, Verify,
 };
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
@@ -122,9 +127,19 @@ Example:
     #[command(after_help = "Works beside a running `up` on the same data directory, and without one.")]
     Balances(Printed),
     /// Re-derive every verdict and balance from the log and compare them with Postgres
-    #[command(after_help = "Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
+    #[command(after_help = "Examples:
+  tributary verify
+  tributary verify --checkpoint 2026-07-01.checkpoint.json     the log must still lead to what was signed then
+
+Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
 Works beside a running `up` on the same data directory, and without one.")]
-    Verify(Printed),
+    Verify(Verify),
+    /// Heads of the programs' hash chains, signed, to be kept elsewhere
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// Prove to others what is recorded of a commission
+    #[command(subcommand)]
+    Proof(ProofCommand),
     /// Say why a commission is what it is: every event, touch, rule, sum, hold and posting, from the log
     #[command(after_help = "Examples:
   tributary explain com_…                         by the commission
