@@ -1,5 +1,7 @@
 //! What people and schedules say about paying partners: commands, rates, destinations, terms. What the ledger makes of them is
 //! in [`crate::commission`]; conversions are in [`crate::fx`].
+pub mod destination;
+
 use crate::ids::{PartnerId, PayoutId, RateId};
 use crate::money::{Currency, Minor};
 use serde::{Deserialize, Serialize};
