@@ -118,6 +118,12 @@ pub struct Payout {
     pub paid_minor: i64,
     /// The rate that it was converted by.
     pub rate_id: Option<String>,
+    /// One unit of `currency` is `rate_mantissa x 10^rate_exponent` units of `paid_currency`: whole units, not minor ones.
+    pub rate_mantissa: Option<i64>,
+    /// As above.
+    pub rate_exponent: Option<i32>,
+    /// What the program keeps of the conversion, in parts per million.
+    pub rate_spread_ppm: Option<i64>,
     /// When it was drafted (RFC 3339, UTC).
     pub drafted_at: String,
     /// When it was settled.
@@ -311,14 +317,21 @@ pub async fn sources(pool: &PgPool, commissions: &[String]) -> Result<Vec<Source
 pub async fn payouts(pool: &PgPool, chosen: Chosen<'_>) -> Result<Vec<Payout>, sqlx::Error> {
     sqlx::query_as!(
         Payout,
-        r#"SELECT payout_id AS "payout_id!", program_id AS "program_id!", partner_id AS "partner_id!", status AS "status!",
+        r#"SELECT payout_id AS "payout_id!", p.program_id AS "program_id!", partner_id AS "partner_id!", status AS "status!",
                   currency AS "currency!", total_minor AS "total_minor!", paid_currency AS "paid_currency!",
-                  paid_minor AS "paid_minor!", rate_id,
+                  paid_minor AS "paid_minor!", p.rate_id, r.mantissa AS "rate_mantissa?", r.exponent AS "rate_exponent?",
+                  r.spread_ppm AS "rate_spread_ppm?",
                   to_char(drafted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "drafted_at!",
                   to_char(settled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS settled_at,
                   reference, lines AS "line_count!"
            FROM tributary.payouts p
-           WHERE ($1::text IS NULL OR program_id = $1) AND ($2::text IS NULL OR partner_id = $2)
+           LEFT JOIN LATERAL (
+               SELECT f.mantissa, f.exponent, f.spread_ppm FROM tributary.fx_rate_rows f
+               WHERE f.program_id = p.program_id AND f.rate_id = p.rate_id AND f.from_currency = p.currency
+                 AND f.to_currency = p.paid_currency AND f.recorded_at <= p.drafted_at
+               ORDER BY f.seq DESC, f.ordinal DESC LIMIT 1
+           ) r ON true
+           WHERE ($1::text IS NULL OR p.program_id = $1) AND ($2::text IS NULL OR partner_id = $2)
              AND ($3::text IS NULL OR status = $3) AND (cardinality($4::text[]) = 0 OR payout_id = ANY($4))
            ORDER BY p.drafted_at, payout_id COLLATE "C""#,
         chosen.program,
