@@ -147,14 +147,14 @@ async fn payouts(
     named: &[String],
     (from, to): (Option<&str>, Option<&str>),
 ) -> Result<Vec<WithLines>, sqlx::Error> {
-    let chosen =
-        Chosen { program: Some(period.program), partner: Some(period.partner), ..Chosen::default() };
+    let chosen = Chosen { program: Some(period.program), partner: Some(period.partner), ..Chosen::default() };
     let mut payouts = statements::payouts(pool, chosen).await?;
     // Moments are written so that their texts are in order, and days begin them.
     let settled = |payout: &Payout| {
-        payout.settled_at.as_deref().is_some_and(|at| {
-            from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
-        })
+        payout
+            .settled_at
+            .as_deref()
+            .is_some_and(|at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
     };
     payouts.retain(|payout| named.contains(&payout.payout_id) || settled(payout));
     let ids: Vec<String> = payouts.iter().map(|payout| payout.payout_id.clone()).collect();
@@ -302,9 +302,7 @@ impl<'a> Look<'a> {
                 .map(|computed| (computed.source.commission_id.as_str(), computed))
                 .collect(),
             payouts: payouts.iter().map(|with| (with.payout.payout_id.as_str(), &with.payout)).collect(),
-            lines: lines
-                .map(|line| ((line.payout_id.as_str(), line.commission_id.as_str()), line))
-                .collect(),
+            lines: lines.map(|line| ((line.payout_id.as_str(), line.commission_id.as_str()), line)).collect(),
         }
     }
 
