@@ -11,8 +11,11 @@ pub const RECIPIENT_TYPES: [&str; 2] = ["person", "institution"];
 
 /// Longest e-mail address (RFC 5321).
 const EMAIL_BYTES: usize = 254;
-/// Longest of the other texts.
-const TEXT_BYTES: usize = 140;
+/// Longest name and longest id.
+const NAME_BYTES: usize = 100;
+const ID_BYTES: usize = 64;
+/// All fields together, as they stand in JSON: sealed and in hexadecimal it must still be an identifier, of 1,024 bytes.
+const ALL_BYTES: usize = 380;
 /// Digits of a telephone number (E.164), and the fewest that any country has.
 const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
@@ -91,9 +94,17 @@ impl Destination {
             ));
         }
         for (field, id) in [("payer_id", &self.payer_id), ("recipient_id", &self.recipient_id)] {
-            if id.len() > TEXT_BYTES || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-                return Err(bad(field, "an id must be of letters, digits and dashes"));
+            if id.len() > ID_BYTES || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                return Err(bad(field, "an id must be of up to 64 letters, digits and dashes"));
             }
+        }
+        let texts = [&self.name, &self.email, &self.phone, &self.payer_id, &self.recipient_id];
+        // Quotes and backslashes are two bytes in JSON.
+        let bytes = texts.iter().flat_map(|text| text.bytes());
+        let written = bytes
+            .fold(0_usize, |sum, byte| sum.saturating_add(if matches!(byte, b'"' | b'\\') { 2 } else { 1 }));
+        if written > ALL_BYTES {
+            return Err(bad("name", "the fields are too long together"));
         }
         Ok(())
     }
@@ -125,8 +136,8 @@ impl Destination {
         if self.name.trim().is_empty() {
             return Err(missing("name", "name is missing: the one on the recipient's bank account"));
         }
-        if self.name.len() > TEXT_BYTES || self.name.chars().any(char::is_control) {
-            return Err(bad("name", "name must have 1 to 140 bytes without control characters"));
+        if self.name.len() > NAME_BYTES || self.name.chars().any(char::is_control) {
+            return Err(bad("name", "name must have 1 to 100 bytes without control characters"));
         }
         if self.email.is_empty() && self.recipient_id.is_empty() {
             return Err(missing("email", "give email, recipient_id, or both"));

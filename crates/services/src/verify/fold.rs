@@ -252,7 +252,7 @@ impl Fold {
                 self.objects.payout(frame, event, bytes)?;
             }
             CommissionsEvent::WrittenOff(event) if covered => {
-                if let Err(error) = self.balances.post(&event.program, &event.partner, &event.postings) {
+                if let Err(error) = self.balances.write_off(event) {
                     let place = format!("{} {}", self.frame(Followed::Commissions, frame), event.cause);
                     findings.problem("overflow", place, "64 bits", error);
                 }

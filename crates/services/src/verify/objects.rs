@@ -9,6 +9,7 @@ use super::runs::{Entry, Sorter};
 use bytes::Bytes;
 use domain::commission::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem, SaleRecorded};
 use domain::facts::ConversionKind;
+use domain::ids::PayoutId;
 use domain::time::Micros;
 use readmodel::audit::{self, Cells, Table, as_stored, moment_as_stored};
 use std::io;
@@ -118,6 +119,24 @@ pub(super) struct Commission {
     pub(super) standing: Standing,
     /// It began as commissions do.
     pub(super) created: bool,
+    /// The payout whose money is in flight.
+    live: Option<PayoutId>,
+    /// It was in two of them at a time.
+    pub(super) twice: bool,
+}
+
+impl Commission {
+    fn look(&mut self) {
+        let event = &self.standing.last;
+        match event.kind {
+            CommissionEventKind::Locked => {
+                self.twice |= self.live.is_some();
+                self.live.clone_from(&event.payout);
+            }
+            CommissionEventKind::Paid | CommissionEventKind::PayoutFailed => self.live = None,
+            _ => {}
+        }
+    }
 }
 
 impl Object for Commission {
@@ -127,7 +146,10 @@ impl Object for Commission {
         let mut last = commission(entry)?;
         let (created, terms) = (last.kind == CommissionEventKind::Created, last.terms.take());
         let (payout, seq, written) = (last.payout.clone(), entry.seq, written(entry));
-        Ok(Self { standing: Standing { last, terms, payout, seq, written }, created })
+        let standing = Standing { last, terms, payout, seq, written };
+        let mut commission = Self { standing, created, live: None, twice: false };
+        commission.look();
+        Ok(commission)
     }
 
     fn then(&mut self, entry: &Entry) -> Result<(), VerifyError> {
@@ -138,6 +160,7 @@ impl Object for Commission {
         self.created |= self.standing.last.kind == CommissionEventKind::Created;
         self.standing.seq = entry.seq;
         self.standing.written.updated = entry.clock;
+        self.look();
         Ok(())
     }
 

@@ -147,6 +147,15 @@ pub(super) struct Payout {
     last: PayoutEvent,
     seq: u64,
     written: Written,
+    /// Each event was one that may follow.
+    in_order: bool,
+}
+
+impl Payout {
+    /// Its id, when it had more than one life.
+    pub(super) fn used_again(&self) -> Option<String> {
+        (!self.in_order).then(|| self.first.id.to_string())
+    }
 }
 
 impl Object for Payout {
@@ -154,11 +163,18 @@ impl Object for Payout {
 
     fn first(entry: &Entry) -> Result<Self, VerifyError> {
         let event = payout(entry)?;
-        Ok(Self { first: event.clone(), last: event, seq: entry.seq, written: written(entry) })
+        let in_order = event.kind == PayoutEventKind::Drafted;
+        Ok(Self { first: event.clone(), last: event, seq: entry.seq, written: written(entry), in_order })
     }
 
     fn then(&mut self, entry: &Entry) -> Result<(), VerifyError> {
-        self.last = payout(entry)?;
+        let next = payout(entry)?;
+        self.in_order &= matches!(
+            (self.last.kind, next.kind),
+            (PayoutEventKind::Drafted, PayoutEventKind::Settled | PayoutEventKind::Failed)
+                | (PayoutEventKind::Settled, PayoutEventKind::Returned)
+        );
+        self.last = next;
         self.seq = entry.seq;
         self.written.updated = entry.clock;
         Ok(())

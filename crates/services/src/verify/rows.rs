@@ -24,14 +24,26 @@ pub(super) async fn compare(
     tables.configuration(&fold.configuration).await?;
     tables.compare(&audit::BALANCES, balances.into_iter()).await?;
     let Sorters { commissions, sales, customers, parked, payouts, payout_lines } = fold.objects;
-    tables.objects(commissions, |commission: &Commission| add(&mut nets, commission)).await?;
+    let mut twice = Vec::new();
+    let each = |commission: &Commission| {
+        add(&mut nets, commission);
+        twice.extend(commission.twice.then(|| commission.standing.last.id.to_string()));
+    };
+    tables.objects(commissions, each).await?;
     tables.objects(sales, |_: &Sold| ()).await?;
     tables.objects(customers, |_: &Customer| ()).await?;
     tables.objects(parked, |_: &Waiting| ()).await?;
-    tables.objects(payouts, |_: &Payout| ()).await?;
+    let mut again = Vec::new();
+    tables.objects(payouts, |payout: &Payout| again.extend(payout.used_again())).await?;
     tables.objects(payout_lines, |_: &Line| ()).await?;
     fold.payouts.nets(&mut nets);
     ledger(&fold.balances, nets, findings);
+    for commission in twice {
+        findings.problem("ledger", commission, "the ledger's rules", "in two live payouts");
+    }
+    for payout in again {
+        findings.problem("ledger", payout, "the ledger's rules", "a payout's id was used again");
+    }
     for absent in fold.absent {
         let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
         if skipped {
