@@ -1,6 +1,7 @@
 //! Facts: normalized events about the outside world. Adapters make them, the normalizer accepts them, nobody changes them.
 use crate::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
+use crate::payouts::{PayoutCommand, PayoutDestination, Rate, WriteOff};
 use crate::time::Micros;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,14 @@ pub enum FactBody {
         /// What else names it.
         aliases: Vec<String>,
     },
+    /// A payout is drafted, settled, failed or returned.
+    Payout(PayoutCommand),
+    /// A debt is given up.
+    WriteOff(WriteOff),
+    /// A rate of exchange.
+    Rate(Rate),
+    /// Where a partner is paid.
+    PayoutDestination(PayoutDestination),
 }
 
 impl FactBody {
@@ -118,6 +127,10 @@ impl FactBody {
             Self::SubscriptionCancelled { .. } => "subscription_cancelled",
             Self::Command(_) => "command",
             Self::SaleLink { .. } => "sale_link",
+            Self::Payout(_) => "payout",
+            Self::WriteOff(_) => "write_off",
+            Self::Rate(_) => "rate",
+            Self::PayoutDestination(_) => "payout_destination",
         }
     }
 }

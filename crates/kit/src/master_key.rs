@@ -161,6 +161,32 @@ impl MasterKey {
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
+    /// Seals a partner's payout destination, for the fact that names it.
+    ///
+    /// # Errors
+    /// As [`MasterKey::seal`].
+    pub fn seal_payout_destination(
+        &self,
+        program_id: &str,
+        partner_id: &str,
+        destination: &[u8],
+    ) -> Result<Vec<u8>, MasterKeyError> {
+        self.seal(&destination_place(program_id, partner_id), destination)
+    }
+
+    /// Opens a partner's payout destination.
+    ///
+    /// # Errors
+    /// As [`MasterKey::open`].
+    pub fn open_payout_destination(
+        &self,
+        program_id: &str,
+        partner_id: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+        self.open(&destination_place(program_id, partner_id), sealed)
+    }
+
     fn cipher(&self) -> Aes256Siv {
         Aes256Siv::new((&*self.0).into())
     }
@@ -169,6 +195,11 @@ impl MasterKey {
 fn endpoint_place(program_id: &str, endpoint_id: &str) -> String {
     // Ids have no control characters, so the separator keeps two pairs apart.
     format!("endpoint-secret\n{program_id}\n{endpoint_id}")
+}
+
+fn destination_place(program_id: &str, partner_id: &str) -> String {
+    // So that nobody is paid to what was sealed for another.
+    format!("payout-destination\n{program_id}\n{partner_id}")
 }
 
 fn read(path: &Path) -> Result<MasterKey, MasterKeyError> {

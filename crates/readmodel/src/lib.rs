@@ -12,10 +12,12 @@ pub mod audit;
 pub mod batch;
 pub mod cursors;
 pub mod dump;
+mod payout_rows;
 pub mod private_postgres;
 pub mod quarantine;
 pub mod queries;
 mod rows;
+pub mod statements;
 mod text;
 mod write;
 

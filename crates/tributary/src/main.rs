@@ -5,6 +5,7 @@
 mod admin;
 mod brokers;
 mod cli;
+mod csv;
 mod database;
 mod demo;
 mod endpoint;
@@ -15,6 +16,8 @@ mod import;
 mod init;
 mod keys;
 mod parts;
+mod payment_files;
+mod payout_look;
 mod proof;
 mod provider_facts;
 mod quarantine;
@@ -24,6 +27,7 @@ mod services_task;
 mod settle;
 mod snapshots;
 mod stage;
+mod statement;
 mod up;
 
 use clap::Parser as _;
@@ -82,6 +86,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(args) => return health::health(&args).await,
         Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
+        Command::Payouts(command) => payout_look::payouts(&command).await?,
+        Command::Statement(args) => statement::statement(&args).await?,
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Checkpoint(command) => proof::checkpoint(&command).await?,

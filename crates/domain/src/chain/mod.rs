@@ -27,6 +27,11 @@ pub const fn program_of(event: &CommissionsEvent) -> Option<&ProgramId> {
         CommissionsEvent::Commission(commission) => Some(&commission.program),
         CommissionsEvent::Link(link) => Some(&link.program),
         CommissionsEvent::Cancelled(over) => Some(&over.program),
+        CommissionsEvent::Payout(payout) => Some(&payout.program),
+        CommissionsEvent::Rate(rate) => Some(&rate.program),
+        CommissionsEvent::Offset(offset) => Some(&offset.program),
+        CommissionsEvent::WrittenOff(written_off) => Some(&written_off.program),
+        CommissionsEvent::Schedule(ran) => Some(&ran.program),
         CommissionsEvent::Answer(_) | CommissionsEvent::Parked(_) => None,
     }
 }
@@ -41,6 +46,11 @@ pub const fn kind_of(event: &CommissionsEvent) -> &'static str {
         CommissionsEvent::Commission(_) => "commission",
         CommissionsEvent::Link(_) => "link",
         CommissionsEvent::Cancelled(_) => "cancelled",
+        CommissionsEvent::Payout(_) => "payout",
+        CommissionsEvent::Rate(_) => "rate",
+        CommissionsEvent::Offset(_) => "offset",
+        CommissionsEvent::WrittenOff(_) => "written_off",
+        CommissionsEvent::Schedule(_) => "schedule",
         CommissionsEvent::Answer(_) => "answer",
         CommissionsEvent::Parked(_) => "parked",
     }

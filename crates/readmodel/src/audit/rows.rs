@@ -43,8 +43,10 @@ enum Kind {
     Bool,
     Moment,
     Texts,
-    Bytes,
     Postings,
+    Bytes,
+    Fields(&'static [&'static str]),
+    Map,
 }
 
 impl Rows {
@@ -132,6 +134,8 @@ fn kinds(table: &Table, row: &PgRow) -> Result<Arc<[Kind]>, sqlx::Error> {
             (Form::Moment, "TIMESTAMPTZ") => Kind::Moment,
             (Form::List, "TEXT[]") => Kind::Texts,
             (Form::Hex, "BYTEA") => Kind::Bytes,
+            (Form::Fields(names), "JSONB") => Kind::Fields(names),
+            (Form::Map, "JSONB") => Kind::Map,
             _ => {
                 let what =
                     format!("{}.{} is of a type that is not compared: {name}", table.name, column.name);
@@ -233,7 +237,6 @@ fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sq
     match kind {
         Kind::Text => text.push_str(std::str::from_utf8(bytes).map_err(wrong)?),
         Kind::Bool => text.push_str(if bytes == [0] { "false" } else { "true" }),
-        Kind::Bytes => text.push_str(&hex::encode(bytes)),
         Kind::Int2 => number(i64::from(i16::from_be_bytes(fixed(bytes)?)), text),
         Kind::Int4 => number(i64::from(i32::from_be_bytes(fixed(bytes)?)), text),
         Kind::Int8 => number(i64::from_be_bytes(fixed(bytes)?), text),
@@ -248,24 +251,35 @@ fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sq
                     .map_err(sqlx::Error::Decode)?;
             text.push_str(&list.into_iter().flatten().collect::<Vec<_>>().join(", "));
         }
-        Kind::Postings => {
-            // The first byte is the format's version.
-            let legs: serde_json::Value =
-                serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(wrong)?;
-            postings(&legs, text);
+        Kind::Bytes => text.push_str(&hex::encode(bytes)),
+        Kind::Postings => fields(&json(bytes)?, &["account", "currency", "amount"], text),
+        Kind::Fields(names) => fields(&json(bytes)?, names, text),
+        Kind::Map => {
+            // Sorted, as the keys of these maps are.
+            for (place, (name, value)) in json(bytes)?.as_object().into_iter().flatten().enumerate() {
+                text.push_str(if place > 0 { ", " } else { "" });
+                text.push_str(name);
+                text.push(' ');
+                number(value, text);
+            }
         }
     }
     Ok(())
 }
 
-/// Legs as `account currency amount`, joined by `, `.
-fn postings(legs: &serde_json::Value, text: &mut String) {
-    for (place, leg) in legs.as_array().into_iter().flatten().enumerate() {
+fn json(bytes: &[u8]) -> Result<serde_json::Value, sqlx::Error> {
+    // The first byte is the format's version.
+    serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(wrong)
+}
+
+/// Objects as the values of these fields, joined by `, `.
+fn fields(objects: &serde_json::Value, names: &[&str], text: &mut String) {
+    for (place, object) in objects.as_array().into_iter().flatten().enumerate() {
         if place > 0 {
             text.push_str(", ");
         }
         let mut first = true;
-        for part in ["account", "currency", "amount"].into_iter().filter_map(|name| leg.get(name)) {
+        for part in names.iter().filter_map(|name| object.get(name)) {
             if !std::mem::take(&mut first) {
                 text.push(' ');
             }

@@ -4,6 +4,7 @@ mod config;
 mod facts;
 mod money;
 mod parked;
+mod payouts;
 
 use crate::rows::{At, Rows};
 use sqlx::PgConnection;
@@ -22,6 +23,7 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     let links = chains::advance(connection, &rows.leaves).await?;
     money::events(connection, &rows.events, &links).await?;
     money::balances(connection, &rows.balances).await?;
+    payouts::rows(connection, &rows.payouts).await?;
     parked::coupons(connection, &rows.coupons).await?;
     parked::parked(connection, &rows.parked).await
 }

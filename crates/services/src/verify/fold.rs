@@ -2,18 +2,23 @@
 //! events of objects are sorted by object, and what is small (sheets, configuration) is kept as it is at the end.
 use super::chains::Chains;
 use super::expected::{self, Configured, Written};
+use super::expected_payouts::Destination;
 use super::history::{History, MissingRow};
 use super::objects::Sorters;
+use super::payouts::Payouts;
 use super::{Findings, Options, VerifyError};
+use bytes::Bytes;
 use domain::attribution::Decision;
 use domain::commission::balances::{Balances, is_balanced};
 use domain::commission::{CommissionEvent, CommissionStatus, CommissionsEvent, SaleRecorded};
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
 };
+use domain::facts::{Fact, FactBody};
 use domain::ids::{PartnerId, ProgramId};
 use domain::money::Currency;
 use domain::normalization::FactsEvent;
+use domain::payouts::PayoutTerms;
 use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
@@ -33,6 +38,8 @@ pub(super) struct Configuration {
     pub(super) rules: BTreeMap<(String, String, u32), Configured<Rule>>,
     pub(super) endpoints: BTreeMap<(String, String), Configured<Endpoint>>,
     pub(super) keys: BTreeMap<(String, String), Configured<ApiKey>>,
+    pub(super) payout_terms: BTreeMap<(String, String), Configured<PayoutTerms>>,
+    pub(super) destinations: BTreeMap<(String, String), Configured<Destination>>,
 }
 
 /// A covered frame none of whose rows of history is there: skipped, unless an object of it is there.
@@ -62,6 +69,7 @@ pub(super) struct Fold {
     pub(super) objects: Sorters,
     pub(super) absent: Vec<Absent>,
     pub(super) chains: Chains,
+    pub(super) payouts: Payouts,
     verdicts: History,
     events: History,
     reversals: History,
@@ -89,6 +97,7 @@ impl Fold {
             objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
             chains: Chains::new(partition, &options.kept, snapshot),
+            payouts: Payouts::new(partition, snapshot),
             verdicts: history(&audit::VERDICTS),
             events: history(&audit::COMMISSION_EVENTS),
             reversals: history(&audit::REVERSALS),
@@ -119,6 +128,7 @@ impl Fold {
                 }
                 FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
                 FactsEvent::Fact(fact) => {
+                    self.configuration.destination(fact, frame.clock);
                     let at = (frame.seq, ordinal);
                     if let Some(cells) = expected::sale_code(fact, frame.clock) {
                         rows += 1;
@@ -181,7 +191,13 @@ impl Fold {
                         self.objects.sale(frame, &sale, bytes)?;
                     }
                 }
-                _ => {}
+                event => {
+                    let taken =
+                        self.payouts.take((frame, ordinal), &event, &place, covered, findings).await?;
+                    rows += usize::from(taken.is_row);
+                    missing.extend(taken.missing);
+                    self.payout((frame, bytes), &event, covered, &mut objects, findings)?;
+                }
             }
         }
         self.missed(place, rows, missing, objects, findings);
@@ -219,6 +235,35 @@ impl Fold {
         }
     }
 
+    /// What an event of payouts means for objects and sheets.
+    fn payout(
+        &mut self,
+        (frame, bytes): (&Frame, &Bytes),
+        event: &CommissionsEvent,
+        covered: bool,
+        objects: &mut Vec<(&'static str, String)>,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        match event {
+            CommissionsEvent::Payout(event) if covered => {
+                objects.push((audit::PAYOUTS.kind, as_stored(event.id.as_str())));
+                self.objects.payout(frame, event, bytes)?;
+            }
+            CommissionsEvent::WrittenOff(event) if covered => {
+                if let Err(error) = self.balances.write_off(event) {
+                    let place = format!("{} {}", self.frame(Followed::Commissions, frame), event.cause);
+                    findings.problem("overflow", place, "64 bits", error);
+                }
+                for posting in event.postings.iter().filter(|posting| is_bucket(posting.account)) {
+                    let key = (event.program.clone(), event.partner.clone(), posting.currency);
+                    self.posted.insert(key, frame.clock);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// After the last frame: rows of history that belong to nothing, and cursors that the log does not reach.
     pub(super) async fn finish(&mut self, findings: &mut Findings) -> Result<(), VerifyError> {
         for history in [
@@ -230,6 +275,7 @@ impl Fold {
         ] {
             history.finish(findings).await?;
         }
+        self.payouts.finish(findings).await?;
         for followed in Followed::ALL {
             let (row, last) = (self.cursor(followed).seq, self.last.get(&followed).copied().unwrap_or(0));
             if row > last {
@@ -306,7 +352,20 @@ impl Configuration {
             ConfigObject::Account(object) => {
                 put(&mut self.accounts, object.account.0.clone(), object, removed, clock);
             }
+            ConfigObject::PayoutTerms(object) => {
+                let key = (program, object.partner.0.clone());
+                put(&mut self.payout_terms, key, object, removed, clock);
+            }
         }
+    }
+
+    /// A fact may say where a partner is paid.
+    fn destination(&mut self, fact: &Fact, clock: Micros) {
+        let FactBody::PayoutDestination(object) = &fact.body else { return };
+        let key = (fact.program.0.clone(), object.partner.0.clone());
+        let place = Destination::of(fact, object);
+        let removed = place.sealed.is_none();
+        put(&mut self.destinations, key, place, removed, clock);
     }
 }
 

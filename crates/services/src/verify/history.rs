@@ -85,10 +85,12 @@ impl History {
 
     /// Table, partition, frame and ordinal, then what the row is about.
     fn place(&self, (seq, ordinal): Place, cells: &Cells) -> String {
-        let about = ["commission_id", "event_id"].into_iter().find_map(|name| {
-            let column = self.table.columns.iter().position(|column| column.name == name)?;
-            cells.get(column)?.clone()
-        });
+        let about = ["commission_id", "payout_id", "rate_id", "event_id", "cause_event_id"]
+            .into_iter()
+            .find_map(|name| {
+                let column = self.table.columns.iter().position(|column| column.name == name)?;
+                cells.get(column)?.clone()
+            });
         format!(
             "{} partition {} frame {seq} event {ordinal} {}",
             self.table.name,

@@ -3,7 +3,8 @@
 //! Three proofs, partition by partition, in memory that does not grow with the log: the chain (each record has its
 //! frame in each hop, in order, with equal heads; each accepted event has exactly one verdict), the ledger (postings balance,
 //! buckets are what the commissions sum to), and the read model (Postgres holds what the fold says, at the cursors of one
-//! snapshot). Beside them the hash chains of `domain::chain`, which heads that were kept elsewhere may be held against. It folds with the domain only and shares no statement with the projector.
+//! snapshot). Beside them the hash chains of `domain::chain`, which heads that were kept elsewhere may be held against. It
+//! folds with the domain only and shares no statement with the projector.
 //!
 //! What history says is compared as both sides stream by. What objects are (commissions, sales, customers, parked inputs) is
 //! known after their last event only: their events are sorted by object in temporary files, and merged with the rows in the
@@ -13,10 +14,12 @@
 mod chain;
 mod chains;
 mod expected;
+mod expected_payouts;
 mod fold;
 mod frames;
 mod history;
 mod objects;
+mod payouts;
 mod rows;
 mod runs;
 

@@ -9,6 +9,7 @@ use super::runs::{Entry, Sorter};
 use bytes::Bytes;
 use domain::commission::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem, SaleRecorded};
 use domain::facts::ConversionKind;
+use domain::ids::PayoutId;
 use domain::time::Micros;
 use readmodel::audit::{self, Cells, Table, as_stored, moment_as_stored};
 use std::io;
@@ -22,13 +23,22 @@ pub(super) struct Sorters {
     pub(super) sales: Sorter,
     pub(super) customers: Sorter,
     pub(super) parked: Sorter,
+    pub(super) payouts: Sorter,
+    pub(super) payout_lines: Sorter,
 }
 
 impl Sorters {
     /// Each gathers up to `limit` bytes in memory.
     pub(super) fn new(limit: usize) -> Self {
         let sorter = || Sorter::new(limit);
-        Self { commissions: sorter(), sales: sorter(), customers: sorter(), parked: sorter() }
+        Self {
+            commissions: sorter(),
+            sales: sorter(),
+            customers: sorter(),
+            parked: sorter(),
+            payouts: sorter(),
+            payout_lines: sorter(),
+        }
     }
 
     /// An event of a commission, as the log has it.
@@ -109,6 +119,24 @@ pub(super) struct Commission {
     pub(super) standing: Standing,
     /// It began as commissions do.
     pub(super) created: bool,
+    /// The payout whose money is in flight.
+    live: Option<PayoutId>,
+    /// It was in two of them at a time.
+    pub(super) twice: bool,
+}
+
+impl Commission {
+    fn look(&mut self) {
+        let event = &self.standing.last;
+        match event.kind {
+            CommissionEventKind::Locked => {
+                self.twice |= self.live.is_some();
+                self.live.clone_from(&event.payout);
+            }
+            CommissionEventKind::Paid | CommissionEventKind::PayoutFailed => self.live = None,
+            _ => {}
+        }
+    }
 }
 
 impl Object for Commission {
@@ -117,14 +145,22 @@ impl Object for Commission {
     fn first(entry: &Entry) -> Result<Self, VerifyError> {
         let mut last = commission(entry)?;
         let (created, terms) = (last.kind == CommissionEventKind::Created, last.terms.take());
-        Ok(Self { standing: Standing { last, terms, seq: entry.seq, written: written(entry) }, created })
+        let (payout, seq, written) = (last.payout.clone(), entry.seq, written(entry));
+        let standing = Standing { last, terms, payout, seq, written };
+        let mut commission = Self { standing, created, live: None, twice: false };
+        commission.look();
+        Ok(commission)
     }
 
     fn then(&mut self, entry: &Entry) -> Result<(), VerifyError> {
         self.standing.last = commission(entry)?;
+        let last = &mut self.standing.last;
+        self.standing.terms = last.terms.take().or_else(|| self.standing.terms.take());
+        self.standing.payout = last.payout.clone().or_else(|| self.standing.payout.take());
         self.created |= self.standing.last.kind == CommissionEventKind::Created;
         self.standing.seq = entry.seq;
         self.standing.written.updated = entry.clock;
+        self.look();
         Ok(())
     }
 
@@ -251,7 +287,7 @@ impl Object for Waiting {
     }
 }
 
-const fn written(entry: &Entry) -> Written {
+pub(super) const fn written(entry: &Entry) -> Written {
     Written { created: entry.clock, updated: entry.clock }
 }
 
@@ -270,16 +306,16 @@ fn sale(entry: &Entry) -> Result<SaleRecorded, VerifyError> {
 }
 
 /// The event that was pushed: it was decoded before.
-fn decoded(entry: &Entry) -> Result<CommissionsEvent, VerifyError> {
+pub(super) fn decoded(entry: &Entry) -> Result<CommissionsEvent, VerifyError> {
     wire::commissions::decode(&Bytes::copy_from_slice(&entry.value)).map_err(|_| broken())
 }
 
 /// Stored texts, none of which has a byte 0.
-fn packed<const N: usize>(parts: [&str; N]) -> Vec<u8> {
+pub(super) fn packed<const N: usize>(parts: [&str; N]) -> Vec<u8> {
     Table::key(parts)
 }
 
-fn unpacked<const N: usize>(bytes: &[u8]) -> Result<[&str; N], VerifyError> {
+pub(super) fn unpacked<const N: usize>(bytes: &[u8]) -> Result<[&str; N], VerifyError> {
     let text = std::str::from_utf8(bytes).map_err(|_| broken())?;
     let mut parts = text.split('\0');
     let mut all = [""; N];
@@ -289,6 +325,6 @@ fn unpacked<const N: usize>(bytes: &[u8]) -> Result<[&str; N], VerifyError> {
     Ok(all)
 }
 
-fn broken() -> VerifyError {
+pub(super) fn broken() -> VerifyError {
     VerifyError::Files(io::Error::other("a temporary file gave something else than was written"))
 }

@@ -2,8 +2,9 @@
 use super::expected::{self, Sold};
 use super::fold::{Absent, Fold};
 use super::objects::{Commission, Customer, Object, Sorters, Waiting};
+use super::payouts::{Line, Payout};
 use super::runs::Sorter;
-use super::{Findings, VerifyError};
+use super::{Findings, VerifyError, expected_payouts};
 use domain::commission::balances::{Balances, Nets};
 use domain::time::Micros;
 use readmodel::audit::{self, Cells, Rows, Snapshot, Table, as_stored, moment_as_stored};
@@ -23,12 +24,27 @@ pub(super) async fn compare(
     tables.configuration(&fold.configuration).await?;
     tables.compare(&audit::BALANCES, balances.into_iter()).await?;
     tables.compare(&audit::CHAINS, fold.chains.rows().into_iter()).await?;
-    let Sorters { commissions, sales, customers, parked } = fold.objects;
-    tables.objects(commissions, |commission: &Commission| add(&mut nets, commission)).await?;
+    let Sorters { commissions, sales, customers, parked, payouts, payout_lines } = fold.objects;
+    let mut twice = Vec::new();
+    let each = |commission: &Commission| {
+        add(&mut nets, commission);
+        twice.extend(commission.twice.then(|| commission.standing.last.id.to_string()));
+    };
+    tables.objects(commissions, each).await?;
     tables.objects(sales, |_: &Sold| ()).await?;
     tables.objects(customers, |_: &Customer| ()).await?;
     tables.objects(parked, |_: &Waiting| ()).await?;
+    let mut again = Vec::new();
+    tables.objects(payouts, |payout: &Payout| again.extend(payout.used_again())).await?;
+    tables.objects(payout_lines, |_: &Line| ()).await?;
+    fold.payouts.nets(&mut nets);
     ledger(&fold.balances, nets, findings);
+    for commission in twice {
+        findings.problem("ledger", commission, "the ledger's rules", "in two live payouts");
+    }
+    for payout in again {
+        findings.problem("ledger", payout, "the ledger's rules", "a payout's id was used again");
+    }
     for absent in fold.absent {
         let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
         if skipped {
@@ -182,7 +198,12 @@ impl Tables<'_> {
         let endpoints = all.endpoints.iter().map(|(key, row)| expected::endpoint(&key.0, row));
         self.compare(&audit::ENDPOINTS, endpoints).await?;
         let keys = all.keys.iter().map(|(key, row)| expected::key(&key.0, row));
-        self.compare(&audit::KEYS, keys).await
+        self.compare(&audit::KEYS, keys).await?;
+        let terms = all.payout_terms.iter().map(|(key, row)| expected_payouts::terms(&key.0, row));
+        self.compare(&audit::PAYOUT_TERMS, terms).await?;
+        let destinations =
+            all.destinations.iter().map(|(key, row)| expected_payouts::destination(&key.0, row));
+        self.compare(&audit::PAYOUT_DESTINATIONS, destinations).await
     }
 }
 

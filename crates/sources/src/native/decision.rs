@@ -105,7 +105,7 @@ fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
 }
 
 /// The id of the key that vouched, and whom it names.
-fn actor(values: &Values, authenticated_by: &str) -> String {
+pub(super) fn actor(values: &Values, authenticated_by: &str) -> String {
     match values.text("actor") {
         Some(name) => format!("{authenticated_by} ({name})"),
         None => authenticated_by.to_owned(),

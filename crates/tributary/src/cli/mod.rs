@@ -4,6 +4,7 @@ mod look;
 mod proof;
 mod run;
 mod setup;
+mod statements;
 mod upkeep;
 
 pub(crate) use endpoint::{
@@ -19,6 +20,9 @@ pub(crate) use proof::{
 };
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
+pub(crate) use statements::{
+    PaymentFormat, PayoutsExport, PayoutsList, PayoutsLook, PayoutsShow, Statement, StatementFormat,
+};
 pub(crate) use upkeep::{
     Export, Import, Keys, KeysCopy, KeysMigrate, Snapshots, SnapshotsDelete, SnapshotsList,
 };
@@ -126,6 +130,19 @@ Example:
     /// Print balances by program, partner and currency, in minor units
     #[command(after_help = "Works beside a running `up` on the same data directory, and without one.")]
     Balances(Printed),
+    /// Draft, settle and look at payouts, and write files for mass payments
+    #[command(subcommand)]
+    Payouts(PayoutsLook),
+    /// Print what a partner earned, owes and was paid in a period, so that it can be computed again
+    #[command(
+        after_help = "Each line changes what is payable: available less debt. Of one currency, the opening balance and all amounts sum to
+the closing balance exactly. Amounts are minor units; docs/reference/statements.md has the columns.
+
+Examples:
+  tributary statement --program prog_acme --partner mary --from 2026-06-01 --to 2026-07-01
+  tributary statement --program prog_acme --partner mary --format json"
+    )]
+    Statement(Statement),
     /// Re-derive every verdict and balance from the log and compare them with Postgres
     #[command(after_help = "Examples:
   tributary verify

@@ -383,6 +383,7 @@ fn answer() -> Answer {
         currency: Some(usd()),
         status: Some(CommissionStatus::ChargedBack),
         declined: "unknown_payout".into(),
+        payout: None,
     }
 }
 
@@ -459,6 +460,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             origin: Origin::default(),
         }),
         holds: Vec::new(),
+        payout: None,
     };
     let held = CommissionEvent {
         kind: CommissionEventKind::Review,
