@@ -75,6 +75,8 @@ impl Recorded {
     }
 }
 
+type Change = fn(&mut Proof);
+
 fn signer(installation: u8) -> Signer {
     Signer::of(&MasterKey::from_bytes([installation; 64]))
 }
@@ -205,7 +207,7 @@ async fn a_proof_holds_for_the_commission_that_it_shows_and_fails_for_every_chan
         proof.leaves[0].event = hex::encode(changed);
         assert_eq!(field(proof::check_proof(&proof, &kept)), "leaves[0].path", "byte {place}");
     }
-    let changes: [(&str, fn(&mut Proof)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("leaves[0].path", |it| it.leaves[0].path[2] = "00".repeat(32)),
         ("leaves[0].path", |it| it.leaves[0].position = 9),
         ("leaves[0].said", |it| it.leaves[0].said.gross_minor = 2_000),
