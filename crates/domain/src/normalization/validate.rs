@@ -306,8 +306,8 @@ fn distinct<T: PartialEq>(field: &'static str, list: &[T]) -> Checked {
 fn terms_values(terms: &PayoutTerms) -> Checked {
     match terms.schedule {
         Schedule::Manual => {}
-        Schedule::Weekly { day } => within("schedule_day", day.into(), 1, 7)?,
-        Schedule::Monthly { day } => within("schedule_day", day.into(), 1, 31)?,
+        Schedule::Weekly { day } => within("day", day.into(), 1, 7)?,
+        Schedule::Monthly { day } => within("day", day.into(), 1, 31)?,
     }
     let currencies: Vec<_> = terms.minimums.iter().map(|(currency, _)| *currency).collect();
     distinct("minimums", &currencies)?;
