@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod keys;
 mod parts;
+mod payouts;
 mod provider_facts;
 mod quarantine;
 mod report;
@@ -48,6 +49,11 @@ async fn main() -> ExitCode {
             | Command::Explain(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
+            | Command::Payouts(_)
+            | Command::PayoutTerms(_)
+            | Command::Partners(_)
+            | Command::Rates(_)
+            | Command::WriteOff(_)
     );
     let could_not_run = if answers_by_status { COULD_NOT_RUN } else { 1 };
     match run(cli.command).await {
@@ -81,6 +87,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
         Command::Balances(args) => report::balances(&args).await?,
+        Command::Payouts(command) => return payouts::payouts(&command).await,
+        Command::PayoutTerms(command) => return payouts::terms(&command).await,
+        Command::Partners(command) => return payouts::partners(&command).await,
+        Command::Rates(command) => return payouts::rates(&command).await,
+        Command::WriteOff(args) => return payouts::write_off(&args).await,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Explain(args) => return explain::explain(&args).await,
         Command::Export(args) => export::export(&args).await?,

@@ -1,6 +1,7 @@
 //! The command line. Every flag has a key of the same name in the configuration file; flags win.
 mod endpoint;
 mod look;
+mod payouts;
 mod run;
 mod setup;
 mod upkeep;
@@ -11,6 +12,10 @@ pub(crate) use endpoint::{
 };
 pub(crate) use look::{
     Events, Explain, Find, Quarantine, QuarantineList, QuarantineRetry, QuarantineShow, Read,
+};
+pub(crate) use payouts::{
+    DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
+    PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
 };
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
@@ -121,6 +126,26 @@ Example:
     /// Print balances by program, partner and currency, in minor units
     #[command(after_help = "Works beside a running `up` on the same data directory, and without one.")]
     Balances(Printed),
+    /// Draft, settle and look at payouts, and write files for mass payments
+    #[command(subcommand)]
+    Payouts(PayoutsWrite),
+    /// When and how partners are paid
+    #[command(subcommand)]
+    PayoutTerms(PayoutTermsCommand),
+    /// Where partners are paid
+    #[command(subcommand)]
+    Partners(Partners),
+    /// Rates of exchange, for payouts in another currency than what was earned
+    #[command(subcommand)]
+    Rates(Rates),
+    /// Give up what a partner owes: it is the program's loss
+    #[command(
+        after_help = "Exit status: 0 written off, 1 refused or declined (nothing changed), 2 it could not run.
+
+Example:
+  tributary write-off --program prog_acme --partner mary --currency USD --amount 470 --reason 'left the program'"
+    )]
+    WriteOff(WriteOff),
     /// Re-derive every verdict and balance from the log and compare them with Postgres
     #[command(after_help = "Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
 Works beside a running `up` on the same data directory, and without one.")]
