@@ -1,6 +1,7 @@
 //! `payouts draft|settle|fail|return`, `rates`, `write-off`, `payout-terms`, `partners destination`: what people say about paying
-//! partners. Each is the record that the native API would append, checked by the same table, and the answer read back.
-use crate::admin::{Admin, refused};
+//! partners. Each is
+//! the record that the native API would append, checked by the same table, and the answer read back.
+use crate::admin::Admin;
 use crate::cli::{
     DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
     PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
@@ -76,10 +77,10 @@ pub(crate) async fn partners(command: &Partners) -> anyhow::Result<ExitCode> {
     // Each is a fact of its own, so that a partner can go back to the destination before the last one.
     let key = Some(or_new(&None));
     match command {
-        DestinationCommand::Set(args) => {
-            let body = sealed(args)?;
-            say(&args.saying, Resource::PayoutDestinations, body, key).await
-        }
+        DestinationCommand::Set(args) => match sealed(args)? {
+            Ok(body) => say(&args.saying, Resource::PayoutDestinations, body, key).await,
+            Err(refused) => not_said(&args.saying, &refused),
+        },
         DestinationCommand::Remove(args) => {
             let body = json!({"partner_id": args.partner});
             say(&args.saying, Resource::PayoutDestinations, body, key).await
@@ -88,7 +89,7 @@ pub(crate) async fn partners(command: &Partners) -> anyhow::Result<ExitCode> {
 }
 
 /// What stands in the log for a destination, as the gateway writes it.
-fn sealed(args: &DestinationSet) -> anyhow::Result<Value> {
+fn sealed(args: &DestinationSet) -> anyhow::Result<Result<Value, Refused>> {
     let mut text = Zeroizing::new(String::new());
     let read = match &args.file {
         Some(path) => std::fs::File::open(path)
@@ -102,12 +103,15 @@ fn sealed(args: &DestinationSet) -> anyhow::Result<Value> {
     said.insert("method".to_owned(), args.method.as_str().into());
     let said = Zeroizing::new(Value::Object(said).to_string());
     let values = schema::read(&payout::DESTINATION, said.as_bytes());
-    let destination = values.and_then(|values| payout::said_destination(&values)).map_err(wrong)?;
+    let destination = match values.and_then(|values| payout::said_destination(&values)) {
+        Ok(destination) => destination,
+        Err(refused) => return Ok(Err(refused)),
+    };
     let config = configure_quietly(&args.saying.place.layers(&[]))?;
     let plain = Zeroizing::new(serde_json::to_vec(&destination)?);
     let sealed =
         master_key_of(&config)?.seal_payout_destination(&args.saying.program, &args.partner, &plain)?;
-    Ok(json!({"partner_id": args.partner, "method": args.method, "sealed": hex::encode(sealed)}))
+    Ok(Ok(json!({"partner_id": args.partner, "method": args.method, "sealed": hex::encode(sealed)})))
 }
 
 /// A rate as whole digits and where the point stands.
@@ -125,8 +129,8 @@ fn or_new(key: &Option<String>) -> String {
     key.clone().unwrap_or_else(|| format!("cli_{}", hex::encode(rand::random::<[u8; 16]>())))
 }
 
-fn wrong(refused: Refused) -> anyhow::Error {
-    anyhow::anyhow!("{} ({}: {})", refused.message, refused.code, refused.field)
+fn not_said(saying: &Saying, refused: &Refused) -> anyhow::Result<ExitCode> {
+    not_done(saying, refused.code, &refused.field, &refused.message)
 }
 
 /// Appends what is said, waits for the outcome and prints it. What is refused changes nothing, and is status 1.
@@ -141,7 +145,7 @@ async fn say(
     let body = Bytes::from(body.to_string());
     // What the gateway would refuse is not logged either.
     if let Err(refused) = native::validate(resource, &body, key.as_deref(), ACTOR) {
-        return not_done(saying, refused.code, &refused.field, &refused.message);
+        return not_said(saying, &refused);
     }
     let config = configure_quietly(&saying.place.layers(&[]))?;
     let admin = Admin::open(&config, false).await?;
@@ -240,7 +244,10 @@ fn line(resource: Resource, told: &OutcomeRecord) -> String {
 /// `payout-terms set|remove`.
 pub(crate) async fn terms(command: &PayoutTermsCommand) -> anyhow::Result<ExitCode> {
     match command {
-        PayoutTermsCommand::Set(args) => write_terms(&args.pick, said_terms(args)?, false).await,
+        PayoutTermsCommand::Set(args) => match said_terms(args)? {
+            Ok(terms) => write_terms(&args.pick, terms, false).await,
+            Err(refused) => not_said(&args.pick.saying, &refused),
+        },
         PayoutTermsCommand::Remove(pick) => {
             let partner = pick.partner.clone().unwrap_or_default().into();
             write_terms(pick, PayoutTerms { partner, ..PayoutTerms::default() }, true).await
@@ -249,7 +256,7 @@ pub(crate) async fn terms(command: &PayoutTermsCommand) -> anyhow::Result<ExitCo
 }
 
 /// The terms of the flags, read as the body of a request would be.
-fn said_terms(args: &TermsSet) -> anyhow::Result<PayoutTerms> {
+fn said_terms(args: &TermsSet) -> anyhow::Result<Result<PayoutTerms, Refused>> {
     let mut minimums = Vec::with_capacity(args.minimum.len());
     for minimum in &args.minimum {
         let (currency, amount) =
@@ -261,7 +268,7 @@ fn said_terms(args: &TermsSet) -> anyhow::Result<PayoutTerms> {
         json!({"schedule": args.schedule, "day": args.day, "minimums": minimums, "pay_in": args.pay_in});
     let values = schema::read(&payout::TERMS, body.to_string().as_bytes());
     let partner = args.pick.partner.clone().unwrap_or_default().into();
-    values.and_then(|values| payout::terms(partner, &values)).map_err(wrong)
+    Ok(values.and_then(|values| payout::terms(partner, &values)))
 }
 
 async fn write_terms(pick: &TermsPick, terms: PayoutTerms, removed: bool) -> anyhow::Result<ExitCode> {
@@ -276,14 +283,12 @@ async fn write_terms(pick: &TermsPick, terms: PayoutTerms, removed: bool) -> any
     let fact = ConfigFact { program: saying.program.as_str().into(), actor, object, removed };
     let answer = admin.configure(fact, false).await;
     let closed = admin.close().await;
-    let answer = match answer? {
-        Ok(answer) => answer,
-        Err(refusal) => {
-            closed?;
-            return Err(refused(&refusal));
-        }
-    };
+    let answer = answer?;
     closed?;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(refusal) => return not_done(saying, &refusal.code, &refusal.field, &refusal.detail),
+    };
     let word = match (answer.changed, removed) {
         (false, _) => "nothing to change",
         (true, false) => "written",
