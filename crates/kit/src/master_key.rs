@@ -4,6 +4,8 @@
 //! secret belongs to is associated data: a sealed secret moved elsewhere does not open.
 use aes_siv::KeyInit as _;
 use aes_siv::siv::Aes256Siv;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -148,6 +150,15 @@ impl MasterKey {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
         self.open(&endpoint_place(program_id, endpoint_id), sealed)
+    }
+
+    /// Another secret for the use that `label` names: HMAC-SHA-256 of the label under the key. It says nothing of the key, and
+    /// nothing of what is derived for other labels.
+    pub(crate) fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut mac =
+            <Hmac<Sha256> as Mac>::new_from_slice(self.0.as_slice()).expect("any key length is accepted");
+        mac.update(label);
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// Seals a partner's payout destination, for the fact that names it.

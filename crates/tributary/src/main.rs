@@ -1,10 +1,11 @@
 //! The binary: subcommands and wiring, nothing else.
 //!
 //! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
-//! answers `balances`, `verify` and `events find`. What they start is in the crates below.
+//! answers `balances`, `verify` and `events find`, [`proof`] proves to others. What they start is in the crates below.
 mod admin;
 mod brokers;
 mod cli;
+mod csv;
 mod database;
 mod demo;
 mod endpoint;
@@ -15,7 +16,10 @@ mod import;
 mod init;
 mod keys;
 mod parts;
+mod payment_files;
+mod payout_look;
 mod payouts;
+mod proof;
 mod provider_facts;
 mod quarantine;
 mod report;
@@ -24,10 +28,11 @@ mod services_task;
 mod settle;
 mod snapshots;
 mod stage;
+mod statement;
 mod up;
 
 use clap::Parser as _;
-use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
+use cli::{Cli, Command, EndpointCommand, Events, PayoutsCommand, Quarantine};
 use nix::sys::stat::{Mode, umask};
 use std::process::ExitCode;
 
@@ -46,10 +51,11 @@ async fn main() -> ExitCode {
     let answers_by_status = matches!(
         cli.command,
         Command::Verify(_)
+            | Command::Proof(_)
             | Command::Explain(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
-            | Command::Payouts(_)
+            | Command::Payouts(PayoutsCommand::Write(_))
             | Command::PayoutTerms(_)
             | Command::Partners(_)
             | Command::Rates(_)
@@ -86,17 +92,22 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(args) => return health::health(&args).await,
         Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
+        Command::Payouts(PayoutsCommand::Look(command)) => payout_look::payouts(&command).await?,
+        Command::Statement(args) => statement::statement(&args).await?,
         Command::Balances(args) => report::balances(&args).await?,
-        Command::Payouts(command) => return payouts::payouts(&command).await,
+        Command::Payouts(PayoutsCommand::Write(command)) => return payouts::payouts(&command).await,
         Command::PayoutTerms(command) => return payouts::terms(&command).await,
         Command::Partners(command) => return payouts::partners(&command).await,
         Command::Rates(command) => return payouts::rates(&command).await,
         Command::WriteOff(args) => return payouts::write_off(&args).await,
         Command::Verify(args) => return report::verify(&args).await,
+        Command::Checkpoint(command) => proof::checkpoint(&command).await?,
+        Command::Proof(command) => return proof::proof(&command).await,
         Command::Explain(args) => return explain::explain(&args).await,
         Command::Export(args) => export::export(&args).await?,
         Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
+        Command::Events(Events::Dump(args)) => proof::dump(&args).await?,
         Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
         Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,
         Command::Quarantine(Quarantine::Retry(args)) => return quarantine::retry(&args).await,

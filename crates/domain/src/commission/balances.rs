@@ -137,6 +137,44 @@ impl Balances {
     }
 }
 
+impl Balances {
+    /// The rules of the ledger that the sheets break, beside the sums of all their commissions: what is wrong, and at which
+    /// `program/partner/currency`. Empty: none.
+    #[must_use]
+    pub fn problems(&self, mut nets: Nets) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        for line in self.lines() {
+            let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
+            problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
+            let key = (line.program_id, line.partner_id, line.currency);
+            if nets.0.remove(&key).unwrap_or_default() != line.sheet.net() {
+                problems.push((NOT_THE_SUM, place));
+            }
+        }
+        // Commissions that nothing was ever posted for.
+        let rest = nets.0.into_iter().filter(|(_, net)| *net != 0);
+        problems.extend(rest.map(|((program, partner, currency), _)| {
+            (NOT_THE_SUM, format!("{program}/{partner}/{currency}"))
+        }));
+        problems
+    }
+}
+
+const NOT_THE_SUM: &str = "the buckets are not the sum of the commissions";
+
+/// The sum of N of each (program, partner, currency), and of what was given up of debts, added up in any order: whoever has
+/// commissions one at a time needs no more memory than there are partners.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nets(BTreeMap<(ProgramId, PartnerId, Currency), i128>);
+
+impl Nets {
+    /// Adds one commission's N, as its last event left it; or what was given up of a debt, which no N says.
+    pub fn add(&mut self, program: &ProgramId, partner: &PartnerId, currency: Currency, net: Minor) {
+        let sum = self.0.entry((program.clone(), partner.clone(), currency)).or_default();
+        *sum = sum.saturating_add(i128::from(net.0));
+    }
+}
+
 impl Serialize for Balances {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.lines())
@@ -325,23 +363,16 @@ impl Ledger {
     /// the commission). Empty: none.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut nets: BTreeMap<(ProgramId, PartnerId, Currency), i128> = BTreeMap::new();
+        let mut nets = Nets::default();
         for line in self.commissions.values() {
-            let net =
-                nets.entry((line.program_id.clone(), line.partner_id.clone(), line.currency)).or_default();
-            *net = net.saturating_add(i128::from(line.net_minor.0));
+            nets.add(&line.program_id, &line.partner_id, line.currency, line.net_minor);
         }
         let mut problems = self.broken.clone();
-        for line in self.balances.lines() {
-            let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
-            problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
-            let of = (line.program_id, line.partner_id, line.currency);
-            let net = nets.remove(&of).unwrap_or_default();
-            let written_off = self.written_off.get(&of).copied().unwrap_or_default();
-            if net != line.sheet.net().saturating_sub(written_off) {
-                problems.push(("the buckets are not the sum of the commissions", place));
-            }
+        for (of, given_up) in &self.written_off {
+            let sum = nets.0.entry(of.clone()).or_default();
+            *sum = sum.saturating_add(*given_up);
         }
+        problems.extend(self.balances.problems(nets));
         problems
     }
 }

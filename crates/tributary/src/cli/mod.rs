@@ -2,8 +2,10 @@
 mod endpoint;
 mod look;
 mod payouts;
+mod proof;
 mod run;
 mod setup;
+mod statements;
 mod upkeep;
 
 pub(crate) use endpoint::{
@@ -15,10 +17,17 @@ pub(crate) use look::{
 };
 pub(crate) use payouts::{
     DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
-    PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
+    PayoutsCommand, PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
+};
+pub(crate) use proof::{
+    Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,
+    ProofShow, Verify,
 };
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
+pub(crate) use statements::{
+    PaymentFormat, PayoutsExport, PayoutsList, PayoutsLook, PayoutsShow, Statement, StatementFormat,
+};
 pub(crate) use upkeep::{
     Export, Import, Keys, KeysCopy, KeysMigrate, Snapshots, SnapshotsDelete, SnapshotsList,
 };
@@ -128,7 +137,7 @@ Example:
     Balances(Printed),
     /// Draft, settle and look at payouts, and write files for mass payments
     #[command(subcommand)]
-    Payouts(PayoutsWrite),
+    Payouts(PayoutsCommand),
     /// When and how partners are paid
     #[command(subcommand)]
     PayoutTerms(PayoutTermsCommand),
@@ -146,10 +155,30 @@ Example:
   tributary write-off --program prog_acme --partner mary --currency USD --amount 470 --reason 'left the program'"
     )]
     WriteOff(WriteOff),
+    /// Print what a partner earned, owes and was paid in a period, so that it can be computed again
+    #[command(
+        after_help = "Each line changes what is payable: available less debt. Of one currency, the opening balance and all amounts sum to
+the closing balance exactly. Amounts are minor units; docs/reference/statements.md has the columns.
+
+Examples:
+  tributary statement --program prog_acme --partner mary --from 2026-06-01 --to 2026-07-01
+  tributary statement --program prog_acme --partner mary --format json"
+    )]
+    Statement(Statement),
     /// Re-derive every verdict and balance from the log and compare them with Postgres
-    #[command(after_help = "Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
+    #[command(after_help = "Examples:
+  tributary verify
+  tributary verify --checkpoint 2026-07-01.checkpoint.json     the log must still lead to what was signed then
+
+Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
 Works beside a running `up` on the same data directory, and without one.")]
-    Verify(Printed),
+    Verify(Verify),
+    /// Heads of the programs' hash chains, signed, to be kept elsewhere
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// Prove to others what is recorded of a commission
+    #[command(subcommand)]
+    Proof(ProofCommand),
     /// Say why a commission is what it is: every event, touch, rule, sum, hold and posting, from the log
     #[command(after_help = "Examples:
   tributary explain com_…                         by the commission

@@ -1,7 +1,16 @@
 //! Paying partners: what is said about payouts, rates, debts, terms and destinations.
-use super::Place;
+use super::{PayoutsLook, Place};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+
+/// `payouts`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PayoutsCommand {
+    #[command(flatten)]
+    Write(PayoutsWrite),
+    #[command(flatten)]
+    Look(PayoutsLook),
+}
 
 /// The commands of `payouts` that say something.
 #[derive(Debug, Subcommand)]

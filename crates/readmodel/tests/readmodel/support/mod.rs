@@ -1,5 +1,7 @@
 //! A real Postgres for a test: one that is given, else a private one; and frames to put into it.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
+pub mod payouts;
+
 use domain::commission::{
     Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Facets, Posting,
     SaleRecorded, Slice, Terms,
@@ -93,6 +95,11 @@ fn advance(seqs: std::ops::Range<u64>, frames: Frames) -> Advance {
     Advance { partition: PARTITION, before: cursor(seqs.start - 1), after: cursor(seqs.end - 1), frames }
 }
 
+/// Bytes for events of which only the hashes matter.
+pub fn as_bytes<E: std::fmt::Debug>(events: &[E]) -> Vec<bytes::Bytes> {
+    events.iter().map(|event| bytes::Bytes::from(format!("{event:?}"))).collect()
+}
+
 /// One sale with its commission in each frame of `commissions`.
 pub fn commissions(seqs: std::ops::Range<u64>) -> Advance {
     let frames = seqs.clone().map(|seq| Frame {
@@ -100,6 +107,7 @@ pub fn commissions(seqs: std::ops::Range<u64>) -> Advance {
         source: seq,
         clock: clock(seq),
         marks: Vec::new(),
+        bytes: as_bytes(&sale(seq)),
         events: sale(seq),
     });
     advance(seqs, Frames::Commissions(frames.collect()))
@@ -112,6 +120,7 @@ pub fn facts(seqs: std::ops::Range<u64>, kind: VerdictKind, reason: &str) -> Adv
         source: seq + 100,
         clock: clock(seq),
         marks: Vec::new(),
+        bytes: Vec::new(),
         events: vec![FactsEvent::Verdict(verdict(seq, kind, reason))],
     });
     advance(seqs, Frames::Facts(frames.collect()))
@@ -221,4 +230,25 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
         shares: Vec::new(),
     };
     vec![CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)]
+}
+
+/// Any events, one frame of `commissions` for each list.
+pub fn frames_of(first: u64, frames: Vec<Vec<CommissionsEvent>>) -> Advance {
+    let end = first + frames.len() as u64;
+    let frame = |(seq, events): (u64, Vec<CommissionsEvent>)| Frame {
+        seq,
+        source: seq,
+        clock: clock(seq),
+        marks: Vec::new(),
+        bytes: as_bytes(&events),
+        events,
+    };
+    advance(first..end, Frames::Commissions((first..).zip(frames).map(frame).collect()))
+}
+
+/// Any events of `facts`, in one frame.
+pub fn facts_of(seq: u64, events: Vec<FactsEvent>) -> Advance {
+    let frame =
+        Frame { seq, source: seq, clock: clock(seq), marks: Vec::new(), bytes: as_bytes(&events), events };
+    advance(seq..seq + 1, Frames::Facts(vec![frame]))
 }
