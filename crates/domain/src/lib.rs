@@ -11,6 +11,7 @@ pub mod commission;
 pub mod config;
 pub mod defect;
 pub mod facts;
+pub mod fx;
 pub mod ids;
 pub mod money;
 pub mod normalization;

@@ -2,6 +2,8 @@
 //! in [`crate::commission`]; conversions are in [`crate::fx`].
 use crate::ids::{PartnerId, PayoutId, RateId};
 use crate::money::{Currency, Minor};
+use crate::rules::{Period, plus_months};
+use crate::time::{DAY_MICROS, Micros};
 use serde::{Deserialize, Serialize};
 
 /// What happens with a payout.
@@ -144,6 +146,30 @@ impl Schedule {
         }
     }
 
+    /// The first moment of it after another; `None`: never.
+    #[must_use]
+    pub fn next_after(self, after: Micros) -> Option<Micros> {
+        let today = after.0.div_euclid(DAY_MICROS);
+        let start = |day: i64| Micros(day.saturating_mul(DAY_MICROS));
+        match self {
+            Self::Manual => None,
+            Self::Weekly { day } => {
+                // Day 0 was a Thursday.
+                let weekday = today.saturating_add(3).rem_euclid(7).saturating_add(1);
+                let ahead = i64::from(day).saturating_sub(weekday).rem_euclid(7);
+                let ahead = if ahead == 0 { 7 } else { ahead };
+                Some(start(today.saturating_add(ahead)))
+            }
+            Self::Monthly { day } => {
+                // A January has all days that a month may have: from there months clamp.
+                let first = start(i64::from(day).saturating_sub(1));
+                let months = Period::Month.number(after).saturating_sub(Period::Month.number(first));
+                let here = plus_months(first, months);
+                Some(if here > after { here } else { plus_months(first, months.saturating_add(1)) })
+            }
+        }
+    }
+
     /// The one of that name and day; whether the day is in range is for whoever accepts it.
     #[must_use]
     pub fn parse(name: &str, day: u32) -> Option<Self> {
@@ -174,5 +200,37 @@ impl PayoutTerms {
     #[must_use]
     pub fn minimum(&self, currency: Currency) -> Minor {
         self.minimums.iter().find(|(of, _)| *of == currency).map_or(Minor::ZERO, |(_, least)| *least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Days since 1970.
+    fn next(schedule: Schedule, day: i64) -> i64 {
+        let inside = Micros(day * DAY_MICROS + 1);
+        let (next, from_start) = (schedule.next_after(inside), schedule.next_after(Micros(day * DAY_MICROS)));
+        assert_eq!(next, from_start);
+        next.map_or(-1, |next| next.0.div_euclid(DAY_MICROS))
+    }
+
+    #[test]
+    fn a_schedule_finds_its_next_day_strictly_after_a_moment() {
+        // 2026-11-22 is a Sunday.
+        let sunday = 20_779;
+        assert_eq!(next(Schedule::Weekly { day: 1 }, sunday), sunday + 1);
+        assert_eq!(next(Schedule::Weekly { day: 7 }, sunday), sunday + 7);
+        assert_eq!(next(Schedule::Weekly { day: 6 }, sunday), sunday + 6);
+        assert_eq!(next(Schedule::Manual, sunday), -1);
+        // 2028-01-31, 2028-02-29, 2028-03-31, and 2027-02-28.
+        let (january, february, march, common) = (21_214, 21_243, 21_274, 20_877);
+        let last = Schedule::Monthly { day: 31 };
+        assert_eq!(
+            [january - 1, january, february, march - 1].map(|day| next(last, day)),
+            [january, february, march, march]
+        );
+        assert_eq!(next(last, common - 1), common);
+        assert_eq!(next(Schedule::Monthly { day: 1 }, january), january + 1);
     }
 }

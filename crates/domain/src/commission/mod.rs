@@ -23,6 +23,7 @@ pub mod holds;
 mod live;
 mod names;
 mod parked;
+mod payout;
 mod payout_events;
 mod postings;
 mod pricing;
@@ -278,6 +279,9 @@ impl ReversalResult {
         }
     }
 }
+
+/// Lines of a payout. A balance with more commissions is paid with several payouts.
+pub const MAX_PAYOUT_LINES: usize = 500;
 
 /// The source name under which commissions of their own stand.
 pub const ADJUSTMENT: &str = "adjustment";
