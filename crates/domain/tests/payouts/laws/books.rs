@@ -45,14 +45,22 @@ pub struct PayoutBook {
     pub status: PayoutEventKind,
 }
 
+/// What stands for a commission in what is available (above 0) or owed (below 0).
+#[derive(Debug, Default)]
+struct Stands {
+    amount: i128,
+    /// When it was payable first.
+    payable_since: Option<Micros>,
+    owed_since: Micros,
+}
+
 #[derive(Debug, Default)]
 pub struct Books {
     pub sheets: BTreeMap<(String, String), Sheet>,
     /// The last event of each commission.
     pub last: BTreeMap<CommissionId, CommissionEvent>,
     pub payouts: BTreeMap<PayoutId, PayoutBook>,
-    /// What stands for each commission in what is available (above 0) or owed (below 0), and since when.
-    stands: BTreeMap<CommissionId, (i128, Micros)>,
+    stands: BTreeMap<CommissionId, Stands>,
     /// Each commission's offsets, the oldest first: whose debt, how much.
     offsets: BTreeMap<CommissionId, Vec<(CommissionId, i128)>>,
     rates: BTreeMap<(Currency, Currency), RateRecorded>,
@@ -81,6 +89,7 @@ fn into(event: &CommissionEvent, account: Account) -> i128 {
 impl Books {
     /// Folds the events of one step of a frame.
     pub fn frame(&mut self, clock: Micros, events: &[CommissionsEvent], rows: &mut Rows) -> Result<(), Broken> {
+        rows.frame();
         for event in events {
             match event {
                 CommissionsEvent::Commission(event) => self.commission(clock, event, rows)?,
@@ -112,6 +121,10 @@ impl Books {
         self.postings(event)?;
         self.line_of(event)?;
         self.moved(clock, &event.id, into(event, Account::Available) + into(event, Account::Debt));
+        let stands = self.stands.entry(event.id.clone()).or_default();
+        if stands.amount > 0 || event.status == CommissionStatus::Approved && gross > 0 {
+            stands.payable_since.get_or_insert(clock);
+        }
         let from = self.last.get(&event.id).map_or("-", |last| last.status.name());
         law!("the state table: there is such a row", rows.count(from, event), "from {from}: {event:#?}");
         self.last.insert(event.id.clone(), event.clone());
@@ -204,7 +217,7 @@ impl Books {
                     && book.drafted.lines.iter().any(|other| other.commission == line.commission)
             });
             law!("8: a line is in one live payout", in_flight.is_none(), "{line:#?} is in {in_flight:#?}");
-            let stands = self.stands.get(&line.commission).map_or(0, |(stands, _)| *stands);
+            let stands = self.stands(&line.commission);
             law!("a line is what stands for its commission", i128::from(line.amount.0) == stands, "{line:#?}, not {stands}");
             let last = &self.last[&line.commission];
             let is_own = last.partner == event.partner && last.currency == event.currency && last.program == event.program;
@@ -244,9 +257,9 @@ impl Books {
         self.sheets.get_mut(&account).unwrap()[6] += i128::from(amount);
         let mut left = amount;
         for (of, part) in &event.claims {
-            let oldest = self.oldest(&account, |stands| stands < 0);
+            let oldest = self.next_owed(&account);
             law!("a write-off takes from the oldest debt", oldest.as_ref() == Some(of), "{event:#?}, not {oldest:?}");
-            let owes = -self.stands[of].0;
+            let owes = -self.stands(of);
             left -= part.0;
             let fits = part.0 > 0 && i128::from(part.0) <= owes;
             law!("a write-off takes no more than is owed", fits, "{part} of {of}, which owes {owes}");
@@ -263,13 +276,17 @@ impl Books {
             last.partner == event.partner && last.currency == event.currency
         }));
         law!("an offset is within one balance", is_own && by != of, "{event:#?}");
-        let (pays, owes) = (self.stands[by].0, -self.stands[of].0);
+        let (pays, owes) = (self.stands(by), -self.stands(of));
         rows.count_offset(amount);
         if amount > 0 {
             law!("an offset takes what is there, and no more than is owed", amount == pays.min(owes), "{event:#?}: {pays} for {owes}");
-            let oldest = (self.oldest(&account, |stands| stands > 0), self.oldest(&account, |stands| stands < 0));
+            let oldest = (self.next_payer(&account), self.next_owed(&account));
             law!("offsets go by age", oldest == (Some(by.clone()), Some(of.clone())), "{event:#?}, not {oldest:?}");
-            self.offsets.entry(by.clone()).or_default().push((of.clone(), amount));
+            let of_it = self.offsets.entry(by.clone()).or_default();
+            match of_it.last_mut() {
+                Some((known, sum)) if known == of => *sum += amount,
+                _ => of_it.push((of.clone(), amount)),
+            }
         } else {
             let of_it = self.offsets.entry(by.clone()).or_default();
             let last = of_it.pop();
@@ -286,24 +303,41 @@ impl Books {
         Ok(())
     }
 
+    fn stands(&self, of: &CommissionId) -> i128 {
+        self.stands.get(of).map_or(0, |stands| stands.amount)
+    }
+
     /// What stands for a commission changes.
     fn moved(&mut self, clock: Micros, of: &CommissionId, amount: i128) {
-        let (stands, since) = self.stands.entry(of.clone()).or_insert((0, clock));
-        let before = stands.signum();
-        *stands += amount;
-        if stands.signum() != before {
-            *since = clock;
+        let stands = self.stands.entry(of.clone()).or_default();
+        let owed = stands.amount < 0;
+        stands.amount += amount;
+        if stands.amount < 0 && !owed {
+            stands.owed_since = clock;
         }
     }
 
-    /// The commission of a balance for which the longest something stands.
-    fn oldest(&self, account: &(String, String), which: impl Fn(i128) -> bool) -> Option<CommissionId> {
-        let of = |id: &CommissionId| {
-            let last = &self.last[id];
+    fn of_account(&self, account: &(String, String)) -> impl Iterator<Item = (&CommissionId, &Stands)> {
+        self.stands.iter().filter(move |(id, _)| {
+            let last = &self.last[*id];
             last.partner.as_str() == account.0 && last.currency.code() == account.1
+        })
+    }
+
+    /// Pays the next debt: the oldest, but what waits beside a line that is in flight comes after the others.
+    fn next_payer(&self, account: &(String, String)) -> Option<CommissionId> {
+        let in_flight = |id: &CommissionId| {
+            let mut drafted = self.payouts.values().filter(|book| book.status == PayoutEventKind::Drafted);
+            drafted.any(|book| book.drafted.lines.iter().any(|line| line.commission == *id))
         };
-        let all = self.stands.iter().filter(|(id, (stands, _))| of(id) && which(*stands));
-        all.min_by_key(|(id, (_, since))| (*since, (*id).clone())).map(|(id, _)| id.clone())
+        let all = self.of_account(account).filter(|(_, stands)| stands.amount > 0);
+        all.min_by_key(|(id, stands)| (in_flight(id), stands.payable_since, (*id).clone())).map(|(id, _)| id.clone())
+    }
+
+    /// Whose debt is paid next: the oldest.
+    fn next_owed(&self, account: &(String, String)) -> Option<CommissionId> {
+        let all = self.of_account(account).filter(|(_, stands)| stands.amount < 0);
+        all.min_by_key(|(id, stands)| (stands.owed_since, (*id).clone())).map(|(id, _)| id.clone())
     }
 
     /// Between frames: the buckets are the sum of N; what is payable is what stands for commissions; no debt is left beside
@@ -313,14 +347,14 @@ impl Books {
         for (id, last) in &self.last {
             let sum = sums.entry((last.partner.to_string(), last.currency.code().to_owned())).or_default();
             sum[0] += net(last);
-            sum[1] += self.stands.get(id).map_or(0, |(stands, _)| *stands);
+            sum[1] += self.stands(id);
         }
         for (account, sheet) in &self.sheets {
             let [net, stands] = sums.get(account).copied().unwrap_or_default();
             let buckets: i128 = sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6];
             law!("2: the buckets less what was written off are the sum of N", buckets == net, "{account:?}: {sheet:?}, N {net}");
             law!("what stands for commissions is what is available, less the debt", stands == sheet[2] - sheet[5], "{account:?}: {sheet:?}, {stands}");
-            let both = (self.oldest(account, |stands| stands > 0), self.oldest(account, |stands| stands < 0));
+            let both = (self.next_payer(account), self.next_owed(account));
             law!("what is payable pays what is owed", both.0.is_none() || both.1.is_none(), "{account:?}: {both:?}");
         }
         self.offsets_hold()
@@ -333,7 +367,7 @@ impl Books {
             if matches!(last.status, CommissionStatus::Locked | CommissionStatus::Paid) {
                 continue;
             }
-            let stands = self.stands[by].0;
+            let stands = self.stands(by);
             law!("who owes pays for nobody", stands >= 0, "{by} owes {stands}, and pays {offsets:?}");
             let is_debit = last.gross.0 < 0;
             law!("offsets of a commission are no more than N", is_debit || sum <= net(last).max(0) + self.received(by), "{by}: {sum}, {last:#?}");

@@ -8,6 +8,7 @@ mod books;
 #[allow(dead_code, reason = "shared with the laws of the ledger, which use more of it")]
 mod calendar;
 #[path = "../../ledger/laws/commission.rs"]
+#[allow(dead_code, reason = "as above")]
 mod commission;
 mod history;
 mod money;

@@ -116,8 +116,11 @@ impl Reference {
     pub fn waits_for_rate(&mut self, account: &Account) {
         let Some(to) = self.terms_of(&account.0).pay_in else { return };
         for place in self.of_account(account) {
+            let is_in_flight = self.in_flight(&place);
             let commission = self.commissions.get_mut(&place).unwrap();
-            if commission.status == "approved" && commission.gross > 0 {
+            let may = commission.status == "approved" && commission.gross > 0 && !is_in_flight;
+            // Who released it once decided for good.
+            if may && !commission.released.contains(FX_MISSING) {
                 commission.by_hand.insert(FX_MISSING.to_owned());
                 self.lacks_rate.insert(place.clone(), (account.1, to));
                 self.follows(&place);
@@ -132,13 +135,13 @@ impl Reference {
             PayoutAct::Fail => ("drafted", "failed"),
             _ => ("settled", "returned"),
         };
+        let Some(payout) = self.payouts.get(id).cloned() else { return "unknown_payout" };
         if said == Said::NoActor {
             return "actor_required";
         }
         if said == Said::NoReason && act != PayoutAct::Settle {
             return "reason_required";
         }
-        let Some(payout) = self.payouts.get(id).cloned() else { return "unknown_payout" };
         if payout.status != from {
             return "wrong_status";
         }

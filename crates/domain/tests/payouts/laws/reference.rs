@@ -7,7 +7,7 @@ use super::super::specs::{ReversalSpec, SaleSpec};
 use super::commission::{Commission, is_held};
 use super::history::{RateSpec, Settings, TermsSpec};
 use super::money::next_due;
-use super::payouts::Payout;
+use super::payouts::{FX_MISSING, Payout};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::config::Profile;
 use tributary_domain::ids::PayoutId;
@@ -99,6 +99,10 @@ impl Reference {
         let mut account = self.account(&commission);
         how(&mut commission, &mut account);
         self.set_account(&commission, account);
+        if ["rejected", "refunded", "charged_back"].contains(&commission.status) {
+            // What comes back waits for a rate only once it would be paid again.
+            commission.by_hand.remove(FX_MISSING);
+        }
         self.commissions.insert(place.clone(), commission);
     }
 
@@ -177,6 +181,13 @@ impl Reference {
         if lost.is_some_and(|lost| lost > 0) { "charged_back" } else { "refunded" }
     }
 
+    /// After what people decide: what is rejected waits for no rate.
+    pub fn forgets_rates(&mut self) {
+        for place in self.places() {
+            self.change(&place, |_, _| ());
+        }
+    }
+
     /// Brings a sale's commission to what the set of its facts says.
     fn settle(&mut self, id: &str) {
         let place = (id.to_owned(), 0);
@@ -206,7 +217,9 @@ impl Reference {
         if is_removed {
             self.terms.remove(terms.partner);
         } else {
-            let due = next_due(terms.schedule, self.clock);
+            // A schedule that stays keeps its moment.
+            let kept = self.terms.get(terms.partner).filter(|(known, _)| known.schedule == terms.schedule);
+            let due = kept.map_or_else(|| next_due(terms.schedule, self.clock), |(_, due)| *due);
             self.terms.insert(terms.partner, (terms.clone(), due));
         }
     }
@@ -226,7 +239,7 @@ impl Reference {
             self.lacks_rate.iter().filter(|(_, lacks)| **lacks == pair).map(|(place, _)| place.clone()).collect();
         for place in waited {
             self.lacks_rate.remove(&place);
-            self.commissions.get_mut(&place).unwrap().by_hand.remove(super::payouts::FX_MISSING);
+            self.commissions.get_mut(&place).unwrap().by_hand.remove(FX_MISSING);
             self.follows(&place);
         }
         ""

@@ -131,6 +131,11 @@ fn what(from: &str, event: &CommissionEvent, after_payout: bool) -> Option<&'sta
 }
 
 impl Rows {
+    /// Another frame begins.
+    pub const fn frame(&mut self) {
+        self.after_payout = false;
+    }
+
     /// Counts an event; whether the table has its row.
     pub fn count(&mut self, from: &'static str, event: &CommissionEvent) -> bool {
         let after_payout = self.after_payout;

@@ -391,6 +391,7 @@ impl<'a> Run<'a> {
     fn decide(&mut self, kind: CommandKind, of: Target, hold: &str) -> Result<(), Broken> {
         let place = self.place(of);
         let declined = self.reference.decided(kind, &place, hold);
+        self.reference.forgets_rates();
         let known = self.reference.commissions.contains_key(&place);
         let commission = self.ids.get(&place).filter(|_| known).cloned().unwrap_or_else(|| "com_nobody".into());
         let command = Command { commission, hold: hold.to_owned(), ..command(kind) };
