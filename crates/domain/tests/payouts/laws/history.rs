@@ -41,7 +41,7 @@ pub enum Target {
 /// A payout, whether it is there or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// Of those with this status, so many before the newest; with "" of all.
+    /// Of those with this status, so many before the newest; where there are not so many, the newest of all.
     Last(&'static str, usize),
     /// None that this program has.
     Nobodys,

@@ -250,8 +250,9 @@ impl<'a> Run<'a> {
 
     fn which(&self, of: Which) -> PayoutId {
         let Which::Last(status, back) = of else { return "pay_nobodys".into() };
-        let is_of = |id: &&PayoutId| status.is_empty() || self.reference.payouts[*id].status == status;
-        self.drafted.iter().rev().filter(is_of).nth(back).cloned().unwrap_or_else(|| "pay_none".into())
+        let is_of = |id: &&PayoutId| self.reference.payouts[*id].status == status;
+        let found = self.drafted.iter().rev().filter(is_of).nth(back).or(self.drafted.last());
+        found.cloned().unwrap_or_else(|| "pay_none".into())
     }
 
     fn payout(&mut self, act: PayoutAct, of: Which, said: Said) -> Result<(), Broken> {

@@ -68,7 +68,7 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
     let (sale, other) = (random.below(products.len()), random.below(products.len()));
     let goes_back = told(sale, random.of(&[ALL, LOST, SOME]), Live);
     let paid = || [earned(sale), vec![drafts(products, sale), pays(Settle)]].concat();
-    match random.weighted(&[5, 5, 5, 4, 4, 5, 5, 4, 4, 3]) {
+    match random.weighted(&[5, 7, 5, 5, 4, 5, 5, 4, 4, 3]) {
         // Paid, then a debt, and the next sale that repays it; then perhaps the money comes back, or the next sale goes too.
         0 => {
             let then = match random.below(4) {
@@ -81,7 +81,7 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
         }
         // It goes back while it is in flight; then it is settled, or not.
         1 => {
-            let end = random.of(&[Settle, Fail, Fail]);
+            let end = random.of(&[Settle, Fail, Fail, Fail]);
             let back = (end == Settle).then(|| pays(Return));
             [earned(sale), vec![drafts(products, sale), goes_back, pays(end)], back.into_iter().collect()].concat()
         }
@@ -92,12 +92,16 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
             let (first, object) = (random.of(&[true, false]), random.of(&[ALL, LOST, SOME]));
             let mut tale = earned(sale);
             tale.extend(first.then(|| told(sale, SOME, Live)));
-            tale.extend([drafts(products, sale), pays(Settle)]);
+            tale.push(drafts(products, sale));
+            if first && random.once_in(2) {
+                tale.extend([told(sale, SOME, Dead), pays(random.of(&[Settle, Fail]))]);
+            }
+            tale.push(pays(Settle));
             tale.extend((!first).then(|| told(sale, object, Live)));
             tale.extend(earned(other));
             tale.push(told(sale, if first { SOME } else { object }, Dead));
-            tale.extend([drafts(products, sale), pays(random.of(&[Settle, Fail]))]);
-            tale.extend(random.once_in(2).then(|| pays(Return)));
+            tale.extend([drafts(products, sale), pays(random.of(&[Settle, Fail, Fail]))]);
+            tale.extend((!random.once_in(3)).then(|| pays(Return)));
             tale
         }
         // A debt that is given up.
@@ -222,14 +226,14 @@ const HOLDS: [&str; 5] = ["manual", "fraud:by_eye", "fx_missing", "fx_missing", 
 
 fn said(random: &mut Random) -> Said {
     let rare = [Said::WrongAmount, Said::WrongCurrency, Said::NoReason, Said::NoActor];
-    if random.once_in(4) { random.of(&rare) } else { random.of(&[Said::Nothing, Said::Right]) }
+    if random.once_in(3) { random.of(&rare) } else { random.of(&[Said::Nothing, Said::Right]) }
 }
 
 fn step(random: &mut Random, about: About, products: &[Product]) -> Step {
     let sale = random.below(products.len());
     let (partner, currency) = (about.partner(random), about.currency(random));
     let target = if random.once_in(4) { Target::Made(random.below(MADE)) } else { Target::Sale(sale) };
-    match random.weighted(&[10, 12, 12, 4, 10, 4, 4, 14, 22, 5, 6, 5, 8]) {
+    match random.weighted(&[10, 12, 12, 4, 10, 4, 4, 14, 24, 5, 6, 5, 8]) {
         0 => Step::Sale { sale },
         1 => told(sale, random.below(5), random.of(&[Pending, Live, Live, Dead])),
         2 => Step::Tick { wait: random.of(&[0, 1, 60_000_000, DAY_MICROS, 4 * DAY_MICROS]) },
@@ -248,10 +252,12 @@ fn step(random: &mut Random, about: About, products: &[Product]) -> Step {
             Step::Draft { partner, currency, ignore_minimum: random.once_in(3) }
         }
         8 => {
-            let statuses = ["drafted", "drafted", "settled", "failed", "returned", ""];
-            let of = Which::Last(random.of(&statuses), random.below(2));
-            let of = if random.once_in(12) { Which::Nobodys } else { of };
-            Step::Payout { act: random.of(&[Settle, Fail, Return]), of, said: said(random) }
+            let (act, said) = (random.of(&[Settle, Fail, Return]), said(random));
+            let fits = if act == Return { "settled" } else { "drafted" };
+            let any = random.of(&["drafted", "settled", "failed", "failed", "returned"]);
+            let is_wrong = ![Said::Nothing, Said::Right].contains(&said);
+            let of = Which::Last(if is_wrong || random.once_in(3) { fits } else { any }, random.below(2));
+            Step::Payout { act, of: if random.once_in(12) { Which::Nobodys } else { of }, said }
         }
         9 => {
             let part = random.of(&[Part::All, Part::Half, Part::TooMuch, Part::Nothing]);
