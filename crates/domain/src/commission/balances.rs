@@ -1,7 +1,10 @@
 //! Balances and commissions as a plain fold of commission events: what `verify` compares the read model with, independent
 //! of the commission service's own rows.
-use super::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, Posting};
-use crate::ids::{CommissionId, PartnerId, ProgramId, SaleId, SourceName};
+use super::{
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, DebtWrittenOff,
+    PayoutEvent, PayoutEventKind, Posting,
+};
+use crate::ids::{CommissionId, PartnerId, PayoutId, ProgramId, SaleId, SourceName};
 use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::time::Micros;
 use serde::{Serialize, Serializer};
@@ -99,6 +102,19 @@ impl Balances {
         Ok(())
     }
 
+    /// Folds a write-off's postings.
+    ///
+    /// # Errors
+    /// [`AmountOutOfRange`]: as [`Self::apply`].
+    pub fn write_off(&mut self, event: &DebtWrittenOff) -> Result<(), AmountOutOfRange> {
+        let sheets =
+            self.0.entry(event.program.clone()).or_default().entry(event.partner.clone()).or_default();
+        event
+            .postings
+            .iter()
+            .try_for_each(|posting| sheets.entry(posting.currency).or_default().post(posting))
+    }
+
     /// One partner's sheet.
     #[must_use]
     pub fn sheet(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> BalanceSheet {
@@ -169,11 +185,94 @@ pub struct Ledger {
     /// Sheets of all partners.
     pub balances: Balances,
     commissions: BTreeMap<CommissionId, CommissionLine>,
+    payouts: BTreeMap<PayoutId, PayoutLook>,
+    /// The live payout that a commission is in: drafted and not ended.
+    in_flight: BTreeMap<CommissionId, PayoutId>,
+    /// What was given up of debts.
+    written_off: BTreeMap<(ProgramId, PartnerId, Currency), i128>,
     /// Events that break a rule by themselves.
     broken: Vec<(&'static str, String)>,
 }
 
+/// What rules ask of a payout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PayoutLook {
+    status: PayoutEventKind,
+    /// Of a live one.
+    commissions: Vec<CommissionId>,
+}
+
 impl Ledger {
+    /// Folds any event of a frame whose clock is `clock`.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn record(&mut self, clock: Micros, event: &CommissionsEvent) -> Result<(), AmountOutOfRange> {
+        match event {
+            CommissionsEvent::Commission(event) => self.apply(clock, event),
+            CommissionsEvent::Payout(event) => {
+                self.payout(event);
+                Ok(())
+            }
+            CommissionsEvent::WrittenOff(event) => {
+                let of = (event.program.clone(), event.partner.clone(), event.currency);
+                let sum = self.written_off.entry(of).or_default();
+                *sum = sum.saturating_add(i128::from(event.amount.0));
+                self.balances.write_off(event)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules of payouts: the total is the sum of the lines, a commission is in one live payout at most, and an id has one
+    /// life.
+    fn payout(&mut self, event: &PayoutEvent) {
+        let place = event.id.to_string();
+        let known = self.payouts.get(&event.id);
+        let follows = match event.kind {
+            PayoutEventKind::Drafted => known.is_none(),
+            PayoutEventKind::Settled | PayoutEventKind::Failed => {
+                known.is_some_and(|known| known.status == PayoutEventKind::Drafted)
+            }
+            PayoutEventKind::Returned => known.is_some_and(|known| known.status == PayoutEventKind::Settled),
+        };
+        if !follows {
+            self.broken.push(("a payout's id was used again", place.clone()));
+        }
+        let mut commissions = Vec::new();
+        if event.kind == PayoutEventKind::Drafted {
+            let sum = |amount: fn(&super::PayoutLine) -> Minor| {
+                event.lines.iter().fold(0_i128, |sum, line| sum.saturating_add(i128::from(amount(line).0)))
+            };
+            if sum(|line| line.amount) != i128::from(event.total.0)
+                || sum(|line| line.paid) != i128::from(event.paid.0)
+            {
+                self.broken.push(("a payout is not the sum of its lines", place.clone()));
+            }
+            if !is_balanced(&event.postings) {
+                self.broken.push(("the postings do not sum to 0", place));
+            }
+            for line in &event.lines {
+                let twice = self.in_flight.insert(line.commission.clone(), event.id.clone());
+                if twice.is_some() {
+                    self.broken.push(("in two live payouts", line.commission.to_string()));
+                }
+                commissions.push(line.commission.clone());
+            }
+        } else if let Some(known) = known {
+            for commission in &known.commissions {
+                self.in_flight.remove(commission);
+            }
+        }
+        self.payouts.insert(event.id.clone(), PayoutLook { status: event.kind, commissions });
+    }
+
+    /// What was given up of a partner's debts.
+    #[must_use]
+    pub fn written_off(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> i128 {
+        self.written_off.get(&(program.clone(), partner.clone(), currency)).copied().unwrap_or_default()
+    }
+
     /// Folds one event of a frame whose clock is `clock`.
     ///
     /// # Errors
@@ -236,8 +335,10 @@ impl Ledger {
         for line in self.balances.lines() {
             let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
             problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
-            let net = nets.remove(&(line.program_id, line.partner_id, line.currency)).unwrap_or_default();
-            if net != line.sheet.net() {
+            let of = (line.program_id, line.partner_id, line.currency);
+            let net = nets.remove(&of).unwrap_or_default();
+            let written_off = self.written_off.get(&of).copied().unwrap_or_default();
+            if net != line.sheet.net().saturating_sub(written_off) {
                 problems.push(("the buckets are not the sum of the commissions", place));
             }
         }

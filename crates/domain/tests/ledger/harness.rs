@@ -265,7 +265,7 @@ impl World {
                     self.sales.insert(recorded.sale.external_id.clone(), recorded.clone());
                 }
                 CommissionsEvent::Commission(event) => self.check(event),
-                _ => {}
+                other => self.ledger.record(self.clock, other).unwrap(),
             }
         }
         assert_eq!(self.ledger.problems(), vec![], "after {events:#?}");
