@@ -52,7 +52,7 @@ impl Reference {
         self.commissions.iter().filter(|(_, one)| of(one)).map(|(place, _)| place.clone()).collect()
     }
 
-    fn terms_of(&self, partner: &str) -> TermsSpec {
+    pub fn terms_of(&self, partner: &str) -> TermsSpec {
         let terms = self.terms.get(partner).or(self.terms.get(""));
         terms.map_or_else(|| TermsSpec { partner: "", schedule: Default::default(), minimums: vec![], pay_in: None }, |(terms, _)| terms.clone())
     }
@@ -114,7 +114,6 @@ impl Reference {
 
     /// What could have been paid waits for a rate.
     pub fn waits_for_rate(&mut self, account: &Account) {
-        let Some(to) = self.terms_of(&account.0).pay_in else { return };
         for place in self.of_account(account) {
             let is_in_flight = self.in_flight(&place);
             let commission = self.commissions.get_mut(&place).unwrap();
@@ -122,7 +121,6 @@ impl Reference {
             // Who released it once decided for good.
             if may && !commission.released.contains(FX_MISSING) {
                 commission.by_hand.insert(FX_MISSING.to_owned());
-                self.lacks_rate.insert(place.clone(), (account.1, to));
                 self.follows(&place);
             }
         }
@@ -184,13 +182,13 @@ impl Reference {
             Part::TooMuch => debt + 1,
             Part::Nothing => 0,
         };
-        if part != Part::All && amount <= 0 {
-            return Err("bad_amount");
-        }
         match said {
             Said::NoReason => return Err("reason_required"),
             Said::NoActor => return Err("actor_required"),
             _ => {}
+        }
+        if part != Part::All && amount <= 0 {
+            return Err("bad_amount");
         }
         if debt == 0 {
             return Err("no_debt");

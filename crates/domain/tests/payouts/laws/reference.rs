@@ -33,8 +33,6 @@ pub struct Reference {
     pub rates: BTreeMap<(&'static str, &'static str), RateSpec>,
     /// The program's own under "", with the moment when they are due.
     pub terms: BTreeMap<&'static str, (TermsSpec, Option<Micros>)>,
-    /// What lacks a rate: from which currency into which.
-    pub lacks_rate: BTreeMap<Place, (&'static str, &'static str)>,
     /// Debts that commissions paid, as recorded: by whom, of whom, how much.
     pub offsets: Vec<(Place, Place, i128)>,
     /// What write-offs took of what commissions owed.
@@ -55,7 +53,6 @@ impl Reference {
             payouts: BTreeMap::new(),
             rates: BTreeMap::new(),
             terms: BTreeMap::new(),
-            lacks_rate: BTreeMap::new(),
             offsets: vec![],
             given_up: BTreeMap::new(),
             clock,
@@ -233,14 +230,16 @@ impl Reference {
         if !is_good {
             return "bad_rate";
         }
-        let pair = (rate.from, rate.to);
-        self.rates.insert(pair, rate);
-        let waited: Vec<Place> =
-            self.lacks_rate.iter().filter(|(_, lacks)| **lacks == pair).map(|(place, _)| place.clone()).collect();
-        for place in waited {
-            self.lacks_rate.remove(&place);
-            self.commissions.get_mut(&place).unwrap().by_hand.remove(FX_MISSING);
-            self.follows(&place);
+        self.rates.insert((rate.from, rate.to), rate);
+        for place in self.places() {
+            let commission = &self.commissions[&place];
+            let pay_in = self.terms_of(&commission.partner).pay_in;
+            // Also where nothing is converted any more.
+            let is_it = pay_in.is_none_or(|to| [rate.from, rate.to].contains(&to));
+            if commission.currency == rate.from && is_it && commission.by_hand.contains(FX_MISSING) {
+                self.commissions.get_mut(&place).unwrap().by_hand.remove(FX_MISSING);
+                self.follows(&place);
+            }
         }
         ""
     }

@@ -457,6 +457,11 @@ impl<'a> Run<'a> {
             law!("10: decide is a function", again.0 == events && again.1 == more, "{events:#?} {again:#?}");
             self.books.frame(clock, &events, self.rows)?;
             evolve(&mut self.world.tables, clock, &events);
+            for event in &events {
+                law!("every sum fits", self.world.ledger.record(clock, event).is_ok(), "{event:#?}");
+            }
+            let problems = self.world.ledger.problems();
+            law!("the second fold has nothing to say", problems.is_empty(), "{problems:?} after {events:#?}");
             all.extend(events.iter().cloned());
             self.world.log.push((clock, events));
             if !more {

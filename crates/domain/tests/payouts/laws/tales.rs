@@ -35,7 +35,6 @@ pub fn steps(random: &mut Random, about: About, products: &[Product]) -> Vec<Ste
         }
         tales.retain(|tale| !tale.is_empty());
     }
-    steps.retain(|step| !matches!(step, Step::WriteOff { .. } | Step::Rate(_) | Step::Terms { .. })); // TEMPORARY
     steps
 }
 
