@@ -63,6 +63,8 @@ pub struct Books {
     stands: BTreeMap<CommissionId, Stands>,
     /// Each commission's offsets, the oldest first: whose debt, how much.
     offsets: BTreeMap<CommissionId, Vec<(CommissionId, i128)>>,
+    /// What write-offs took of what each owed.
+    given_up: BTreeMap<CommissionId, i128>,
     rates: BTreeMap<(Currency, Currency), RateRecorded>,
     /// Lines of the frame at hand whose commission has not said so yet, and those of commissions that said so.
     open: BTreeSet<(PayoutId, CommissionId)>,
@@ -264,6 +266,7 @@ impl Books {
             let fits = part.0 > 0 && i128::from(part.0) <= owes;
             law!("a write-off takes no more than is owed", fits, "{part} of {of}, which owes {owes}");
             self.moved(clock, of, i128::from(part.0));
+            *self.given_up.entry(of.clone()).or_default() += i128::from(part.0);
         }
         law!("a write-off says of which debts it is", left == 0, "{event:#?}");
         Ok(())
@@ -375,9 +378,9 @@ impl Books {
         Ok(())
     }
 
-    /// What others paid for it: it may be paid on, once it does not owe any more.
+    /// What others paid for it, or was given up: it may be paid on, once it does not owe any more.
     fn received(&self, of: &CommissionId) -> i128 {
         let all = self.offsets.values().flatten().filter(|(known, _)| known == of);
-        all.map(|(_, amount)| amount).sum()
+        all.map(|(_, amount)| amount).sum::<i128>() + self.given_up.get(of).copied().unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@ use super::reference::{Account, Place, Reference};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::ids::PayoutId;
 use tributary_domain::payouts::PayoutAct;
+use tributary_domain::time::Micros;
 
 pub const FX_MISSING: &str = "fx_missing";
 
@@ -199,6 +200,14 @@ impl Reference {
         *self.payable.entry(account.clone()).or_default() += amount;
         *self.written_off.entry(account.clone()).or_default() += amount;
         Ok(amount)
+    }
+
+    /// Whether a schedule is due again before it has run: it runs once for all of that.
+    pub fn is_late(&self) -> bool {
+        let is_late = |(terms, due): &(TermsSpec, Option<Micros>)| {
+            due.and_then(|due| next_due(terms.schedule, due)).is_some_and(|next| next <= self.clock)
+        };
+        self.terms.values().any(is_late)
     }
 
     /// The schedules that are due at the clock: each balance that they are for, whatever it has.

@@ -140,6 +140,9 @@ impl<'a> Run<'a> {
         self.reference.clock = clock;
         self.reference.approves();
         let events = self.frame(vec![passed(FactsEvent::Tick, None)])?;
+        if self.reference.is_late() {
+            self.rows.say("-", "a schedule: due, with several since");
+        }
         let accounts = self.reference.due();
         let drafts = drafts(&events);
         for account in &accounts {

@@ -67,7 +67,7 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
     let (sale, other) = (random.below(products.len()), random.below(products.len()));
     let goes_back = told(sale, random.of(&[ALL, LOST, SOME]), Live);
     let paid = || [earned(sale), vec![drafts(products, sale), pays(Settle)]].concat();
-    match random.weighted(&[5, 7, 5, 5, 4, 5, 5, 4, 4, 3]) {
+    match random.weighted(&[5, 7, 5, 6, 4, 7, 5, 4, 4, 3]) {
         // Paid, then a debt, and the next sale that repays it; then perhaps the money comes back, or the next sale goes too.
         0 => {
             let then = match random.below(4) {
@@ -107,11 +107,13 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
         4 => {
             let spec = drafts(products, sale);
             let Step::Draft { partner, currency: Some(currency), .. } = spec else { unreachable!() };
+            let gives_up = |part| Step::WriteOff { partner, currency, part, said: Said::Nothing };
             let part = random.of(&[Part::All, Part::Half]);
-            let gives_up = Step::WriteOff { partner, currency, part, said: Said::Nothing };
-            [paid(), vec![told(sale, ALL, Live), gives_up, told(sale, ALL, Dead)]].concat()
+            let too_much = random.once_in(2).then(|| gives_up(Part::TooMuch));
+            let more = [paid(), vec![told(sale, ALL, Live)], too_much.into_iter().collect()].concat();
+            [more, vec![gives_up(part), told(sale, ALL, Dead)]].concat()
         }
-        5 => converted(random, about, products, sale),
+        5 => converted(random, about, products, (sale, other)),
         6 => scheduled(random, about, sale, other),
         // Something wants to hold it while it is in flight.
         7 => {
@@ -146,20 +148,30 @@ fn rate(random: &mut Random, from: &'static str, to: &'static str) -> Step {
         from,
         to,
         mantissa: random.of(&[1, 7, 92, 1085, 155_234, 333_333_333]) + random.between(0, 5),
-        exponent: random.of(&[-3, -2, -1, 0, 1]),
+        exponent: random.of(&[-4, -3, -2, -2, -1, 0]),
         spread_ppm: random.of(&[0, 0, 5_000, 250_000]),
     })
 }
 
-fn converted(random: &mut Random, about: About, products: &[Product], sale: usize) -> Vec<Step> {
+fn converted(
+    random: &mut Random,
+    about: About,
+    products: &[Product],
+    (sale, other): (usize, usize),
+) -> Vec<Step> {
     let to = random.of(&CURRENCIES);
     let partner = if random.once_in(2) { "" } else { about.partner };
     let terms = TermsSpec { partner, schedule: Schedule::Manual, minimums: vec![], pay_in: Some(to) };
     let mut tale = vec![Step::Terms { terms, is_removed: false }];
     tale.extend(random.once_in(3).then(|| rate(random, about.currency, to)));
     tale.extend(earned(sale));
-    tale.extend([drafts(products, sale), rate(random, about.currency, to), DAYS]);
-    tale.extend([decides(Approve, Target::Sale(sale)), drafts(products, sale)]);
+    tale.extend(if random.once_in(2) { earned(other) } else { vec![] });
+    tale.push(drafts(products, sale));
+    let currency = products[sale].sale.currency;
+    tale.extend(random.once_in(3).then(|| told(sale, DISPUTE, Pending)));
+    tale.extend([rate(random, currency, to), told(sale, DISPUTE, Dead), DAYS]);
+    tale.extend([sale, other].map(|sale| decides(Approve, Target::Sale(sale))));
+    tale.push(drafts(products, sale));
     tale.push(pays(random.of(&[Settle, Settle, Fail])));
     tale.extend(random.once_in(2).then(|| pays(Return)));
     tale
