@@ -1,7 +1,7 @@
 //! What a partner earns pays what the partner owes, commission by commission, the oldest of both first.
 use super::rows::{Class, Holder, Place};
 use crate::commission::decide::Desk;
-use crate::commission::{Account, CommissionEvent, CommissionStatus, CommissionsEvent, OffsetRecorded};
+use crate::commission::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, OffsetRecorded};
 use crate::ids::{EventId, ProgramId};
 use crate::money::Minor;
 use std::collections::BTreeMap;
@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 /// is payable, and before a payout is drafted.
 pub(in crate::commission) const OFFSETS_PER_STEP: usize = 100;
 
-fn is_payable_leg(event: &CommissionEvent) -> bool {
-    event.postings.iter().any(|posting| matches!(posting.account, Account::Available | Account::Debt))
+/// Whether it changes what is payable, or whether what was given for debts can be taken back: a line of nothing moves no money.
+fn is_about_debts(event: &CommissionEvent) -> bool {
+    let is_back = matches!(event.kind, CommissionEventKind::PayoutFailed | CommissionEventKind::PayoutReturned);
+    is_back || event.postings.iter().any(|posting| matches!(posting.account, Account::Available | Account::Debt))
 }
 
 impl Desk<'_> {
@@ -22,7 +24,7 @@ impl Desk<'_> {
         let mut changed = Vec::new();
         for event in &self.events {
             match event {
-                CommissionsEvent::Commission(event) if is_payable_leg(event) => {
+                CommissionsEvent::Commission(event) if is_about_debts(event) => {
                     holders.entry(Holder::of(event)).or_insert_with(|| event.cause.clone());
                     let place = (event.sale.clone(), event.id.clone());
                     changed.push((event.program.clone(), place, event.cause.clone()));

@@ -137,7 +137,7 @@ impl Commission {
             self.give(target - self.net, account);
             self.net = target;
         }
-        if target == 0 && self.status != "paid" {
+        if target == 0 && !["locked", "paid"].contains(&self.status) {
             self.ends(end);
         }
         self.follows(wanted, account);

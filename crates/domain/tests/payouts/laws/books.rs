@@ -1,0 +1,386 @@
+//! The laws that events must keep by themselves, on a fold of them that nobody else uses.
+use super::rows::Rows;
+use std::collections::{BTreeMap, BTreeSet};
+use tributary_domain::commission::{
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, DebtWrittenOff,
+    OffsetRecorded, PayoutEvent, PayoutEventKind, PayoutLine, Posting, RateRecorded,
+};
+use tributary_domain::ids::{CommissionId, PayoutId};
+use tributary_domain::money::Currency;
+use tributary_domain::time::Micros;
+
+/// A law of `docs/reference/ledger.md` that a history breaks.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    pub law: &'static str,
+    pub detail: String,
+}
+
+/// `Err` with the law's name unless it holds.
+macro_rules! law {
+    ($name:expr, $holds:expr, $($detail:tt)+) => {
+        if !$holds {
+            return Err($crate::laws::books::Broken { law: $name, detail: format!($($detail)+) });
+        }
+    };
+}
+pub(crate) use law;
+
+/// Pending, review, available, in flight, paid out, debt, written off.
+pub type Sheet = [i128; 7];
+
+const PLACES: [Account; 6] = [
+    Account::Pending,
+    Account::Review,
+    Account::Available,
+    Account::InFlight,
+    Account::PaidOut,
+    Account::Debt,
+];
+
+/// A payout as its events say.
+#[derive(Debug)]
+pub struct PayoutBook {
+    pub drafted: PayoutEvent,
+    pub status: PayoutEventKind,
+}
+
+/// What stands for a commission in what is available (above 0) or owed (below 0).
+#[derive(Debug, Default)]
+struct Stands {
+    amount: i128,
+    /// When it was payable first.
+    payable_since: Option<Micros>,
+    owed_since: Micros,
+}
+
+#[derive(Debug, Default)]
+pub struct Books {
+    pub sheets: BTreeMap<(String, String), Sheet>,
+    /// The last event of each commission.
+    pub last: BTreeMap<CommissionId, CommissionEvent>,
+    pub payouts: BTreeMap<PayoutId, PayoutBook>,
+    stands: BTreeMap<CommissionId, Stands>,
+    /// Each commission's offsets, the oldest first: whose debt, how much.
+    offsets: BTreeMap<CommissionId, Vec<(CommissionId, i128)>>,
+    /// What write-offs took of what each owed.
+    given_up: BTreeMap<CommissionId, i128>,
+    rates: BTreeMap<(Currency, Currency), RateRecorded>,
+    /// Lines of the frame at hand whose commission has not said so yet, and those of commissions that said so.
+    open: BTreeSet<(PayoutId, CommissionId)>,
+}
+
+fn sums_to_zero(postings: &[Posting]) -> bool {
+    let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
+    for leg in postings {
+        *sums.entry(leg.currency).or_default() += i128::from(leg.amount.0);
+    }
+    sums.values().all(|sum| *sum == 0)
+}
+
+fn net(event: &CommissionEvent) -> i128 {
+    i128::from(event.gross.0) - i128::from(event.reversed.0)
+}
+
+/// What an event's legs put into one account.
+fn into(event: &CommissionEvent, account: Account) -> i128 {
+    let legs = event.postings.iter().filter(|leg| leg.account == account);
+    legs.map(|leg| i128::from(leg.amount.0)).sum()
+}
+
+impl Books {
+    /// Folds the events of one step of a frame.
+    pub fn frame(&mut self, clock: Micros, events: &[CommissionsEvent], rows: &mut Rows) -> Result<(), Broken> {
+        rows.frame();
+        for event in events {
+            match event {
+                CommissionsEvent::Commission(event) => self.commission(clock, event, rows)?,
+                CommissionsEvent::Payout(event) => self.payout(event, rows)?,
+                CommissionsEvent::Offset(event) => self.offset(clock, event, rows)?,
+                CommissionsEvent::WrittenOff(event) => self.written_off(clock, event)?,
+                CommissionsEvent::Rate(event) => {
+                    self.rates.insert((event.rate.from, event.rate.to), event.clone());
+                }
+                _ => {}
+            }
+        }
+        law!("8: each line is said of its commission, in the same frame", self.open.is_empty(), "{:#?}", self.open);
+        Ok(())
+    }
+
+    fn commission(&mut self, clock: Micros, event: &CommissionEvent, rows: &mut Rows) -> Result<(), Broken> {
+        let before = self.last.get(&event.id).map_or(0, net);
+        let (gross, reversed) = (event.gross.0, event.reversed.0);
+        law!("R is between 0 and G", (gross.min(0)..=gross.max(0)).contains(&reversed), "{event:#?}");
+        law!("an event's delta is the change of N", i128::from(event.delta.0) == net(event) - before, "{event:#?}");
+        let has_other = event.holds.iter().any(|hold| hold != "time");
+        let agrees = match event.status {
+            CommissionStatus::Pending => !has_other,
+            CommissionStatus::Review => has_other,
+            _ => event.holds.is_empty(),
+        };
+        law!("7: in review exactly while a hold beside time is there, and what is payable has none", agrees, "{event:#?}");
+        self.postings(event)?;
+        self.line_of(event)?;
+        self.moved(clock, &event.id, into(event, Account::Available) + into(event, Account::Debt));
+        let stands = self.stands.entry(event.id.clone()).or_default();
+        if stands.amount > 0 || event.status == CommissionStatus::Approved && gross > 0 {
+            stands.payable_since.get_or_insert(clock);
+        }
+        let from = self.last.get(&event.id).map_or("-", |last| last.status.name());
+        law!("the state table: there is such a row", rows.count(from, event), "from {from}: {event:#?}");
+        self.last.insert(event.id.clone(), event.clone());
+        Ok(())
+    }
+
+    /// Folds the legs.
+    fn postings(&mut self, event: &CommissionEvent) -> Result<(), Broken> {
+        let is_one = event.postings.iter().all(|leg| leg.currency == event.currency);
+        law!("11: no posting crosses currencies", is_one, "{event:#?}");
+        law!("1: the postings of an event sum to 0", sums_to_zero(&event.postings), "{event:#?}");
+        let is_loss = event.postings.iter().any(|leg| matches!(leg.account, Account::ProgramLoss | Account::FxRounding));
+        law!("only write-offs and drafts touch the program's losses", !is_loss, "{event:#?}");
+        let paid = into(event, Account::PaidOut);
+        law!("12: paid out falls only by a return", paid >= 0 || event.kind == CommissionEventKind::PayoutReturned, "{event:#?}");
+        law!("paid out rises only by a settlement", paid <= 0 || event.kind == CommissionEventKind::Paid, "{event:#?}");
+        self.post((event.partner.to_string(), event.currency.code().to_owned()), &event.postings, event)
+    }
+
+    fn post(
+        &mut self,
+        account: (String, String),
+        postings: &[Posting],
+        event: &dyn std::fmt::Debug,
+    ) -> Result<(), Broken> {
+        let sheet = self.sheets.entry(account).or_default();
+        for leg in postings {
+            if let Some(place) = PLACES.iter().position(|account| *account == leg.account) {
+                // A debt is kept as a negative sum.
+                let sign = if leg.account == Account::Debt { -1 } else { 1 };
+                sheet[place] += sign * i128::from(leg.amount.0);
+            }
+        }
+        law!("3: available x debt = 0", sheet[2] == 0 || sheet[5] == 0, "{sheet:?} after {event:#?}");
+        law!("4: no bucket is below 0", sheet.iter().all(|bucket| *bucket >= 0), "{sheet:?} after {event:#?}");
+        Ok(())
+    }
+
+    /// An event about a payout moves exactly the line.
+    fn line_of(&mut self, event: &CommissionEvent) -> Result<(), Broken> {
+        use CommissionEventKind::{Locked, Paid, PayoutFailed, PayoutReturned};
+        let is_about = matches!(event.kind, Locked | Paid | PayoutFailed | PayoutReturned);
+        law!("only events of payouts name one", is_about == event.payout.is_some(), "{event:#?}");
+        let Some(id) = event.payout.as_ref() else {
+            law!("only payouts move what is in flight", into(event, Account::InFlight) == 0, "{event:#?}");
+            return Ok(());
+        };
+        law!("8: a line is said once", self.open.remove(&(id.clone(), event.id.clone())), "{event:#?}");
+        let book = &self.payouts[id];
+        let line = book.drafted.lines.iter().find(|line| line.commission == event.id).unwrap();
+        let amount = i128::from(line.amount.0);
+        let available = into(event, Account::Available) + into(event, Account::Debt);
+        let moves = (available, into(event, Account::InFlight), into(event, Account::PaidOut));
+        let expected = match event.kind {
+            Locked => (-amount, amount, 0),
+            Paid => (0, -amount, amount),
+            PayoutFailed => (amount, -amount, 0),
+            _ => (amount, 0, -amount),
+        };
+        law!("a payout's event moves its line", moves == expected && net(event) == net(&self.last[&event.id]), "{event:#?}");
+        Ok(())
+    }
+
+    fn payout(&mut self, event: &PayoutEvent, rows: &mut Rows) -> Result<(), Broken> {
+        let from = self.payouts.get(&event.id).map(|book| book.status);
+        law!("the table of payouts: there is such a row", rows.count_payout(from, event), "from {from:?}: {event:#?}");
+        if event.kind == PayoutEventKind::Drafted {
+            self.drafted(event)?;
+        } else {
+            let first = &self.payouts[&event.id].drafted;
+            let same = (&event.program, &event.partner, event.currency, event.total, event.paid_currency, event.paid)
+                == (&first.program, &first.partner, first.currency, first.total, first.paid_currency, first.paid);
+            law!("a payout says the same for ever", same && event.lines.is_empty() && event.postings.is_empty(), "{event:#?}, not {first:#?}");
+        }
+        let book = self.payouts.get_mut(&event.id).unwrap();
+        book.status = event.kind;
+        let lines = book.drafted.lines.iter().map(|line| (event.id.clone(), line.commission.clone()));
+        self.open.extend(lines);
+        Ok(())
+    }
+
+    fn drafted(&mut self, event: &PayoutEvent) -> Result<(), Broken> {
+        let sum = |of: fn(&PayoutLine) -> i64| event.lines.iter().map(|line| i128::from(of(line))).sum::<i128>();
+        let (total, paid) = (i128::from(event.total.0), i128::from(event.paid.0));
+        law!("8: a payout is the sum of its lines", total == sum(|line| line.amount.0) && paid == sum(|line| line.paid.0), "{event:#?}");
+        law!("a payout pays something", total > 0 && paid > 0, "{event:#?}");
+        for line in &event.lines {
+            let in_flight = self.payouts.values().find(|book| {
+                book.status == PayoutEventKind::Drafted
+                    && book.drafted.lines.iter().any(|other| other.commission == line.commission)
+            });
+            law!("8: a line is in one live payout", in_flight.is_none(), "{line:#?} is in {in_flight:#?}");
+            let stands = self.stands(&line.commission);
+            law!("a line is what stands for its commission", i128::from(line.amount.0) == stands, "{line:#?}, not {stands}");
+            let last = &self.last[&line.commission];
+            let is_own = last.partner == event.partner && last.currency == event.currency && last.program == event.program;
+            law!("a payout pays one balance", is_own, "{event:#?}: {last:#?}");
+        }
+        let different: BTreeSet<_> = event.lines.iter().map(|line| &line.commission).collect();
+        law!("8: a commission has one line", different.len() == event.lines.len(), "{event:#?}");
+        self.residue(event)?;
+        let book = PayoutBook { drafted: event.clone(), status: PayoutEventKind::Drafted };
+        self.payouts.insert(event.id.clone(), book);
+        Ok(())
+    }
+
+    /// What a draft posts is in what is paid, between expense and rounding; whether it is the right amount, the model says.
+    fn residue(&self, event: &PayoutEvent) -> Result<(), Broken> {
+        let known = self.rates.get(&(event.currency, event.paid_currency)).map(|recorded| &recorded.rate.id);
+        let is_same = event.currency == event.paid_currency;
+        law!("a payout is converted by the last rate of its currencies", event.rate.as_ref() == known.filter(|_| !is_same), "{event:#?}");
+        law!("what is not converted is paid as it is", !is_same || event.paid == event.total && event.postings.is_empty(), "{event:#?}");
+        law!("1: the postings of a payout sum to 0", sums_to_zero(&event.postings), "{event:#?}");
+        let is_residue = |leg: &Posting| {
+            leg.currency == event.paid_currency && matches!(leg.account, Account::Expense | Account::FxRounding)
+        };
+        law!("11: a residue is in what is paid, between expense and rounding", event.postings.iter().all(is_residue), "{event:#?}");
+        Ok(())
+    }
+
+    fn written_off(&mut self, clock: Micros, event: &DebtWrittenOff) -> Result<(), Broken> {
+        let amount = event.amount.0;
+        let leg = |account| event.postings.iter().find(|leg| leg.account == account).map(|leg| leg.amount.0);
+        let is_whole = leg(Account::Debt) == Some(amount) && leg(Account::ProgramLoss) == Some(-amount) && event.postings.len() == 2;
+        law!("a write-off moves its amount from debt to loss", is_whole && amount > 0, "{event:#?}");
+        law!("1: the postings of a write-off sum to 0", sums_to_zero(&event.postings), "{event:#?}");
+        law!("11: a write-off has one currency", event.postings.iter().all(|leg| leg.currency == event.currency), "{event:#?}");
+        let account = (event.partner.to_string(), event.currency.code().to_owned());
+        self.post(account.clone(), &event.postings, event)?;
+        self.sheets.get_mut(&account).unwrap()[6] += i128::from(amount);
+        let mut left = amount;
+        for (of, part) in &event.claims {
+            let oldest = self.next_owed(&account);
+            law!("a write-off takes from the oldest debt", oldest.as_ref() == Some(of), "{event:#?}, not {oldest:?}");
+            let owes = -self.stands(of);
+            left -= part.0;
+            let fits = part.0 > 0 && i128::from(part.0) <= owes;
+            law!("a write-off takes no more than is owed", fits, "{part} of {of}, which owes {owes}");
+            self.moved(clock, of, i128::from(part.0));
+            *self.given_up.entry(of.clone()).or_default() += i128::from(part.0);
+        }
+        law!("a write-off says of which debts it is", left == 0, "{event:#?}");
+        Ok(())
+    }
+
+    fn offset(&mut self, clock: Micros, event: &OffsetRecorded, rows: &mut Rows) -> Result<(), Broken> {
+        let (by, of, amount) = (&event.commission, &event.debt_of, i128::from(event.amount.0));
+        let account = (event.partner.to_string(), event.currency.code().to_owned());
+        let is_own = [by, of].into_iter().all(|id| self.last.get(id).is_some_and(|last| {
+            last.partner == event.partner && last.currency == event.currency
+        }));
+        law!("an offset is within one balance", is_own && by != of, "{event:#?}");
+        let (pays, owes) = (self.stands(by), -self.stands(of));
+        rows.count_offset(amount);
+        if amount > 0 {
+            law!("an offset takes what is there, and no more than is owed", amount == pays.min(owes), "{event:#?}: {pays} for {owes}");
+            let oldest = (self.next_payer(&account), self.next_owed(&account));
+            law!("offsets go by age", oldest == (Some(by.clone()), Some(of.clone())), "{event:#?}, not {oldest:?}");
+            let of_it = self.offsets.entry(by.clone()).or_default();
+            match of_it.last_mut() {
+                Some((known, sum)) if known == of => *sum += amount,
+                _ => of_it.push((of.clone(), amount)),
+            }
+        } else {
+            let of_it = self.offsets.entry(by.clone()).or_default();
+            let last = of_it.pop();
+            let is_last = last.as_ref().is_some_and(|(known, had)| known == of && *had >= -amount);
+            law!("an offset is undone as far as it went, the newest first", is_last && amount < 0, "{event:#?}: {last:?}");
+            law!("an offset is undone as far as is needed", -amount <= -pays, "{event:#?}: {pays}");
+            let (_, had) = last.unwrap();
+            if had + amount > 0 {
+                of_it.push((of.clone(), had + amount));
+            }
+        }
+        self.moved(clock, by, -amount);
+        self.moved(clock, of, amount);
+        Ok(())
+    }
+
+    fn stands(&self, of: &CommissionId) -> i128 {
+        self.stands.get(of).map_or(0, |stands| stands.amount)
+    }
+
+    /// What stands for a commission changes.
+    fn moved(&mut self, clock: Micros, of: &CommissionId, amount: i128) {
+        let stands = self.stands.entry(of.clone()).or_default();
+        let owed = stands.amount < 0;
+        stands.amount += amount;
+        if stands.amount < 0 && !owed {
+            stands.owed_since = clock;
+        }
+    }
+
+    fn of_account(&self, account: &(String, String)) -> impl Iterator<Item = (&CommissionId, &Stands)> {
+        self.stands.iter().filter(move |(id, _)| {
+            let last = &self.last[*id];
+            last.partner.as_str() == account.0 && last.currency.code() == account.1
+        })
+    }
+
+    /// Pays the next debt: the oldest, but what waits beside a line that is in flight comes after the others.
+    fn next_payer(&self, account: &(String, String)) -> Option<CommissionId> {
+        let in_flight = |id: &CommissionId| {
+            let mut drafted = self.payouts.values().filter(|book| book.status == PayoutEventKind::Drafted);
+            drafted.any(|book| book.drafted.lines.iter().any(|line| line.commission == *id))
+        };
+        let all = self.of_account(account).filter(|(_, stands)| stands.amount > 0);
+        all.min_by_key(|(id, stands)| (in_flight(id), stands.payable_since, (*id).clone())).map(|(id, _)| id.clone())
+    }
+
+    /// Whose debt is paid next: the oldest.
+    fn next_owed(&self, account: &(String, String)) -> Option<CommissionId> {
+        let all = self.of_account(account).filter(|(_, stands)| stands.amount < 0);
+        all.min_by_key(|(id, stands)| (stands.owed_since, (*id).clone())).map(|(id, _)| id.clone())
+    }
+
+    /// Between frames: the buckets are the sum of N; what is payable is what stands for commissions; no debt is left beside
+    /// what could pay it.
+    pub fn sums(&self) -> Result<(), Broken> {
+        let mut sums: BTreeMap<(String, String), [i128; 2]> = BTreeMap::new();
+        for (id, last) in &self.last {
+            let sum = sums.entry((last.partner.to_string(), last.currency.code().to_owned())).or_default();
+            sum[0] += net(last);
+            sum[1] += self.stands(id);
+        }
+        for (account, sheet) in &self.sheets {
+            let [net, stands] = sums.get(account).copied().unwrap_or_default();
+            let buckets: i128 = sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6];
+            law!("2: the buckets less what was written off are the sum of N", buckets == net, "{account:?}: {sheet:?}, N {net}");
+            law!("what stands for commissions is what is available, less the debt", stands == sheet[2] - sheet[5], "{account:?}: {sheet:?}, {stands}");
+            let both = (self.next_payer(account), self.next_owed(account));
+            law!("what is payable pays what is owed", both.0.is_none() || both.1.is_none(), "{account:?}: {both:?}");
+        }
+        self.offsets_hold()
+    }
+
+    /// Between frames, of offsets: none by who owes and could have kept it, never more than N, and never more than was owed.
+    fn offsets_hold(&self) -> Result<(), Broken> {
+        for (by, offsets) in self.offsets.iter().filter(|(_, offsets)| !offsets.is_empty()) {
+            let (last, sum) = (&self.last[by], offsets.iter().map(|(_, amount)| amount).sum::<i128>());
+            if matches!(last.status, CommissionStatus::Locked | CommissionStatus::Paid) {
+                continue;
+            }
+            let stands = self.stands(by);
+            law!("who owes pays for nobody", stands >= 0, "{by} owes {stands}, and pays {offsets:?}");
+            let is_debit = last.gross.0 < 0;
+            law!("offsets of a commission are no more than N", is_debit || sum <= net(last).max(0) + self.received(by), "{by}: {sum}, {last:#?}");
+        }
+        Ok(())
+    }
+
+    /// What others paid for it, or was given up: it may be paid on, once it does not owe any more.
+    fn received(&self, of: &CommissionId) -> i128 {
+        let all = self.offsets.values().flatten().filter(|(known, _)| known == of);
+        all.map(|(_, amount)| amount).sum::<i128>() + self.given_up.get(of).copied().unwrap_or_default()
+    }
+}
