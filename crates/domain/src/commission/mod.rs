@@ -13,11 +13,13 @@
     clippy::indexing_slicing
 )]
 mod adjustment;
+pub mod as_of;
 pub mod balances;
 mod book;
 mod command;
 mod decide;
 mod evolve;
+pub mod forecast;
 mod holding;
 pub mod holds;
 mod live;
@@ -25,6 +27,7 @@ mod names;
 mod parked;
 mod postings;
 mod pricing;
+mod reprice;
 mod reversal;
 mod rule_index;
 mod rulebook;
@@ -301,7 +304,7 @@ pub struct CommissionEvent {
     pub reason: String,
     /// `system`, or a person.
     pub actor: String,
-    /// Frozen terms; with `Created` only.
+    /// Frozen terms; with `Created` and `Repriced` only.
     pub terms: Option<Terms>,
     /// What still keeps it from being approved, after the event, sorted ([`holds`]). Frames from before holds were a set
     /// have none.
@@ -327,6 +330,8 @@ pub enum CommissionEventKind {
     HoldReleased,
     /// A person rejected it.
     Rejected,
+    /// A person accepted a forecast: other terms, with the difference in N.
+    Repriced,
 }
 
 impl CommissionEventKind {
@@ -342,6 +347,7 @@ impl CommissionEventKind {
             Self::Review => "review",
             Self::HoldReleased => "hold_released",
             Self::Rejected => "rejected",
+            Self::Repriced => "repriced",
         }
     }
 }

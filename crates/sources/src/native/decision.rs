@@ -62,6 +62,7 @@ pub(super) fn approval(values: &Values, authenticated_by: &str) -> Result<Event,
         actor: actor(values, authenticated_by),
         hold,
         adjustment: None,
+        reprice: None,
     };
     Ok(event(commission, &state, FactBody::Command(command)))
 }
@@ -139,6 +140,7 @@ pub(super) fn adjustment(values: &Values, authenticated_by: &str) -> Result<Even
             amount,
             currency: currency(values)?,
         }),
+        reprice: None,
     };
     Ok(event(values.owned("external_id"), "recorded", FactBody::Command(command)))
 }

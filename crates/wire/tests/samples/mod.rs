@@ -264,12 +264,14 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         actor: "key_1".into(),
         hold: "fraud:velocity".into(),
         adjustment: None,
+        reprice: None,
     };
     let debit = Command {
         kind: CommandKind::Debit,
         commission: CommissionId::default(),
         hold: String::new(),
         adjustment: Some(Adjustment { partner: "ptn_john".into(), amount: Minor(-500), currency: usd() }),
+        reprice: None,
         ..hold.clone()
     };
     vec![
