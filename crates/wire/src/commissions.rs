@@ -332,6 +332,7 @@ const fn kind_number(kind: CommissionEventKind) -> v1::CommissionEventKind {
         CommissionEventKind::Review => v1::CommissionEventKind::Review,
         CommissionEventKind::HoldReleased => v1::CommissionEventKind::HoldReleased,
         CommissionEventKind::Rejected => v1::CommissionEventKind::Rejected,
+        CommissionEventKind::Repriced => v1::CommissionEventKind::Repriced,
     }
 }
 
@@ -345,6 +346,7 @@ fn kind(value: i32) -> Result<CommissionEventKind, Unknown> {
         v1::CommissionEventKind::Review => Ok(CommissionEventKind::Review),
         v1::CommissionEventKind::HoldReleased => Ok(CommissionEventKind::HoldReleased),
         v1::CommissionEventKind::Rejected => Ok(CommissionEventKind::Rejected),
+        v1::CommissionEventKind::Repriced => Ok(CommissionEventKind::Repriced),
         v1::CommissionEventKind::Unspecified => Err(Unknown::value(MESSAGE, "commission event kind", value)),
     }
 }

@@ -447,7 +447,9 @@ fn nets(
     Ok((now.gross.minus(now.reversed)?, outcome(sale, then, &row.reversals)?.net))
 }
 
+/// Which rules did not win belongs to the decision of that time, not to a later one about it.
 fn reprice(sale: &SaleKey, priced: CommissionRow, (from, to): (Minor, Minor)) -> Reprice {
+    let terms = Terms { considered: Vec::new(), considered_more: 0, ..priced.terms };
     Reprice {
         sale: sale.clone(),
         partner: priced.partner,
@@ -455,7 +457,7 @@ fn reprice(sale: &SaleKey, priced: CommissionRow, (from, to): (Minor, Minor)) ->
         expected_net: from,
         net: to,
         gross: priced.gross,
-        terms: priced.terms,
+        terms,
     }
 }
 

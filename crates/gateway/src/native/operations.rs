@@ -33,6 +33,7 @@ pub(crate) enum Operation {
     PostDispute,
     PostApproval,
     PostAdjustment,
+    PostRepricing,
 }
 
 /// What an operation looks like from outside.
@@ -173,7 +174,7 @@ const ENDPOINT: [Field; 4] = [
 const ADDED: [Field; 1] = [SECRET];
 
 impl Operation {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::CreatePrograms,
         Self::PutProgram,
         Self::DeleteProgram,
@@ -200,6 +201,7 @@ impl Operation {
         Self::PostDispute,
         Self::PostApproval,
         Self::PostAdjustment,
+        Self::PostRepricing,
     ];
 
     /// What it looks like.
@@ -398,6 +400,12 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         "/v1/programs/{program}/adjustments",
         Resource::Adjustments,
         "Makes a commission with no sale behind it.",
+    ),
+    event(
+        "post_repricing",
+        "/v1/programs/{program}/repricings",
+        Resource::Repricings,
+        "Gives a commission the terms of a forecast, unless it moved meanwhile.",
     ),
 ];
 

@@ -8,7 +8,8 @@ use domain::facts::{Adjustment, Command, CommandKind, FactBody};
 use domain::ids::CommissionId;
 use domain::money::Minor;
 
-const ACTOR: Field = may("actor", Kind::Id, "who decided, for the record, beside the id of the key");
+pub(super) const ACTOR: Field =
+    may("actor", Kind::Id, "who decided, for the record, beside the id of the key");
 /// The hold that a person adds by no other name.
 const MANUAL: &str = "manual";
 
@@ -96,7 +97,7 @@ fn hold(values: &Values, kind: CommandKind) -> Result<String, Refused> {
 }
 
 /// Why: without it nobody could tell later.
-fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
+pub(super) fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
     let reason = values.owned("reason");
     if kind != CommandKind::Approve && reason.trim().is_empty() {
         let message = format!("{} needs a reason", kind.name());
@@ -106,7 +107,7 @@ fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
 }
 
 /// The id of the key that vouched, and whom it names.
-fn actor(values: &Values, authenticated_by: &str) -> String {
+pub(super) fn actor(values: &Values, authenticated_by: &str) -> String {
     match values.text("actor") {
         Some(name) => format!("{authenticated_by} ({name})"),
         None => authenticated_by.to_owned(),

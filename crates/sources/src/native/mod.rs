@@ -5,6 +5,7 @@
 mod card;
 mod conversion;
 mod decision;
+pub mod repricing;
 mod reversal;
 pub mod rule;
 pub mod schema;
@@ -47,11 +48,13 @@ pub enum Resource {
     Approvals,
     /// A person makes a commission.
     Adjustments,
+    /// A person accepts a forecast.
+    Repricings,
 }
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sales,
         Self::Leads,
         Self::Signups,
@@ -60,6 +63,7 @@ impl Resource {
         Self::Disputes,
         Self::Approvals,
         Self::Adjustments,
+        Self::Repricings,
     ];
 
     /// Its name in paths and in `ingest`.
@@ -74,6 +78,7 @@ impl Resource {
             Self::Disputes => "disputes",
             Self::Approvals => "approvals",
             Self::Adjustments => "adjustments",
+            Self::Repricings => "repricings",
         }
     }
 
@@ -87,13 +92,14 @@ impl Resource {
             Self::Disputes => &reversal::DISPUTE,
             Self::Approvals => &decision::APPROVAL,
             Self::Adjustments => &decision::ADJUSTMENT,
+            Self::Repricings => &repricing::REPRICING,
         }
     }
 
     /// Whether a person decides, in place of a report of what happened.
     #[must_use]
     pub const fn is_decision(self) -> bool {
-        matches!(self, Self::Approvals | Self::Adjustments)
+        matches!(self, Self::Approvals | Self::Adjustments | Self::Repricings)
     }
 }
 
@@ -162,9 +168,10 @@ pub fn validate(
         Resource::Disputes => reversal::reversal(&values, ReversalFamily::Chargeback)?,
         Resource::Approvals => decision::approval(&values, authenticated_by)?,
         Resource::Adjustments => decision::adjustment(&values, authenticated_by)?,
+        Resource::Repricings => repricing::repricing(&values, authenticated_by)?,
     };
     event.delivery_key = key.map_or_else(|| of_object(resource, &event), str::to_owned);
-    if resource == Resource::Approvals {
+    if matches!(resource, Resource::Approvals | Resource::Repricings) {
         // Two decisions about one commission are two facts, a decision that is sent twice is one.
         event.state.clone_from(&event.delivery_key);
     }
