@@ -11,6 +11,7 @@ mod kinds;
 pub mod normalizer;
 pub mod projector;
 mod quarantine;
+pub mod shadow;
 pub mod verify;
 
 pub use attribution::Attribution;

@@ -24,6 +24,7 @@ mod settle;
 mod snapshots;
 mod stage;
 mod up;
+mod what_if;
 
 use clap::Parser as _;
 use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
@@ -46,6 +47,7 @@ async fn main() -> ExitCode {
         cli.command,
         Command::Verify(_)
             | Command::Explain(_)
+            | Command::Replay(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
     );
@@ -83,6 +85,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Explain(args) => return explain::explain(&args).await,
+        Command::Replay(args) => return what_if::replay(&args).await,
         Command::Export(args) => export::export(&args).await?,
         Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,

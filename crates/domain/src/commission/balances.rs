@@ -99,6 +99,11 @@ impl Balances {
         Ok(())
     }
 
+    /// Adds those of other programs.
+    pub fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// One partner's sheet.
     #[must_use]
     pub fn sheet(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> BalanceSheet {

@@ -8,12 +8,9 @@ use domain::commission::{CapUse, FlatTerms, Origin, Slice, Split, Terms};
 use domain::config::FlatRefund;
 use domain::facts::{Command, CommandKind, FactBody, Reprice};
 use domain::ids::CommissionId;
-use domain::money::{Minor, RatePpm, Rounding};
+use domain::money::{RatePpm, Rounding};
 use domain::rules::{CapScope, Limit, MAX_BANDS, MAX_CAPS, Period, RuleRef};
-use domain::time::Micros;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 const VERSION: Kind = Kind::Number { least: 0, most: 0xffff_ffff };
 const SALE: [Field; 2] = [
@@ -220,7 +217,7 @@ fn written(terms: &Terms) -> Option<Value> {
         "rule_version": terms.rule_version,
         "rounding": terms.rounding.name(),
         "slices": slices.collect::<Vec<_>>(),
-        "hold_until": rfc3339(terms.hold_until)?,
+        "hold_until": crate::moment::written(terms.hold_until)?,
         "manual_approval": terms.manual_approval,
         "caps": caps.collect::<Vec<_>>(),
         "uncapped": terms.uncapped.0,
@@ -239,19 +236,13 @@ fn written(terms: &Terms) -> Option<Value> {
     Some(written)
 }
 
-/// A moment as bodies have it, to the microsecond. `None`: its year has more than four digits.
-#[must_use]
-pub fn rfc3339(at: Micros) -> Option<String> {
-    let nanos = i128::from(at.0).checked_mul(1_000)?;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?.format(&Rfc3339).ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::{Resource, validate};
     use super::*;
-    use domain::money::Currency;
+    use domain::money::{Currency, Minor};
+    use domain::time::Micros;
 
     fn command() -> Command {
         let usd = Currency::parse("USD").unwrap();
