@@ -4,7 +4,7 @@
 //! `pipeline`: source events per CPU-second through normalizer, attribution and commission. `tax` (feature `weaknesses`): the
 //! same with and without the checks of exactly once. `restore`: state from snapshots and from offset 0. `latency`:
 //! webhook to balance at a fixed rate. `rules`: one decision with few and with many rules. `timing`: whether the time of a
-//! refused signature tells anything.
+//! refused signature tells anything. `verify`: events/s of the proof, and its memory, which must not grow with them.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -21,6 +21,7 @@ mod restore;
 mod rules;
 mod timing;
 mod usage;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -128,6 +129,31 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         samples: usize,
     },
+    /// The proof of a log and its read model, once with a quarter of the events and once with all.
+    Verify {
+        /// Events of `commissions`, about.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: usize,
+        /// Programs.
+        #[arg(long, default_value_t = 1_000)]
+        programs: usize,
+        /// Proofs of each size.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Where to work; by default a temporary directory.
+        #[arg(long)]
+        dir: Option<std::path::PathBuf>,
+    },
+    /// One proof, for `verify`: in a process of its own, whose memory is what it took.
+    #[command(hide = true)]
+    VerifyOnce {
+        /// The log's directory.
+        #[arg(long)]
+        log: std::path::PathBuf,
+        /// The file with the database's URL.
+        #[arg(long)]
+        database_url_file: std::path::PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -161,5 +187,9 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Rules { asks, rules, customers, rounds } => rules::run(asks, &rules, customers, rounds),
         Command::Timing { samples } => timing::run(samples),
+        Command::Verify { events, programs, rounds, dir } => {
+            verify::run(events, programs, rounds, dir.as_deref())
+        }
+        Command::VerifyOnce { log, database_url_file } => verify::once(&log, &database_url_file),
     }
 }

@@ -10,6 +10,7 @@ use domain::time::Micros;
 use services::attribution::Attribution;
 use services::commission::Commission;
 use services::normalizer::Normalizer;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,7 +137,7 @@ fn runtime(removed: &'static [stream::weakness::Weakness]) -> Result<tokio::runt
 async fn measure(work: Work<'_>, directory: &Path) -> Result<Took> {
     let Work { brokers, events, programs, customers, broker_pid } = work;
     let log = place::open(brokers, directory, PARTITIONS).await?;
-    let records = fill(&log, events, programs, customers).await?;
+    let records = fill(&log, 0..events, programs, customers).await?;
     let state = StateDb::open(&directory.join("state"))?;
     let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.join("keys"))?);
     let normalizer = Arc::new(Normalizer::new(keys.index_key(), PARTITIONS));
@@ -223,10 +224,10 @@ pub(crate) async fn ends(log: &Arc<dyn Log>, topic: Topic) -> Result<u64> {
     Ok(total)
 }
 
-/// Programs, then signed-for sales of 1.4 KB; the number of records.
+/// Programs, unless others were filled before, then signed-for sales of 1.4 KB; the number of records.
 pub(crate) async fn fill(
     log: &Arc<dyn Log>,
-    events: usize,
+    events: Range<usize>,
     programs: usize,
     customers: usize,
 ) -> Result<u64> {
@@ -240,7 +241,7 @@ pub(crate) async fn fill(
         records += 1;
         (batches[partition.0 as usize].len() >= PREFILL_BATCH).then_some(partition)
     };
-    for number in 0..programs {
+    for number in 0..if events.start == 0 { programs } else { 0 } {
         let id = format!("prog_{number}");
         for object in program_objects() {
             let fact =
@@ -248,7 +249,7 @@ pub(crate) async fn fill(
             add(&id, &IngestRecord::Config(fact), &mut batches);
         }
     }
-    for number in 0..events {
+    for number in events {
         let program = format!("prog_{}", number % programs);
         let record = IngestRecord::Request(request(&program, number, number % customers));
         if let Some(full) = add(&program, &record, &mut batches) {

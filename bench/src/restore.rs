@@ -154,7 +154,7 @@ async fn measure(brokers: Option<&str>, customers: usize, programs: usize, dir: 
     .context("a directory to work in")?;
     let log = place::open(brokers, directory.path(), PARTITIONS).await?;
     let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.path().join("keys"))?);
-    let records = fill(&log, customers, programs, customers).await?;
+    let records = fill(&log, 0..customers, programs, customers).await?;
     eprintln!("{records} records in ingest");
     let place = Place { log, keys, dir: directory.path().to_owned() };
     let normalizer = || Normalizer::new(place.keys.index_key(), PARTITIONS);

@@ -1,6 +1,7 @@
 //! Configuration is events: each object is a fact on the log of its home program.
 use crate::ids::{AccountId, PartnerId, ProgramId, RuleId};
 use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::payouts::PayoutTerms;
 use crate::rules::{Clauses, Tiers};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub enum ConfigObject {
     Endpoint(Endpoint),
     /// An account; its home program is its own id.
     Account(Account),
+    /// When and how partners are paid.
+    PayoutTerms(PayoutTerms),
 }
 
 impl ConfigFact {
@@ -53,6 +56,8 @@ impl ConfigFact {
             ConfigObject::ApiKey(key) => format!("api_key/{program}/{}", key.key_id),
             ConfigObject::Endpoint(endpoint) => format!("endpoint/{program}/{}", endpoint.endpoint_id),
             ConfigObject::Account(account) => format!("account/{}", account.account),
+            // The program's own terms have the empty partner.
+            ConfigObject::PayoutTerms(terms) => format!("payout_terms/{program}/{}", terms.partner),
         }
     }
 

@@ -3,6 +3,7 @@ use crate::attribution::SaleKey;
 use crate::commission::Terms;
 use crate::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
+use crate::payouts::{PayoutCommand, PayoutDestination, Rate, WriteOff};
 use crate::time::Micros;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,14 @@ pub enum FactBody {
         /// What else names it.
         aliases: Vec<String>,
     },
+    /// A payout is drafted, settled, failed or returned.
+    Payout(PayoutCommand),
+    /// A debt is given up.
+    WriteOff(WriteOff),
+    /// A rate of exchange.
+    Rate(Rate),
+    /// Where a partner is paid.
+    PayoutDestination(PayoutDestination),
 }
 
 impl FactBody {
@@ -120,6 +129,10 @@ impl FactBody {
             Self::SubscriptionCancelled { .. } => "subscription_cancelled",
             Self::Command(_) => "command",
             Self::SaleLink { .. } => "sale_link",
+            Self::Payout(_) => "payout",
+            Self::WriteOff(_) => "write_off",
+            Self::Rate(_) => "rate",
+            Self::PayoutDestination(_) => "payout_destination",
         }
     }
 }

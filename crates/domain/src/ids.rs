@@ -35,6 +35,10 @@ text_id!(/// One commission: `com_` + hash of (sale, partner, part), or of the c
     CommissionId);
 text_id!(/// A commission rule.
     RuleId);
+text_id!(/// One payout: `pay_` + hash of what drafted it. Never used again.
+    PayoutId);
+text_id!(/// A rate of exchange, named by the merchant.
+    RateId);
 text_id!(/// The name of a provider or dialect: `paddle`, `revshare`.
     SourceName);
 
@@ -125,6 +129,30 @@ impl CommissionId {
     #[must_use]
     pub fn of_command(event: &EventId) -> Self {
         Self(derived("com_", &[event.0.as_bytes()]))
+    }
+}
+
+impl PayoutId {
+    /// The id of the payout that the command of `event` drafts.
+    #[must_use]
+    pub fn of_command(event: &EventId) -> Self {
+        Self(derived("pay_", &[event.0.as_bytes()]))
+    }
+
+    /// The id of the `number`th payout of one balance that a schedule drafts at `due`, in microseconds.
+    #[must_use]
+    pub fn of_schedule(
+        program: &ProgramId,
+        partner: &PartnerId,
+        currency: &str,
+        due: i64,
+        number: u32,
+    ) -> Self {
+        let (due, number) = (due.to_le_bytes(), number.to_le_bytes());
+        Self(derived(
+            "pay_",
+            &[program.0.as_bytes(), partner.0.as_bytes(), currency.as_bytes(), &due, &number],
+        ))
     }
 }
 

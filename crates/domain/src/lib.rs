@@ -5,15 +5,19 @@
 //! manifest enforces it). Decisions come in pairs: `decide(view, input) -> events` and `evolve(tables, events)`.
 //!
 //! Read next: [`facts`] (what adapters produce), [`normalization`] (verdicts and deduplication), [`attribution`]
-//! (who earns), [`commission`] (the ledger), [`tables`] (how state is kept without knowing where).
+//! (who earns), [`commission`] (the ledger), [`chain`] (what proves its record), [`tables`] (how state is kept without knowing
+//! where).
 pub mod attribution;
+pub mod chain;
 pub mod commission;
 pub mod config;
 pub mod defect;
 pub mod facts;
+pub mod fx;
 pub mod ids;
 pub mod money;
 pub mod normalization;
+pub mod payouts;
 pub mod rules;
 pub mod tables;
 pub mod time;

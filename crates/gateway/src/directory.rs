@@ -216,6 +216,17 @@ impl Directory {
         sealed.inspect_err(|error| tracing::error!(%error, "webhook secret not sealed")).ok()
     }
 
+    /// Seals a payout destination for its partner.
+    pub(crate) fn seal_destination(
+        &self,
+        program_id: &str,
+        partner_id: &str,
+        said: &[u8],
+    ) -> Option<Vec<u8>> {
+        let sealed = self.master_key.seal_payout_destination(program_id, partner_id, said);
+        sealed.inspect_err(|error| tracing::error!(%error, "payout destination not sealed")).ok()
+    }
+
     pub(crate) fn program(&self, program_id: &str) -> Option<Arc<Program>> {
         self.maps.read().unwrap_or_else(PoisonError::into_inner).programs.get(program_id).cloned()
     }

@@ -4,6 +4,7 @@ use crate::routes::{self, Route};
 use axum::http::Method;
 use domain::rules::{Field, MAX_VALUES, Operator};
 use serde_json::{Map, Value, json};
+use sources::native::Resource;
 use sources::native::schema::{Field as BodyField, Kind};
 
 /// The contract of everything that this gateway answers, as OpenAPI 3.1 in JSON.
@@ -53,6 +54,20 @@ fn components() -> Value {
                 ("sale_id", json!({"type": ["string", "null"]})),
                 ("commission", json!({"anyOf": [{"$ref": "#/components/schemas/Commission"}, {"type": "null"}]})),
             ]),
+            "PayoutEvent": and("Event", "payout", "Payout"),
+            "WriteOffEvent": and("Event", "written_off", "WrittenOff"),
+            "Payout": object(&[
+                ("payout_id", json!({"type": "string"})),
+                ("partner_id", json!({"type": ["string", "null"]})),
+                ("amount", json!({"type": "integer", "format": "int64"})),
+                ("currency", json!({"type": ["string", "null"]})),
+                ("status", json!({"enum": ["drafted", "settled", "failed", "returned"]})),
+            ]),
+            "WrittenOff": object(&[
+                ("partner_id", json!({"type": ["string", "null"]})),
+                ("amount", json!({"type": "integer", "format": "int64"})),
+                ("currency", json!({"type": ["string", "null"]})),
+            ]),
             "Commission": object(&[
                 ("commission_id", json!({"type": "string"})),
                 ("partner_id", json!({"type": ["string", "null"]})),
@@ -72,6 +87,12 @@ fn components() -> Value {
             ]),
         },
     })
+}
+
+/// The schema of that name with one property more, which may be `null`.
+fn and(name: &str, property: &str, of: &str) -> Value {
+    let one = json!({"anyOf": [{"$ref": format!("#/components/schemas/{of}")}, {"type": "null"}]});
+    json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}, object(&[(property, one)])]})
 }
 
 /// Groups stand in groups.
@@ -114,7 +135,12 @@ fn native(shape: &Shape) -> Value {
             "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         }));
     }
-    let answer = if shape.resource.is_some() { "Event" } else { "Written" };
+    let answer = match shape.resource {
+        None => "Written",
+        Some(Resource::WriteOffs) => "WriteOffEvent",
+        Some(resource) if resource.is_about_payout() => "PayoutEvent",
+        Some(_) => "Event",
+    };
     let answer = json!({"$ref": format!("#/components/schemas/{answer}")});
     let done = if shape.batch > 0 {
         json!({"anyOf": [answer, {"$ref": "#/components/schemas/Results"}]})

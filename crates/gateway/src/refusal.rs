@@ -90,6 +90,10 @@ pub(crate) enum Refusal {
     Conflict(String),
     #[error("the commission cannot be decided like this: {0}")]
     Declined(String),
+    #[error("no such payout in this program")]
+    UnknownPayout,
+    #[error("{message}: {word}")]
+    PayoutDeclined { word: String, field: &'static str, message: &'static str },
     #[error("an endpoint keeps one secret at least: add the new one first, or delete the endpoint")]
     LastSecret,
     #[error("as many secrets are live as may be: delete one that is no longer used")]
@@ -155,6 +159,8 @@ impl Refusal {
             Self::UnknownPartner { field, .. } => (StatusCode::NOT_FOUND, "unknown_partner", Some(*field)),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", None),
             Self::Declined(_) => (StatusCode::CONFLICT, "declined", Some("decision")),
+            Self::UnknownPayout => (StatusCode::NOT_FOUND, "unknown_payout", Some("payout_id")),
+            Self::PayoutDeclined { field, .. } => (StatusCode::CONFLICT, "declined", Some(*field)),
             Self::LastSecret => (StatusCode::CONFLICT, "last_secret", None),
             Self::TooManySecrets => (StatusCode::CONFLICT, "too_many_secrets", None),
         }
@@ -176,6 +182,8 @@ impl Refusal {
             | Self::UnknownPartner { .. }
             | Self::Conflict(_)
             | Self::Declined(_)
+            | Self::UnknownPayout
+            | Self::PayoutDeclined { .. }
             | Self::LastSecret
             | Self::TooManySecrets => NATIVE_DOC,
             Self::Config { .. } => CONFIGURATION_DOC,
@@ -304,6 +312,8 @@ mod tests {
             Refusal::UnknownPartner { field: "", detail: String::new() },
             Refusal::Conflict(String::new()),
             Refusal::Declined(String::new()),
+            Refusal::UnknownPayout,
+            Refusal::PayoutDeclined { word: String::new(), field: "", message: "" },
             Refusal::LastSecret,
             Refusal::TooManySecrets,
         ];

@@ -4,6 +4,8 @@
 //! secret belongs to is associated data: a sealed secret moved elsewhere does not open.
 use aes_siv::KeyInit as _;
 use aes_siv::siv::Aes256Siv;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -150,6 +152,41 @@ impl MasterKey {
         self.open(&endpoint_place(program_id, endpoint_id), sealed)
     }
 
+    /// Another secret for the use that `label` names: HMAC-SHA-256 of the label under the key. It says nothing of the key, and
+    /// nothing of what is derived for other labels.
+    pub(crate) fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut mac =
+            <Hmac<Sha256> as Mac>::new_from_slice(self.0.as_slice()).expect("any key length is accepted");
+        mac.update(label);
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+
+    /// Seals a partner's payout destination, for the fact that names it.
+    ///
+    /// # Errors
+    /// As [`MasterKey::seal`].
+    pub fn seal_payout_destination(
+        &self,
+        program_id: &str,
+        partner_id: &str,
+        destination: &[u8],
+    ) -> Result<Vec<u8>, MasterKeyError> {
+        self.seal(&destination_place(program_id, partner_id), destination)
+    }
+
+    /// Opens a partner's payout destination.
+    ///
+    /// # Errors
+    /// As [`MasterKey::open`].
+    pub fn open_payout_destination(
+        &self,
+        program_id: &str,
+        partner_id: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+        self.open(&destination_place(program_id, partner_id), sealed)
+    }
+
     fn cipher(&self) -> Aes256Siv {
         Aes256Siv::new((&*self.0).into())
     }
@@ -158,6 +195,11 @@ impl MasterKey {
 fn endpoint_place(program_id: &str, endpoint_id: &str) -> String {
     // Ids have no control characters, so the separator keeps two pairs apart.
     format!("endpoint-secret\n{program_id}\n{endpoint_id}")
+}
+
+fn destination_place(program_id: &str, partner_id: &str) -> String {
+    // So that nobody is paid to what was sealed for another.
+    format!("payout-destination\n{program_id}\n{partner_id}")
 }
 
 fn read(path: &Path) -> Result<MasterKey, MasterKeyError> {

@@ -1,4 +1,5 @@
 //! What the projector hands over: accepted frames with the whole cursors before and after them.
+use bytes::Bytes;
 use domain::commission::CommissionsEvent;
 use domain::normalization::FactsEvent;
 use domain::time::Micros;
@@ -61,6 +62,8 @@ pub struct Frame<E> {
     pub marks: Vec<Mark>,
     /// Its events, in order.
     pub events: Vec<E>,
+    /// The same as the log holds them: what hashes are over.
+    pub bytes: Vec<Bytes>,
 }
 
 /// Frames of one topic.

@@ -3,8 +3,8 @@ use crate::batch::{Followed, Place};
 use crate::text::{bigint, int};
 use domain::ids::Hash;
 use domain::time::Micros;
-use sqlx::PgConnection;
-use std::collections::BTreeMap;
+use sqlx::{Connection, PgConnection};
+use std::collections::{BTreeMap, BTreeSet};
 use stream::cursor::{Cursor, WriterId};
 use stream::log::Partition;
 
@@ -35,6 +35,58 @@ impl Standing {
             Equal => Self::Elsewhere,
         }
     }
+}
+
+/// Partitions, of `among` or of all, whose rows an older generation left.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn superseded(
+    connection: &mut PgConnection,
+    generation: i32,
+    among: Option<&[Place]>,
+) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    let rows: Vec<i32> = sqlx::query_scalar!(
+        "SELECT DISTINCT partition FROM tributary.cursor_rows WHERE generation < $1",
+        generation
+    )
+    .fetch_all(connection)
+    .await?;
+    let partitions = rows.into_iter().filter_map(|partition| u32::try_from(partition).ok()).map(Partition);
+    let wanted =
+        |partition: &Partition| among.is_none_or(|places| places.iter().any(|(_, place)| place == partition));
+    Ok(partitions.filter(wanted).collect())
+}
+
+/// Deletes what an older generation left of a partition, rows and cursors, in one transaction. A projector of that generation
+/// is then refused, since its cursors are gone. Returns whether there were any.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn supersede(
+    connection: &mut PgConnection,
+    generation: i32,
+    partition: Partition,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    // First the cursors: whoever is writing under them is waited for.
+    let seqs: Vec<i64> = sqlx::query_scalar!(
+        "DELETE FROM tributary.cursor_rows WHERE generation < $1 AND partition = $2 RETURNING seq",
+        generation,
+        int(partition.0)
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    // A cursor at the start has written nothing: an old projector that was started by mistake.
+    let found = seqs.iter().any(|seq| *seq > 0);
+    if found {
+        for table in crate::audit::TABLES {
+            let sql = format!("DELETE FROM tributary.{} WHERE partition = $1", table.name);
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(int(partition.0)).execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(found)
 }
 
 /// The cursor rows of `places`; a place without a row gets one at the start of the log.

@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use sqlx::PgPool;
 
 /// Each table with its rows in key order. Without the cursors: fences, void frames and idle ticks move them and no row.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 27] = [
     ("verdict_rows", "SELECT t::text FROM tributary.verdict_rows t ORDER BY partition, seq, ordinal"),
     ("program_rows", "SELECT t::text FROM tributary.program_rows t ORDER BY program_id COLLATE \"C\""),
     (
@@ -56,6 +56,28 @@ const TABLES: [(&str, &str); 18] = [
     (
         "parked_rows",
         "SELECT t::text FROM tributary.parked_rows t ORDER BY partition, service COLLATE \"C\", position, item COLLATE \"C\"",
+    ),
+    ("chain_rows", "SELECT t::text FROM tributary.chain_rows t ORDER BY program_id COLLATE \"C\""),
+    ("payout_rows", "SELECT t::text FROM tributary.payout_rows t ORDER BY payout_id COLLATE \"C\""),
+    (
+        "payout_event_rows",
+        "SELECT t::text FROM tributary.payout_event_rows t ORDER BY partition, seq, ordinal",
+    ),
+    (
+        "payout_line_rows",
+        "SELECT t::text FROM tributary.payout_line_rows t ORDER BY payout_id COLLATE \"C\", commission_id COLLATE \"C\"",
+    ),
+    ("offset_rows", "SELECT t::text FROM tributary.offset_rows t ORDER BY partition, seq, ordinal"),
+    ("write_off_rows", "SELECT t::text FROM tributary.write_off_rows t ORDER BY partition, seq, ordinal"),
+    ("fx_rate_rows", "SELECT t::text FROM tributary.fx_rate_rows t ORDER BY partition, seq, ordinal"),
+    (
+        "payout_terms_rows",
+        "SELECT t::text FROM tributary.payout_terms_rows t ORDER BY program_id COLLATE \"C\", partner_id COLLATE \"C\"",
+    ),
+    (
+        "payout_destination_rows",
+        "SELECT t::text FROM tributary.payout_destination_rows t
+         ORDER BY program_id COLLATE \"C\", partner_id COLLATE \"C\"",
     ),
     ("coupon_rows", "SELECT t::text FROM tributary.coupon_rows t ORDER BY partition, seq, ordinal"),
 ];

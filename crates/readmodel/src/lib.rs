@@ -12,10 +12,12 @@ pub mod audit;
 pub mod batch;
 pub mod cursors;
 pub mod dump;
+mod payout_rows;
 pub mod private_postgres;
 pub mod quarantine;
 pub mod queries;
 mod rows;
+pub mod statements;
 mod text;
 mod write;
 
@@ -24,8 +26,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The generation of tables that this version writes.
-pub const GENERATION: i32 = 1;
+/// The generation of rows that this version writes. A projector that finds rows of an older one deletes them, partition by
+/// partition, and projects again from the log: what a migration cannot compute, such as the links of hash chains (2).
+pub const GENERATION: i32 = 2;
 
 /// Connects to the database at `url`, at most `connections` at a time. Waits at most 10 s for one.
 ///

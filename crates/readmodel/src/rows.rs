@@ -1,16 +1,19 @@
 //! A batch as rows: append-only history as it came, current state folded in memory, so that each row is written once.
 use crate::batch::{Batch, Frame, Frames};
+use crate::payout_rows::PayoutRows;
 use crate::text::{bigint, clean, int, moment};
 use domain::attribution::SaleKey;
+use domain::chain;
 use domain::commission::{
     Account, CommissionEvent, CommissionsEvent, Origin, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
-    Split,
+    Slice, Split, Terms,
 };
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Program,
     Rule,
 };
 use domain::facts::{CouponRef, Fact, FactBody, Referral, ReversalState};
+use domain::ids::{Hash, PayoutId, ProgramId};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
 use serde::Serialize;
@@ -51,6 +54,16 @@ pub(crate) struct EventRow<'batch> {
     pub(crate) event: &'batch CommissionEvent,
     pub(crate) postings: String,
     pub(crate) holds: String,
+    /// Which of `Rows::leaves` is its own.
+    pub(crate) leaf: usize,
+}
+
+/// An event of a program's chain, in the order of the log.
+#[derive(Debug)]
+pub(crate) struct LeafRow<'batch> {
+    pub(crate) at: At,
+    pub(crate) program: &'batch ProgramId,
+    pub(crate) leaf: Hash,
 }
 
 /// A reversal as it came.
@@ -68,7 +81,7 @@ pub(crate) struct Current<T> {
     pub(crate) value: T,
 }
 
-/// Frozen with the first event of a commission.
+/// Frozen with the first event of a commission, and again where a later one brings other terms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FrozenTerms {
     pub(crate) rule: String,
@@ -78,6 +91,37 @@ pub(crate) struct FrozenTerms {
     pub(crate) uncapped: Option<i64>,
     pub(crate) origin: Origin,
     pub(crate) part: Option<Part>,
+    /// `None`: no event of the batch has the terms; those in the row stay.
+    pub(crate) rounding: Option<&'static str>,
+    /// A JSON array.
+    pub(crate) slices: String,
+    /// Of a flat reward.
+    pub(crate) flat: Option<i64>,
+}
+
+impl FrozenTerms {
+    fn of(event: &CommissionEvent, terms: &Terms) -> Self {
+        Self {
+            rule: clean(terms.rule.as_str()),
+            rule_version: int(terms.rule_version),
+            hold_until: Some(moment(terms.hold_until)),
+            uncapped: (terms.uncapped != event.gross).then_some(terms.uncapped.0),
+            origin: terms.origin,
+            part: terms.split.as_ref().map(Part::of),
+            rounding: Some(terms.rounding.name()),
+            slices: slices_json(&terms.slices),
+            flat: terms.flat.map(|flat| flat.amount.0),
+        }
+    }
+}
+
+/// What a batch knows of a commission.
+#[derive(Debug)]
+pub(crate) struct LastEvent<'batch> {
+    pub(crate) event: &'batch CommissionEvent,
+    /// The last payout that it was in.
+    pub(crate) payout: Option<&'batch PayoutId>,
+    pub(crate) terms: FrozenTerms,
 }
 
 /// Which part of a divided sale a commission is.
@@ -174,13 +218,15 @@ pub(crate) struct Rows<'batch> {
     pub(crate) keys: BTreeMap<(&'batch str, &'batch str), Current<(&'batch ApiKey, bool)>>,
     pub(crate) sales: BTreeMap<&'batch str, Current<(&'batch SaleRecorded, &'batch str)>>,
     pub(crate) reversals: Vec<ReversalRow<'batch>>,
-    pub(crate) commissions: BTreeMap<&'batch str, Current<(&'batch CommissionEvent, FrozenTerms)>>,
+    pub(crate) commissions: BTreeMap<&'batch str, Current<LastEvent<'batch>>>,
     pub(crate) events: Vec<EventRow<'batch>>,
+    pub(crate) leaves: Vec<LeafRow<'batch>>,
     pub(crate) balances: BTreeMap<(&'batch str, &'batch str, String), BalanceChange>,
     pub(crate) customers: BTreeMap<(&'batch str, String), CustomerChange>,
     pub(crate) parked: BTreeMap<ParkedKey, ParkedChange>,
     pub(crate) coupons: Vec<CouponRow<'batch>>,
     pub(crate) sale_codes: Vec<SaleCodeRow<'batch>>,
+    pub(crate) payouts: PayoutRows<'batch>,
 }
 
 impl<'batch> Rows<'batch> {
@@ -217,6 +263,9 @@ impl<'batch> Rows<'batch> {
     }
 
     fn fact(&mut self, at: At, fact: &'batch Fact) {
+        if let FactBody::PayoutDestination(destination) = &fact.body {
+            self.payouts.destination(at, fact, destination);
+        }
         let FactBody::Sale(sale) = &fact.body else { return };
         // The name under which its conversion record stands, of whichever kind.
         let key = || SaleKey::of(&fact.source, sale);
@@ -285,6 +334,7 @@ impl<'batch> Rows<'batch> {
             ConfigObject::Account(object) => {
                 set(&mut self.accounts, object.account.as_str(), at, (object, removed));
             }
+            ConfigObject::PayoutTerms(object) => self.payouts.terms(at, program, object, removed),
         }
     }
 
@@ -293,7 +343,10 @@ impl<'batch> Rows<'batch> {
         for mark in &frame.marks {
             self.mark(at(partition, frame, 0), mark, "");
         }
-        for (at, event) in places(partition, frame) {
+        for ((at, event), bytes) in places(partition, frame).zip(&frame.bytes) {
+            if let Some(program) = chain::program_of(event) {
+                self.leaves.push(LeafRow { at, program, leaf: chain::leaf(bytes) });
+            }
             match event {
                 CommissionsEvent::Sale(sale) => {
                     // The event that brought it stays; a late decision names another.
@@ -304,12 +357,22 @@ impl<'batch> Rows<'batch> {
                 }
                 CommissionsEvent::Reversal(reversal) => self.reversals.push(ReversalRow { at, reversal }),
                 CommissionsEvent::Commission(event) => self.commission(at, event),
-                // Configuration is projected from `facts`; answers are for callers; a link or the end of a subscription shows
-                // in what it changes.
+                // Configuration is projected from `facts`; answers are for callers; a link, the end of a subscription or a
+                // schedule shows in what it changes.
                 CommissionsEvent::Config(_)
                 | CommissionsEvent::Answer(_)
                 | CommissionsEvent::Link(_)
-                | CommissionsEvent::Cancelled(_) => {}
+                | CommissionsEvent::Cancelled(_)
+                | CommissionsEvent::Schedule(_) => {}
+                CommissionsEvent::Payout(event) => self.payouts.payout(at, event),
+                CommissionsEvent::Rate(rate) => self.payouts.rates.push((at, rate)),
+                CommissionsEvent::Offset(offset) => self.payouts.offsets.push((at, offset)),
+                CommissionsEvent::WrittenOff(event) => {
+                    for posting in &event.postings {
+                        self.post(at, (event.program.as_str(), event.partner.as_str()), posting);
+                    }
+                    self.payouts.write_offs.push((at, event));
+                }
                 CommissionsEvent::Parked(item) => self.item(at, item),
             }
         }
@@ -333,28 +396,27 @@ impl<'batch> Rows<'batch> {
 
     fn commission(&mut self, at: At, event: &'batch CommissionEvent) {
         for posting in &event.postings {
-            self.post(at, event, posting);
+            self.post(at, (event.program.as_str(), event.partner.as_str()), posting);
         }
         let (postings, holds) = (postings_json(&event.postings), joined(&event.holds));
-        self.events.push(EventRow { at, event, postings, holds });
-        let terms = event.terms.as_ref().map(|terms| FrozenTerms {
-            rule: clean(terms.rule.as_str()),
-            rule_version: int(terms.rule_version),
-            hold_until: Some(moment(terms.hold_until)),
-            uncapped: (terms.uncapped != event.gross).then_some(terms.uncapped.0),
-            origin: terms.origin,
-            part: terms.split.as_ref().map(Part::of),
-        });
+        // Every event of a commission is in its program's chain.
+        let leaf = self.leaves.len().saturating_sub(1);
+        self.events.push(EventRow { at, event, postings, holds, leaf });
+        let terms = event.terms.as_ref().map(|terms| FrozenTerms::of(event, terms));
+        let payout = event.payout.as_ref();
         if let Some(current) = self.commissions.get_mut(event.id.as_str()) {
             current.at = at;
-            current.value.0 = event;
+            let last = &mut current.value;
+            last.event = event;
+            last.payout = payout.or(last.payout);
+            last.terms = terms.unwrap_or_else(|| std::mem::take(&mut last.terms));
         } else {
-            let value = (event, terms.unwrap_or_default());
+            let value = LastEvent { event, payout, terms: terms.unwrap_or_default() };
             self.commissions.insert(event.id.as_str(), Current { at, created: at.clock, value });
         }
     }
 
-    fn post(&mut self, at: At, event: &'batch CommissionEvent, posting: &Posting) {
+    fn post(&mut self, at: At, (program, partner): (&'batch str, &'batch str), posting: &Posting) {
         let (bucket, sign) = match posting.account {
             Account::Pending => (0, 1),
             Account::Review => (1, 1),
@@ -365,7 +427,7 @@ impl<'batch> Rows<'batch> {
             Account::Debt => (5, -1),
             Account::Expense | Account::ProgramLoss | Account::FxRounding => return,
         };
-        let key = (event.program.as_str(), event.partner.as_str(), posting.currency.code().to_owned());
+        let key = (program, partner, posting.currency.code().to_owned());
         let change = self.balances.entry(key).or_insert(BalanceChange { at, wide: [0; 6], buckets: [0; 6] });
         change.at = at;
         change.wide[bucket] += sign * i128::from(posting.amount.0);
@@ -385,7 +447,7 @@ impl<'batch> Rows<'batch> {
     }
 }
 
-fn set<K: Ord, T>(map: &mut BTreeMap<K, Current<T>>, key: K, at: At, value: T) {
+pub(crate) fn set<K: Ord, T>(map: &mut BTreeMap<K, Current<T>>, key: K, at: At, value: T) {
     let created = map.get(&key).map_or(at.clock, |earlier| earlier.created);
     map.insert(key, Current { at, created, value });
 }
@@ -437,13 +499,33 @@ struct PostingJson<'posting> {
     amount: i64,
 }
 
-fn postings_json(postings: &[Posting]) -> String {
+pub(crate) fn postings_json(postings: &[Posting]) -> String {
     let rows: Vec<PostingJson<'_>> = postings
         .iter()
         .map(|posting| PostingJson {
             account: posting.account.name(),
             currency: posting.currency.code(),
             amount: posting.amount.0,
+        })
+        .collect();
+    // Plain data always encodes.
+    serde_json::to_string(&rows).unwrap_or_else(|_| "[]".to_owned())
+}
+
+#[derive(Serialize)]
+struct SliceJson {
+    line_id: String,
+    base_minor: i64,
+    rate_ppm: i64,
+}
+
+fn slices_json(slices: &[Slice]) -> String {
+    let rows: Vec<SliceJson> = slices
+        .iter()
+        .map(|slice| SliceJson {
+            line_id: clean(&slice.line_id),
+            base_minor: slice.base.0,
+            rate_ppm: slice.rate.0,
         })
         .collect();
     // Plain data always encodes.

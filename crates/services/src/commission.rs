@@ -30,8 +30,8 @@ impl Service for Commission {
     const NAME: &'static str = "commission";
     const INPUT: Topic = Topic::Attributed;
     const OUTPUT: Topic = Topic::Commissions;
-    const LOGIC_VERSION: u32 = 2;
-    const STATE_VERSION: u32 = 3;
+    const LOGIC_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
 
     fn kind(&self, event: &Self::Event) -> &'static str {
         crate::kinds::commissions(event)

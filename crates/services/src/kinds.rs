@@ -21,6 +21,10 @@ pub(crate) const fn facts(event: &FactsEvent) -> &'static str {
             FactBody::SubscriptionCancelled { .. } => "fact_subscription_cancelled",
             FactBody::Command(_) => "fact_command",
             FactBody::SaleLink { .. } => "fact_sale_link",
+            FactBody::Payout(_) => "fact_payout",
+            FactBody::WriteOff(_) => "fact_write_off",
+            FactBody::Rate(_) => "fact_rate",
+            FactBody::PayoutDestination(_) => "fact_payout_destination",
         },
         FactsEvent::Config(_) => "config",
         FactsEvent::ConfigOutcome(_) => "config_outcome",
@@ -49,5 +53,10 @@ pub(crate) const fn commissions(event: &CommissionsEvent) -> &'static str {
         CommissionsEvent::Link(_) => "link",
         CommissionsEvent::Cancelled(_) => "subscription_cancelled",
         CommissionsEvent::Parked(_) => "parked",
+        CommissionsEvent::Payout(_) => "payout",
+        CommissionsEvent::Rate(_) => "rate",
+        CommissionsEvent::Offset(_) => "offset",
+        CommissionsEvent::WrittenOff(_) => "write_off",
+        CommissionsEvent::Schedule(_) => "schedule",
     }
 }

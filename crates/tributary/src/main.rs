@@ -1,10 +1,11 @@
 //! The binary: subcommands and wiring, nothing else.
 //!
 //! A table of contents: [`cli`] says what there is; [`up`] runs everything in one process, [`stage`] one service; [`report`]
-//! answers `balances`, `verify` and `events find`. What they start is in the crates below.
+//! answers `balances`, `verify` and `events find`, [`proof`] proves to others. What they start is in the crates below.
 mod admin;
 mod brokers;
 mod cli;
+mod csv;
 mod database;
 mod demo;
 mod endpoint;
@@ -15,6 +16,9 @@ mod import;
 mod init;
 mod keys;
 mod parts;
+mod payment_files;
+mod payout_look;
+mod proof;
 mod provider_facts;
 mod quarantine;
 mod report;
@@ -23,6 +27,7 @@ mod services_task;
 mod settle;
 mod snapshots;
 mod stage;
+mod statement;
 mod up;
 mod what_if;
 
@@ -46,6 +51,7 @@ async fn main() -> ExitCode {
     let answers_by_status = matches!(
         cli.command,
         Command::Verify(_)
+            | Command::Proof(_)
             | Command::Explain(_)
             | Command::Replay(_)
             | Command::Topics(_)
@@ -82,13 +88,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(args) => return health::health(&args).await,
         Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
+        Command::Payouts(command) => payout_look::payouts(&command).await?,
+        Command::Statement(args) => statement::statement(&args).await?,
         Command::Balances(args) => report::balances(&args).await?,
         Command::Verify(args) => return report::verify(&args).await,
+        Command::Checkpoint(command) => proof::checkpoint(&command).await?,
+        Command::Proof(command) => return proof::proof(&command).await,
         Command::Explain(args) => return explain::explain(&args).await,
         Command::Replay(args) => return what_if::replay(&args).await,
         Command::Export(args) => export::export(&args).await?,
         Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,
+        Command::Events(Events::Dump(args)) => proof::dump(&args).await?,
         Command::Quarantine(Quarantine::List(args)) => quarantine::list(&args).await?,
         Command::Quarantine(Quarantine::Show(args)) => quarantine::show(&args).await?,
         Command::Quarantine(Quarantine::Retry(args)) => return quarantine::retry(&args).await,

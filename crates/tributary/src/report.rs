@@ -1,7 +1,8 @@
 //! What people and scripts ask: balances, proof, what happened to an event. Machines read `--json`; its form is a contract.
-use crate::cli::{Balances, CheckConfig, Find, Printed, Read};
+use crate::cli::{Balances, CheckConfig, Find, Read, Verify};
 use crate::database::Database;
 use crate::parts::{configure_quietly, open_log_read_only};
+use crate::proof::kept_heads;
 use crate::up::print_line;
 use anyhow::Context as _;
 use kit::config::Config;
@@ -58,11 +59,13 @@ pub(crate) const NOT_MIGRATED: &str =
     "cannot read the read models; has `tributary up` or `tributary migrate` run on this database?";
 
 /// `verify`: 0 when everything is proven, 1 when not; errors become 2 in `main`.
-pub(crate) async fn verify(args: &Printed) -> anyhow::Result<ExitCode> {
+pub(crate) async fn verify(args: &Verify) -> anyhow::Result<ExitCode> {
     let config = configure_quietly(&args.place.layers(&[]))?;
+    let kept = kept_heads(&config, &args.against)?;
+    let heads = kept.as_ref().map(Vec::len);
     let log = open_log_read_only(&config).await?;
     let database = Database::attach(&config).await?;
-    let report = services::verify::run(log, database.pool()).await;
+    let report = services::verify::run_against(log, database.pool(), kept.unwrap_or_default()).await;
     let closed = database.close().await;
     let report = report?;
     closed?;
@@ -84,6 +87,9 @@ pub(crate) async fn verify(args: &Printed) -> anyhow::Result<ExitCode> {
                 "problem: {} at {}: expected {}, found {}",
                 problem.kind, problem.place, problem.expected, problem.found
             ))?;
+        }
+        if let Some(heads) = heads.filter(|_| report.ok) {
+            print_line(&format!("the log leads to the {heads} heads of the checkpoint"))?;
         }
         print_line(if report.ok { "ok: every verdict and balance follows from the log" } else { "NOT ok" })?;
     }

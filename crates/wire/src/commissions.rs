@@ -3,6 +3,7 @@ use crate::common::{
     answer, currency, maybe_subject, named, number, reply, sale_key, shares, write_answer, write_reply,
     write_sale_key, write_shares,
 };
+use crate::payouts;
 use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
@@ -13,7 +14,7 @@ use domain::commission::{
     SaleRecorded, Slice, SubscriptionOver,
 };
 use domain::facts::SaleDetails;
-use domain::ids::{EventId, PartnerId};
+use domain::ids::{EventId, PartnerId, PayoutId};
 use domain::money::{Minor, RatePpm};
 use domain::rules::RuleRef;
 use domain::time::Micros;
@@ -56,6 +57,11 @@ pub fn encode(event: &CommissionsEvent) -> Bytes {
             w.int(4, over.ended_at.0);
             w.text(5, over.event.as_str());
         }),
+        CommissionsEvent::Payout(payout) => w.message(9, |w| payouts::write_payout(w, payout)),
+        CommissionsEvent::Rate(recorded) => w.message(10, |w| payouts::write_recorded_rate(w, recorded)),
+        CommissionsEvent::Offset(offset) => w.message(11, |w| payouts::write_offset(w, offset)),
+        CommissionsEvent::WrittenOff(given_up) => w.message(12, |w| payouts::write_written_off(w, given_up)),
+        CommissionsEvent::Schedule(ran) => w.message(13, |w| payouts::write_schedule(w, ran)),
     })
 }
 
@@ -97,6 +103,11 @@ pub fn decode(bytes: &Bytes) -> Result<CommissionsEvent, Unknown> {
             ended_at: Micros(over.ended_at_micros),
             event: over.event_id.into(),
         }),
+        Event::Payout(payout) => CommissionsEvent::Payout(payouts::payout(payout)?),
+        Event::Rate(recorded) => CommissionsEvent::Rate(payouts::recorded_rate(recorded)?),
+        Event::Offset(offset) => CommissionsEvent::Offset(payouts::offset(offset)?),
+        Event::WrittenOff(given_up) => CommissionsEvent::WrittenOff(payouts::written_off(given_up)?),
+        Event::Schedule(ran) => CommissionsEvent::Schedule(payouts::schedule(ran)?),
     })
 }
 
@@ -275,13 +286,7 @@ fn write_commission(w: &mut Writer, commission: &CommissionEvent) {
     w.int(9, commission.gross.0);
     w.int(10, commission.reversed.0);
     w.int(11, commission.delta.0);
-    for posting in &commission.postings {
-        w.message(12, |w| {
-            w.number(1, account_number(posting.account));
-            w.text(2, posting.currency.code());
-            w.int(3, posting.amount.0);
-        });
-    }
+    write_postings(w, 12, &commission.postings);
     w.text(13, commission.cause.as_ref().map_or("", EventId::as_str));
     w.text(14, &commission.reason);
     w.text(15, &commission.actor);
@@ -289,17 +294,32 @@ fn write_commission(w: &mut Writer, commission: &CommissionEvent) {
         w.message(16, |w| crate::terms::write(w, terms, commission.gross));
     }
     commission.holds.iter().for_each(|hold| w.present(17, hold.as_bytes()));
+    w.text(18, commission.payout.as_ref().map_or("", PayoutId::as_str));
 }
 
-fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknown> {
-    let mut postings = Vec::with_capacity(commission.postings.len());
-    for posting in commission.postings {
+pub(crate) fn write_postings(w: &mut Writer, tag: u32, postings: &[Posting]) {
+    for posting in postings {
+        w.message(tag, |w| {
+            w.number(1, account_number(posting.account));
+            w.text(2, posting.currency.code());
+            w.int(3, posting.amount.0);
+        });
+    }
+}
+
+pub(crate) fn postings(read: Vec<v1::Posting>) -> Result<Vec<Posting>, Unknown> {
+    let mut postings = Vec::with_capacity(read.len());
+    for posting in read {
         postings.push(Posting {
             account: account(posting.account)?,
             currency: currency(MESSAGE, &posting.currency)?,
             amount: Minor(posting.amount_minor),
         });
     }
+    Ok(postings)
+}
+
+fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknown> {
     let gross = Minor(commission.gross_minor);
     Ok(CommissionEvent {
         id: commission.commission_id.into(),
@@ -313,12 +333,13 @@ fn commission(commission: v1::CommissionEvent) -> Result<CommissionEvent, Unknow
         gross,
         reversed: Minor(commission.reversed_minor),
         delta: Minor(commission.delta_minor),
-        postings,
+        postings: postings(commission.postings)?,
         cause: named(commission.cause_event_id),
         reason: commission.reason,
         actor: commission.actor,
         terms: commission.terms.map(|terms| crate::terms::read(terms, gross)).transpose()?,
         holds: commission.holds,
+        payout: named(commission.payout_id),
     })
 }
 
@@ -333,6 +354,10 @@ const fn kind_number(kind: CommissionEventKind) -> v1::CommissionEventKind {
         CommissionEventKind::HoldReleased => v1::CommissionEventKind::HoldReleased,
         CommissionEventKind::Rejected => v1::CommissionEventKind::Rejected,
         CommissionEventKind::Repriced => v1::CommissionEventKind::Repriced,
+        CommissionEventKind::Locked => v1::CommissionEventKind::Locked,
+        CommissionEventKind::Paid => v1::CommissionEventKind::Paid,
+        CommissionEventKind::PayoutFailed => v1::CommissionEventKind::PayoutFailed,
+        CommissionEventKind::PayoutReturned => v1::CommissionEventKind::PayoutReturned,
     }
 }
 
@@ -347,6 +372,10 @@ fn kind(value: i32) -> Result<CommissionEventKind, Unknown> {
         v1::CommissionEventKind::HoldReleased => Ok(CommissionEventKind::HoldReleased),
         v1::CommissionEventKind::Rejected => Ok(CommissionEventKind::Rejected),
         v1::CommissionEventKind::Repriced => Ok(CommissionEventKind::Repriced),
+        v1::CommissionEventKind::Locked => Ok(CommissionEventKind::Locked),
+        v1::CommissionEventKind::Paid => Ok(CommissionEventKind::Paid),
+        v1::CommissionEventKind::PayoutFailed => Ok(CommissionEventKind::PayoutFailed),
+        v1::CommissionEventKind::PayoutReturned => Ok(CommissionEventKind::PayoutReturned),
         v1::CommissionEventKind::Unspecified => Err(Unknown::value(MESSAGE, "commission event kind", value)),
     }
 }

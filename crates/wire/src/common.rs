@@ -3,7 +3,7 @@ use crate::unknown::Unknown;
 use crate::v1;
 use crate::write::Writer;
 use domain::attribution::{SaleKey, Share};
-use domain::commission::{Answer, CommissionStatus};
+use domain::commission::{Answer, CommissionStatus, PayoutEventKind};
 use domain::ids::{CommissionId, EventId, PartnerId, SaleId, SubjectId};
 use domain::money::{Currency, Minor};
 use domain::normalization::ReplyAddress;
@@ -57,6 +57,10 @@ pub(crate) fn write_answer(writer: &mut Writer, tag: u32, answer: &Answer) {
         w.text(6, answer.currency.as_ref().map_or("", Currency::code));
         w.text(7, answer.status.map_or("", CommissionStatus::name));
         w.text(8, &answer.declined);
+        if let Some((payout, status)) = &answer.payout {
+            w.text(9, payout.as_str());
+            w.text(10, status.name());
+        }
     });
 }
 
@@ -76,6 +80,14 @@ pub(crate) fn answer(message: &'static str, answer: v1::Answer) -> Result<Answer
             word => Some(status_word(message, word)?),
         },
         declined: answer.declined,
+        payout: match answer.payout_id.as_str() {
+            "" => None,
+            id => {
+                let status = PayoutEventKind::parse(&answer.payout_status)
+                    .ok_or_else(|| Unknown::value(message, "payout status", &answer.payout_status))?;
+                Some((id.into(), status))
+            }
+        },
     })
 }
 

@@ -1,5 +1,6 @@
 //! Configuration objects, as facts and as `gateway-config.v1` records.
 use crate::common::{currency, fixed, number};
+use crate::payouts;
 use crate::rules;
 use crate::unknown::Unknown;
 use crate::v1;
@@ -111,6 +112,7 @@ pub(crate) fn write(w: &mut Writer, fact: &ConfigFact) {
             w.text(1, account.account.as_str());
             w.text(2, &account.name);
         }),
+        ConfigObject::PayoutTerms(terms) => w.message(12, |w| payouts::write_terms(w, terms)),
     }
     w.flag(10, fact.removed);
 }
@@ -183,6 +185,7 @@ pub(crate) fn from_message(fact: v1::ConfigFact) -> Result<ConfigFact, Unknown> 
         Object::Account(account) => {
             ConfigObject::Account(Account { account: account.account_id.into(), name: account.name })
         }
+        Object::PayoutTerms(terms) => ConfigObject::PayoutTerms(payouts::terms(terms)?),
     };
     Ok(ConfigFact { program: fact.program_id.into(), actor: fact.actor, object, removed: fact.removed })
 }

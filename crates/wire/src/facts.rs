@@ -1,5 +1,6 @@
 //! `facts.v1`: verdicts, facts, configuration and ticks.
 use crate::common::{currency, fixed, number, reply, sale_key, write_reply, write_sale_key};
+use crate::payouts;
 use crate::unknown::{Unknown, Unsealed};
 use crate::v1;
 use crate::write::Writer;
@@ -197,6 +198,12 @@ fn write_fact(w: &mut Writer, fact: &Fact) -> Result<(), Unsealed> {
             w.text(1, external_id);
             aliases.iter().for_each(|alias| w.present(2, alias.as_bytes()));
         }),
+        FactBody::Payout(command) => w.message(17, |w| payouts::write_command(w, command)),
+        FactBody::WriteOff(write_off) => w.message(18, |w| payouts::write_write_off(w, write_off)),
+        FactBody::Rate(rate) => w.message(19, |w| payouts::write_rate(w, rate)),
+        FactBody::PayoutDestination(destination) => {
+            w.message(20, |w| payouts::write_destination(w, destination));
+        }
     }
     Ok(())
 }
@@ -234,6 +241,12 @@ fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
             reprice: command.reprice.map(|reprice| self::reprice(reprice).map(Box::new)).transpose()?,
         }),
         Body::SaleLink(link) => FactBody::SaleLink { external_id: link.external_id, aliases: link.aliases },
+        Body::Payout(command) => FactBody::Payout(payouts::command(command)?),
+        Body::WriteOff(write_off) => FactBody::WriteOff(payouts::write_off(write_off)?),
+        Body::Rate(rate) => FactBody::Rate(payouts::rate(rate)?),
+        Body::PayoutDestination(destination) => {
+            FactBody::PayoutDestination(payouts::destination(destination))
+        }
     };
     // A newer version may give a known body another meaning under a new kind: never take it for the old one.
     if body.kind() != fact.kind {

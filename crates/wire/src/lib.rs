@@ -14,6 +14,7 @@ pub mod facts;
 pub mod frame;
 pub mod ingest;
 pub mod outcomes;
+mod payouts;
 mod rules;
 mod terms;
 mod unknown;

@@ -73,6 +73,11 @@ impl Writer {
         self.uint(tag, value.cast_unsigned());
     }
 
+    /// A signed number, as `sint32` has it: small ones are short, also below 0; nothing when 0.
+    pub(crate) fn sint32(&mut self, tag: u32, value: i32) {
+        self.uint(tag, u64::from(((value << 1) ^ (value >> 31)).cast_unsigned()));
+    }
+
     /// Signed numbers, as a repeated `int64` has them: packed; nothing when there are none.
     pub(crate) fn packed(&mut self, tag: u32, values: &[i64]) {
         if values.is_empty() {

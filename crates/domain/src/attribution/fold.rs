@@ -242,7 +242,8 @@ fn fold_config(tables: &mut (impl Tables + ?Sized), fact: &ConfigFact) {
         ConfigObject::Rule(_)
         | ConfigObject::ApiKey(_)
         | ConfigObject::Endpoint(_)
-        | ConfigObject::Account(_) => return,
+        | ConfigObject::Account(_)
+        | ConfigObject::PayoutTerms(_) => return,
     };
     #[allow(clippy::expect_used, reason = "plain data always encodes")]
     let value = value.expect("plain data encodes");

@@ -118,6 +118,7 @@ impl Desk<'_> {
             actor: command.actor.clone(),
             terms: Some(terms),
             holds: holds.to_vec(),
+            payout: None,
         })
     }
 }

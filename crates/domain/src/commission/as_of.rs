@@ -16,6 +16,7 @@ use crate::time::Micros;
 pub fn fold(balances: &mut Balances, events: &[CommissionsEvent]) -> Result<(), AmountOutOfRange> {
     events.iter().try_for_each(|event| match event {
         CommissionsEvent::Commission(event) => balances.apply(event),
+        CommissionsEvent::WrittenOff(event) => balances.write_off(event),
         _ => Ok(()),
     })
 }

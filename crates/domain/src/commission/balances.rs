@@ -1,7 +1,10 @@
 //! Balances and commissions as a plain fold of commission events: what `verify` compares the read model with, independent
 //! of the commission service's own rows.
-use super::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, Posting};
-use crate::ids::{CommissionId, PartnerId, ProgramId, SaleId, SourceName};
+use super::{
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, DebtWrittenOff,
+    PayoutEvent, PayoutEventKind, Posting,
+};
+use crate::ids::{CommissionId, PartnerId, PayoutId, ProgramId, SaleId, SourceName};
 use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::time::Micros;
 use serde::{Serialize, Serializer};
@@ -104,6 +107,19 @@ impl Balances {
         self.0.extend(others.0);
     }
 
+    /// Folds a write-off's postings.
+    ///
+    /// # Errors
+    /// [`AmountOutOfRange`]: as [`Self::apply`].
+    pub fn write_off(&mut self, event: &DebtWrittenOff) -> Result<(), AmountOutOfRange> {
+        let sheets =
+            self.0.entry(event.program.clone()).or_default().entry(event.partner.clone()).or_default();
+        event
+            .postings
+            .iter()
+            .try_for_each(|posting| sheets.entry(posting.currency).or_default().post(posting))
+    }
+
     /// One partner's sheet.
     #[must_use]
     pub fn sheet(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> BalanceSheet {
@@ -123,6 +139,44 @@ impl Balances {
                 })
             })
         })
+    }
+}
+
+impl Balances {
+    /// The rules of the ledger that the sheets break, beside the sums of all their commissions: what is wrong, and at which
+    /// `program/partner/currency`. Empty: none.
+    #[must_use]
+    pub fn problems(&self, mut nets: Nets) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        for line in self.lines() {
+            let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
+            problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
+            let key = (line.program_id, line.partner_id, line.currency);
+            if nets.0.remove(&key).unwrap_or_default() != line.sheet.net() {
+                problems.push((NOT_THE_SUM, place));
+            }
+        }
+        // Commissions that nothing was ever posted for.
+        let rest = nets.0.into_iter().filter(|(_, net)| *net != 0);
+        problems.extend(rest.map(|((program, partner, currency), _)| {
+            (NOT_THE_SUM, format!("{program}/{partner}/{currency}"))
+        }));
+        problems
+    }
+}
+
+const NOT_THE_SUM: &str = "the buckets are not the sum of the commissions";
+
+/// The sum of N of each (program, partner, currency), and of what was given up of debts, added up in any order: whoever has
+/// commissions one at a time needs no more memory than there are partners.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nets(BTreeMap<(ProgramId, PartnerId, Currency), i128>);
+
+impl Nets {
+    /// Adds one commission's N, as its last event left it; or what was given up of a debt, which no N says.
+    pub fn add(&mut self, program: &ProgramId, partner: &PartnerId, currency: Currency, net: Minor) {
+        let sum = self.0.entry((program.clone(), partner.clone(), currency)).or_default();
+        *sum = sum.saturating_add(i128::from(net.0));
     }
 }
 
@@ -174,11 +228,94 @@ pub struct Ledger {
     /// Sheets of all partners.
     pub balances: Balances,
     commissions: BTreeMap<CommissionId, CommissionLine>,
+    payouts: BTreeMap<PayoutId, PayoutLook>,
+    /// The live payout that a commission is in: drafted and not ended.
+    in_flight: BTreeMap<CommissionId, PayoutId>,
+    /// What was given up of debts.
+    written_off: BTreeMap<(ProgramId, PartnerId, Currency), i128>,
     /// Events that break a rule by themselves.
     broken: Vec<(&'static str, String)>,
 }
 
+/// What rules ask of a payout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PayoutLook {
+    status: PayoutEventKind,
+    /// Of a live one.
+    commissions: Vec<CommissionId>,
+}
+
 impl Ledger {
+    /// Folds any event of a frame whose clock is `clock`.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn record(&mut self, clock: Micros, event: &CommissionsEvent) -> Result<(), AmountOutOfRange> {
+        match event {
+            CommissionsEvent::Commission(event) => self.apply(clock, event),
+            CommissionsEvent::Payout(event) => {
+                self.payout(event);
+                Ok(())
+            }
+            CommissionsEvent::WrittenOff(event) => {
+                let of = (event.program.clone(), event.partner.clone(), event.currency);
+                let sum = self.written_off.entry(of).or_default();
+                *sum = sum.saturating_add(i128::from(event.amount.0));
+                self.balances.write_off(event)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules of payouts: the total is the sum of the lines, a commission is in one live payout at most, and an id has one
+    /// life.
+    fn payout(&mut self, event: &PayoutEvent) {
+        let place = event.id.to_string();
+        let known = self.payouts.get(&event.id);
+        let follows = match event.kind {
+            PayoutEventKind::Drafted => known.is_none(),
+            PayoutEventKind::Settled | PayoutEventKind::Failed => {
+                known.is_some_and(|known| known.status == PayoutEventKind::Drafted)
+            }
+            PayoutEventKind::Returned => known.is_some_and(|known| known.status == PayoutEventKind::Settled),
+        };
+        if !follows {
+            self.broken.push(("a payout's id was used again", place.clone()));
+        }
+        let mut commissions = Vec::new();
+        if event.kind == PayoutEventKind::Drafted {
+            let sum = |amount: fn(&super::PayoutLine) -> Minor| {
+                event.lines.iter().fold(0_i128, |sum, line| sum.saturating_add(i128::from(amount(line).0)))
+            };
+            if sum(|line| line.amount) != i128::from(event.total.0)
+                || sum(|line| line.paid) != i128::from(event.paid.0)
+            {
+                self.broken.push(("a payout is not the sum of its lines", place.clone()));
+            }
+            if !is_balanced(&event.postings) {
+                self.broken.push(("the postings do not sum to 0", place));
+            }
+            for line in &event.lines {
+                let twice = self.in_flight.insert(line.commission.clone(), event.id.clone());
+                if twice.is_some() {
+                    self.broken.push(("in two live payouts", line.commission.to_string()));
+                }
+                commissions.push(line.commission.clone());
+            }
+        } else if let Some(known) = known {
+            for commission in &known.commissions {
+                self.in_flight.remove(commission);
+            }
+        }
+        self.payouts.insert(event.id.clone(), PayoutLook { status: event.kind, commissions });
+    }
+
+    /// What was given up of a partner's debts.
+    #[must_use]
+    pub fn written_off(&self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> i128 {
+        self.written_off.get(&(program.clone(), partner.clone(), currency)).copied().unwrap_or_default()
+    }
+
     /// Folds one event of a frame whose clock is `clock`.
     ///
     /// # Errors
@@ -231,21 +368,16 @@ impl Ledger {
     /// the commission). Empty: none.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut nets: BTreeMap<(ProgramId, PartnerId, Currency), i128> = BTreeMap::new();
+        let mut nets = Nets::default();
         for line in self.commissions.values() {
-            let net =
-                nets.entry((line.program_id.clone(), line.partner_id.clone(), line.currency)).or_default();
-            *net = net.saturating_add(i128::from(line.net_minor.0));
+            nets.add(&line.program_id, &line.partner_id, line.currency, line.net_minor);
         }
         let mut problems = self.broken.clone();
-        for line in self.balances.lines() {
-            let place = format!("{}/{}/{}", line.program_id, line.partner_id, line.currency);
-            problems.extend(line.sheet.broken_rule().map(|rule| (rule, place.clone())));
-            let net = nets.remove(&(line.program_id, line.partner_id, line.currency)).unwrap_or_default();
-            if net != line.sheet.net() {
-                problems.push(("the buckets are not the sum of the commissions", place));
-            }
+        for (of, given_up) in &self.written_off {
+            let sum = nets.0.entry(of.clone()).or_default();
+            *sum = sum.saturating_add(*given_up);
         }
+        problems.extend(self.balances.problems(nets));
         problems
     }
 }

@@ -1,10 +1,11 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
+use super::payout::{Holder, PayoutRows, Purse};
 use super::reprice::{self, Counted};
 use super::rule_index::Entry;
 use super::rulebook::{CustomerRow, RuleRow};
 use super::state::{
     BalanceRow, CommissionRow, PartnerRow, ProgramRow, SaleRow, Settings, TotalsRow, balance_key, cap_key,
-    customer_key, ended_key, partner_key, program_key, sale_key, started_key, totals_key,
+    commission_key, customer_key, ended_key, partner_key, program_key, sale_key, started_key, totals_key,
 };
 use super::{
     Account, CapUse, CommissionEvent, CommissionEventKind, CommissionsEvent, ReversalRecorded, SaleLinked,
@@ -37,6 +38,7 @@ pub(super) struct Rows {
     pub(super) sales: BTreeMap<Vec<u8>, SaleRow>,
     pub(super) balances: BTreeMap<Vec<u8>, BalanceRow>,
     pub(super) ended: BTreeMap<Vec<u8>, Micros>,
+    pub(super) payout: PayoutRows,
 }
 
 /// A view, and what was applied on top of it.
@@ -132,7 +134,7 @@ impl<'view> Book<'view> {
         cached(self.view, &mut self.rows.caps, cap_key(program, cap).bytes())
     }
 
-    pub(super) fn config(&mut self, fact: &ConfigFact) {
+    pub(super) fn config(&mut self, fact: &ConfigFact, clock: Micros) {
         match &fact.object {
             ConfigObject::Program(program) => {
                 self.program(&fact.program).settings = (!fact.removed).then_some(Settings {
@@ -151,6 +153,7 @@ impl<'view> Book<'view> {
                     PartnerRow { active: partner.active && !fact.removed, group: partner.group.clone() };
                 self.rows.partners.insert(key.bytes().to_vec(), row);
             }
+            ConfigObject::PayoutTerms(terms) => self.terms_changed(fact, terms, clock),
             _ => {}
         }
     }
@@ -262,6 +265,7 @@ impl<'view> Book<'view> {
     pub(super) fn changed(&mut self, event: &CommissionEvent, clock: Micros) -> Indexed {
         let row = self.sale(&event.program, &event.sale);
         let before = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
+        let stood = row.standing(&event.program, &event.id);
         if let Some(terms) = event.terms.as_ref().filter(|_| reprice::is_new(event)) {
             row.commissions.retain(|known| known.id != event.id);
             row.commissions.push(CommissionRow {
@@ -279,6 +283,7 @@ impl<'view> Book<'view> {
                 reversed: event.reversed,
                 held: Minor::ZERO,
                 terms: terms.clone(),
+                purse: Purse::default(),
                 changed_at: clock,
             });
         }
@@ -291,6 +296,8 @@ impl<'view> Book<'view> {
             commission.reversed = event.reversed;
             commission.was_approved |= event.kind == CommissionEventKind::Approved;
             commission.changed_at = clock;
+            commission.purse.follow(event, clock);
+            commission.date_payable(clock);
             for posting in &event.postings {
                 if matches!(posting.account, Account::Pending | Account::Review) {
                     // Within 0..=G: the legs of one commission.
@@ -299,6 +306,15 @@ impl<'view> Book<'view> {
             }
         }
         let after = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
+        let stands = row.standing(&event.program, &event.id);
+        if stood != stands {
+            let place = (event.sale.clone(), event.id.clone());
+            self.stands(&Holder::of(event), place, (stood, stands));
+        }
+        if event.kind == CommissionEventKind::Created {
+            let key = commission_key(&event.id);
+            self.rows.payout.places.insert(key.bytes().to_vec(), event.sale.clone());
+        }
         for (cap, delta) in counts.caps {
             // Net amounts: what is taken back can be earned again.
             let used = self.used(&event.program, &cap);
@@ -322,7 +338,7 @@ impl<'view> Book<'view> {
     /// Applies an event of `decide`'s own frame.
     pub(super) fn apply(&mut self, event: &CommissionsEvent, clock: Micros) {
         match event {
-            CommissionsEvent::Config(fact) => self.config(fact),
+            CommissionsEvent::Config(fact) => self.config(fact, clock),
             CommissionsEvent::Sale(recorded) => self.recorded(recorded),
             CommissionsEvent::Reversal(recorded) => {
                 self.reversed(recorded);
@@ -332,6 +348,11 @@ impl<'view> Book<'view> {
             }
             CommissionsEvent::Link(link) => self.linked(link),
             CommissionsEvent::Cancelled(over) => self.cancelled(over),
+            CommissionsEvent::Payout(event) => self.payout_changed(event),
+            CommissionsEvent::Rate(recorded) => self.rated(recorded),
+            CommissionsEvent::Offset(offset) => self.offset(offset, clock),
+            CommissionsEvent::WrittenOff(event) => self.written_off(event, clock),
+            CommissionsEvent::Schedule(ran) => self.schedule_ran(ran),
             CommissionsEvent::Answer(_) | CommissionsEvent::Parked(_) => {}
         }
     }

@@ -143,5 +143,6 @@ fn command_answer(event: &EventId, row: Option<&SaleRow>, id: &CommissionId, dec
         currency: commission.map(|commission| commission.currency),
         status: commission.map(|commission| commission.status),
         declined: declined.to_owned(),
+        payout: None,
     }
 }

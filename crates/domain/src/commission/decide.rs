@@ -61,10 +61,17 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                     ),
                 ..
             } => more |= desk.cancelled(fact, subscription_id, step),
-            _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
+            AttributedEvent::Passed {
+                event: FactsEvent::Fact(fact @ Fact { body: FactBody::Payout(command), .. }),
+                ..
+            } => more |= desk.payout(fact, command),
+            _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
-                if matches!(fact.object, ConfigObject::Program(_) | ConfigObject::Rule(_)) {
+                if matches!(
+                    fact.object,
+                    ConfigObject::Program(_) | ConfigObject::Rule(_) | ConfigObject::PayoutTerms(_)
+                ) {
                     desk.emit(CommissionsEvent::Config(fact.clone()));
                 }
                 desk.is_config = true;
@@ -76,12 +83,19 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                 FactBody::SaleLink { external_id, aliases } => desk.link(fact, external_id, aliases),
                 FactBody::CustomerLink
                 | FactBody::CouponDefinition { .. }
-                | FactBody::SubscriptionCancelled { .. } => {}
+                | FactBody::SubscriptionCancelled { .. }
+                | FactBody::Payout(_)
+                | FactBody::WriteOff(_)
+                | FactBody::Rate(_)
+                | FactBody::PayoutDestination(_) => {}
             },
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }
     }
-    if let Some(verdict) = verdict.filter(|_| step == 0) {
+    desk.settle_debts();
+    // An answer that was put off comes with the step that decides it.
+    let answers = if step == 0 { !desk.answers_later } else { desk.command_answer.is_some() };
+    if let Some(verdict) = verdict.filter(|_| answers) {
         desk.answer(verdict);
     }
     (desk.events, more)
@@ -100,6 +114,8 @@ pub(super) struct Desk<'view> {
     /// What the frame's command came to.
     pub(super) command_answer: Option<Answer>,
     pub(super) is_config: bool,
+    /// The frame's command needs another step.
+    pub(super) answers_later: bool,
 }
 
 impl<'view> Desk<'view> {
@@ -113,6 +129,7 @@ impl<'view> Desk<'view> {
             answers_about: None,
             command_answer: None,
             is_config: false,
+            answers_later: false,
         }
     }
 
@@ -265,6 +282,7 @@ fn answer_of(event: &EventId, row: Option<&SaleRow>) -> Answer {
         currency: commission.map(|commission| commission.currency).or(sale.map(|sale| sale.currency)),
         status: commission.map(|commission| commission.created_as),
         declined: String::new(),
+        payout: None,
     }
 }
 
@@ -351,6 +369,7 @@ impl Change {
             actor: after.actor,
             terms: None,
             holds: after.holds,
+            payout: None,
         })
     }
 }

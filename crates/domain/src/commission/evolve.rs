@@ -1,7 +1,7 @@
 //! Folds an accepted frame into the tables: the only thing that changes state.
 use super::book::{Book, Indexed, Moved};
 use super::parked::{ParkedRow, parked_key};
-use super::state::{AnswerRow, SaleRow, answer_key, commission_key, subscription_key, timer_key};
+use super::state::{AnswerRow, SaleRow, answer_key, subscription_key, timer_key};
 use super::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem};
 use crate::attribution::SaleKey;
 use crate::ids::{CommissionId, EventId, ProgramId};
@@ -19,7 +19,7 @@ struct Indexes<'event> {
     parked: BTreeMap<Vec<u8>, Option<&'event ParkedItem>>,
     /// `None`: it can no longer be held there.
     holdable: BTreeMap<Vec<u8>, Option<(&'event SaleKey, &'event CommissionId)>>,
-    /// By the commission's id, and by the sale's subscription where it has one.
+    /// By the sale's subscription where it has one.
     places: Vec<(Key, &'event SaleKey)>,
 }
 
@@ -34,7 +34,7 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
     let mut indexes = Indexes::default();
     for event in events {
         match event {
-            CommissionsEvent::Config(fact) => book.config(fact),
+            CommissionsEvent::Config(fact) => book.config(fact, clock),
             CommissionsEvent::Sale(recorded) => {
                 book.recorded(recorded);
                 if !recorded.late {
@@ -64,6 +64,11 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
                 indexes.answers.insert(&recorded.answer.event, AnswerRow::Given(recorded.answer.clone()));
             }
             CommissionsEvent::Answer(_) => {}
+            CommissionsEvent::Payout(_)
+            | CommissionsEvent::Rate(_)
+            | CommissionsEvent::Offset(_)
+            | CommissionsEvent::WrittenOff(_)
+            | CommissionsEvent::Schedule(_) => book.apply(event, clock),
         }
     }
     let rows = book.rows;
@@ -81,6 +86,7 @@ pub fn evolve(tables: &mut dyn Tables, clock: Micros, events: &[CommissionsEvent
     rows.sales.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.balances.iter().for_each(|(key, row)| put_row(tables, key, row));
     rows.ended.iter().for_each(|(key, row)| put_row(tables, key, row));
+    rows.payout.write(tables);
     indexes.write(tables);
 }
 
@@ -92,7 +98,6 @@ impl<'event> Indexes<'event> {
     }
 
     fn created(&mut self, row: &SaleRow, event: &'event CommissionEvent) {
-        self.places.push((commission_key(&event.id), &event.sale));
         if let Some(sale) = row.sale.as_ref().filter(|sale| !sale.subscription_id.is_empty()) {
             let of = subscription_key(&event.program, &event.sale.source, &sale.subscription_id);
             let key = of.number(sale.occurred_at.0).text(&event.sale.external_id);

@@ -18,6 +18,9 @@ pub(super) const SYSTEM: &str = "system";
 /// Comes when the partner is suspended and leaves when it is active again, or by a person.
 pub const PARTNER_SUSPENDED: &str = "partner_suspended";
 
+/// Comes with a payout that would convert without a rate, and leaves with a rate from its currency, or by a person.
+pub const FX_MISSING: &str = "fx_missing";
+
 const MANUAL: &str = "manual";
 const FRAUD: &str = "fraud:";
 const DISPUTE: &str = "dispute:";

@@ -25,6 +25,8 @@ pub mod holds;
 mod live;
 mod names;
 mod parked;
+mod payout;
+mod payout_events;
 mod postings;
 mod pricing;
 mod reprice;
@@ -41,6 +43,9 @@ pub mod workings;
 
 pub use decide::{APPROVALS_PER_STEP, CommissionInput, decide};
 pub use evolve::evolve;
+pub use payout_events::{
+    DebtWrittenOff, OffsetRecorded, PayoutEvent, PayoutEventKind, PayoutLine, RateRecorded, ScheduleRan,
+};
 pub use split::{Division, division};
 pub use subscription::HOLDS_PER_STEP;
 pub use terms::{CapUse, FlatTerms, Origin, Split, Terms};
@@ -48,7 +53,7 @@ pub use terms::{CapUse, FlatTerms, Origin, Split, Terms};
 use crate::attribution::{SaleKey, Share};
 use crate::config::ConfigFact;
 use crate::facts::{Recurrence, ReversalFamily, ReversalState, SaleDetails};
-use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId, SourceName, SubjectId};
+use crate::ids::{CommissionId, EventId, PartnerId, PayoutId, ProgramId, SaleId, SourceName, SubjectId};
 use crate::money::{Currency, Minor, RatePpm};
 use crate::normalization::ReplyAddress;
 use crate::rules::RuleRef;
@@ -74,6 +79,16 @@ pub enum CommissionsEvent {
     Cancelled(SubscriptionOver),
     /// A due commission could not be decided because of a defect, or is decided at last.
     Parked(ParkedItem),
+    /// A payout was drafted, settled, failed or returned.
+    Payout(PayoutEvent),
+    /// A rate of exchange.
+    Rate(RateRecorded),
+    /// What a commission earns pays what another owes.
+    Offset(OffsetRecorded),
+    /// A debt was given up.
+    WrittenOff(DebtWrittenOff),
+    /// A schedule of drafts went on.
+    Schedule(ScheduleRan),
 }
 
 /// A commission that a tick could not decide: it waits for a retry that names the tick.
@@ -268,6 +283,9 @@ impl ReversalResult {
     }
 }
 
+/// Lines of a payout. A balance with more commissions is paid with several payouts.
+pub const MAX_PAYOUT_LINES: usize = 500;
+
 /// The source name under which commissions of their own stand.
 pub const ADJUSTMENT: &str = "adjustment";
 
@@ -309,6 +327,8 @@ pub struct CommissionEvent {
     /// What still keeps it from being approved, after the event, sorted ([`holds`]). Frames from before holds were a set
     /// have none.
     pub holds: Vec<String>,
+    /// With `Locked`, `Paid`, `PayoutFailed` and `PayoutReturned`: the payout.
+    pub payout: Option<PayoutId>,
 }
 
 /// What happened to a commission.
@@ -330,6 +350,14 @@ pub enum CommissionEventKind {
     HoldReleased,
     /// A person rejected it.
     Rejected,
+    /// It is in a payout, with what was payable of it.
+    Locked,
+    /// The payout was settled.
+    Paid,
+    /// The payout failed.
+    PayoutFailed,
+    /// The payout was returned.
+    PayoutReturned,
     /// A person accepted a forecast: other terms, with the difference in N.
     Repriced,
 }
@@ -347,6 +375,10 @@ impl CommissionEventKind {
             Self::Review => "review",
             Self::HoldReleased => "hold_released",
             Self::Rejected => "rejected",
+            Self::Locked => "locked",
+            Self::Paid => "paid",
+            Self::PayoutFailed => "payout_failed",
+            Self::PayoutReturned => "payout_returned",
             Self::Repriced => "repriced",
         }
     }
@@ -478,4 +510,6 @@ pub struct Answer {
     pub status: Option<CommissionStatus>,
     /// Why a command was declined, in a word of `docs/reference/ledger.md`; empty: it was not.
     pub declined: String,
+    /// The payout that a command was about, and its status after it. `amount` and `currency` are then what it pays.
+    pub payout: Option<(PayoutId, PayoutEventKind)>,
 }

@@ -92,6 +92,24 @@ impl Legs {
         Ok(())
     }
 
+    /// Moves `amount` from one account to another, whatever else there is.
+    pub(super) fn between(
+        &mut self,
+        from: Account,
+        to: Account,
+        amount: Minor,
+    ) -> Result<(), AmountOutOfRange> {
+        self.leg(from, amount.negated()?);
+        self.leg(to, amount);
+        Ok(())
+    }
+
+    /// What was in a payout is payable again.
+    pub(super) fn come_back(&mut self, from: Account, amount: Minor) -> Result<(), AmountOutOfRange> {
+        self.leg(from, amount.negated()?);
+        self.give_debt_first(Bucket::Payable, amount)
+    }
+
     pub(super) fn finish(self) -> Vec<Posting> {
         self.legs
     }

@@ -191,6 +191,7 @@ impl Desk<'_> {
             actor: command.actor.clone(),
             terms: Some(Terms { hold_until, ..reprice.terms.clone() }),
             holds,
+            payout: None,
         })
     }
 }

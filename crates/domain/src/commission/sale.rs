@@ -219,6 +219,7 @@ impl Desk<'_> {
             actor: SYSTEM.to_owned(),
             terms: Some(terms),
             holds,
+            payout: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The rows of a partition's ledger and their keys. A cache of the fold: its encoding may change with any version.
 use super::holds::{PARTNER_SUSPENDED, SYSTEM};
+use super::payout::Purse;
 use super::{
     Account, CapUse, CommissionEvent, CommissionEventKind, CommissionStatus, Posting, ReversalRecorded,
     SaleRecorded, Terms,
@@ -242,6 +243,8 @@ pub(super) struct CommissionRow {
     /// Its money in `pending` or `review`. Less than N when a reinstatement paid a debt first.
     pub(super) held: Minor,
     pub(super) terms: Terms,
+    /// What of the partner's available money stands for it.
+    pub(super) purse: Purse,
     /// By the log; for people who look into a store.
     pub(super) changed_at: Micros,
 }
@@ -369,6 +372,10 @@ pub(super) struct BalanceRow {
     pub(super) available: i128,
     /// Positive: the partner owes it.
     pub(super) debt: i128,
+    /// Sum of what is payable of each commission. Less `claims` it is `available - debt`.
+    pub(super) payable: i128,
+    /// Sum of what is owed because of each commission.
+    pub(super) claims: i128,
 }
 
 impl BalanceRow {

@@ -199,7 +199,8 @@ fn fold_config(tables: &mut dyn Tables, seq: u64, fact: &ConfigFact) {
         ConfigObject::Coupon(_)
         | ConfigObject::Rule(_)
         | ConfigObject::Endpoint(_)
-        | ConfigObject::Account(_) => {}
+        | ConfigObject::Account(_)
+        | ConfigObject::PayoutTerms(_) => {}
     }
 }
 

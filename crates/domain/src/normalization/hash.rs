@@ -9,6 +9,7 @@ use crate::facts::{
 };
 use crate::ids::Hash;
 use crate::money::{Currency, Minor};
+use crate::payouts::PayoutCommand;
 use sha2::{Digest, Sha256};
 
 /// Half of a fact hash.
@@ -53,6 +54,25 @@ fn content(fact: &Fact) -> Half {
         FactBody::SaleLink { external_id, aliases } => {
             hasher.text(external_id);
             aliases.iter().for_each(|alias| hasher.text(alias));
+        }
+        FactBody::Payout(command) => hasher.payout(command),
+        FactBody::WriteOff(write_off) => {
+            hasher.text(write_off.partner.as_str());
+            hasher.currency(write_off.currency);
+            hasher.optional(write_off.amount);
+            hasher.text(&write_off.reason);
+        }
+        FactBody::Rate(rate) => {
+            hasher.text(rate.id.as_str());
+            hasher.currency(rate.from);
+            hasher.currency(rate.to);
+            hasher.0.update(rate.mantissa.to_le_bytes());
+            hasher.0.update(rate.exponent.to_le_bytes());
+            hasher.0.update(rate.spread_ppm.to_le_bytes());
+        }
+        FactBody::PayoutDestination(destination) => {
+            hasher.text(destination.partner.as_str());
+            hasher.text(&destination.method);
         }
     }
     hasher.half()
@@ -174,6 +194,17 @@ impl Hasher {
             self.amount(flat.amount);
             self.currency(flat.currency);
         }
+    }
+
+    fn payout(&mut self, command: &PayoutCommand) {
+        self.text(command.act.name());
+        self.text(command.payout.as_str());
+        self.text(command.partner.as_str());
+        self.text(command.currency.as_ref().map_or("", Currency::code));
+        self.optional(command.amount);
+        self.0.update([u8::from(command.ignore_minimum)]);
+        self.text(&command.reference);
+        self.text(&command.reason);
     }
 
     fn reversal(&mut self, reversal: &Reversal) {

@@ -113,6 +113,17 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             id("the sale's id", external_id)?;
             aliases.iter().try_for_each(|alias| id("another id of the sale", alias))
         }
+        FactBody::Payout(command) => {
+            optional_id("the payout's id", command.payout.as_str())?;
+            optional_id("the partner's id", command.partner.as_str())?;
+            optional_id("the payment's reference", &command.reference)
+        }
+        FactBody::WriteOff(write_off) => id("the partner's id", write_off.partner.as_str()),
+        FactBody::Rate(rate) => id("the rate's id", rate.id.as_str()),
+        FactBody::PayoutDestination(destination) => {
+            id("the partner's id", destination.partner.as_str())?;
+            id("the method", &destination.method)
+        }
         FactBody::CouponDefinition { provider_ref, code: text } => {
             id("the coupon's id", provider_ref)?;
             code("the coupon", text)
@@ -131,6 +142,9 @@ pub(super) fn config(fact: &ConfigFact) -> bool {
         ConfigObject::ApiKey(key) => key.key_id.as_str(),
         ConfigObject::Endpoint(endpoint) => endpoint.endpoint_id.as_str(),
         ConfigObject::Account(account) => account.account.as_str(),
+        // The program's own terms have no name.
+        ConfigObject::PayoutTerms(terms) if terms.partner.as_str().is_empty() => "program",
+        ConfigObject::PayoutTerms(terms) => terms.partner.as_str(),
     };
     id("program", fact.program.as_str()).is_ok()
         && !fact.program.as_str().contains('/')

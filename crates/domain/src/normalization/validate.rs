@@ -147,6 +147,7 @@ const fn id_field(object: &ConfigObject) -> &'static str {
         ConfigObject::ApiKey(_) => "key_id",
         ConfigObject::Endpoint(_) => "endpoint_id",
         ConfigObject::Account(_) => "account_id",
+        ConfigObject::PayoutTerms(_) => "partner_id",
     }
 }
 
@@ -175,6 +176,9 @@ fn texts(fact: &ConfigFact) -> Checked {
             url_id(id, account.account.as_str())?;
             name("name", &account.name)
         }
+        // The program's own terms have no name.
+        ConfigObject::PayoutTerms(terms) if terms.partner.as_str().is_empty() => Ok(()),
+        ConfigObject::PayoutTerms(terms) => url_id(id, terms.partner.as_str()),
     }
 }
 
@@ -257,7 +261,8 @@ fn values(object: &ConfigObject) -> Checked {
         ConfigObject::Partner(_)
         | ConfigObject::Code(_)
         | ConfigObject::Coupon(_)
-        | ConfigObject::Account(_) => Ok(()),
+        | ConfigObject::Account(_)
+        | ConfigObject::PayoutTerms(_) => Ok(()),
     }
 }
 

@@ -268,7 +268,7 @@ impl World {
                     self.sales.insert(recorded.sale.external_id.clone(), recorded.clone());
                 }
                 CommissionsEvent::Commission(event) => self.check(event),
-                _ => {}
+                other => self.ledger.record(self.clock, other).unwrap(),
             }
         }
         assert_eq!(self.ledger.problems(), vec![], "after {events:#?}");
@@ -358,6 +358,7 @@ impl World {
             actor: "test".to_owned(),
             terms: None,
             holds: Vec::new(),
+            payout: None,
         })]);
         true
     }

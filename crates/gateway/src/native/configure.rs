@@ -1,4 +1,4 @@
-//! Programs, partners, codes, coupons and rules: each a whole object that replaces the one before.
+//! Programs, partners, codes, coupons, rules and payout terms: each a whole object that replaces the one before.
 use super::{Answer, Call, Operation, endpoints, keys, shown, values};
 use crate::app::App;
 use crate::directory::Owner;
@@ -12,6 +12,7 @@ use domain::config::{
 use domain::ids::{Hash, ProgramId};
 use domain::money::{Currency, Rounding};
 use domain::normalization::ReplyAddress;
+use domain::payouts::PayoutTerms;
 use serde_json::{Value, json};
 use sources::native::schema::{Refused, Values};
 use wire::ingest::IngestRecord;
@@ -86,6 +87,17 @@ fn object(call: &Call<'_>, values: &Values) -> Result<Option<(ConfigObject, Valu
             let id = name("rule");
             let shown = json!({"rule_id": id});
             (ConfigObject::Rule(Rule { rule: id.into(), ..Rule::default() }), shown)
+        }
+        Operation::PutTerms | Operation::PutPartnerTerms => {
+            let terms = sources::native::payout::terms(name("partner").into(), values);
+            let terms = terms.map_err(Refusal::Field)?;
+            let shown = shown::payout_terms(&terms);
+            (ConfigObject::PayoutTerms(terms), shown)
+        }
+        Operation::DeleteTerms | Operation::DeletePartnerTerms => {
+            let terms = PayoutTerms { partner: name("partner").into(), ..PayoutTerms::default() };
+            let shown = json!({"partner_id": shown::partner_of(&terms)});
+            (ConfigObject::PayoutTerms(terms), shown)
         }
         Operation::RotateKey | Operation::CreateKey | Operation::AddSecret | Operation::CreateEndpoint => {
             endpoints::check(values)?;

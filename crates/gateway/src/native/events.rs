@@ -1,5 +1,5 @@
-//! Conversions, reversals and decisions: one `ingest` record for each, and what became of it.
-use super::{Answer, Call};
+//! Conversions, reversals, decisions and payouts: one `ingest` record for each, and what became of it.
+use super::{Answer, Call, payouts};
 use crate::adapters;
 use crate::app::{App, Stamped, now};
 use crate::refusal::Refusal;
@@ -23,6 +23,9 @@ pub(super) async fn take(
     resource: Resource,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
+    // What the path says may be all there is.
+    let empty = body.is_empty() && resource.of_path().is_some();
+    let body = if empty { Bytes::from_static(b"{}") } else { body };
     adapters::precheck(&body)?;
     let items = match call.operation.shape().batch {
         0 => None,
@@ -30,6 +33,7 @@ pub(super) async fn take(
     };
     let Some(items) = items else {
         call.key.bucket.take(1)?;
+        let body = payouts::logged(app, call, resource, body)?;
         let event = valid(app, call, resource, &body)?;
         call.program(app).await?;
         return one(app, call, resource, body, event).await;
@@ -112,6 +116,8 @@ impl Asked {
                         "unknown" if is_twin => {}
                         reason => declined(reason)?,
                     }
+                } else if let Some(answer) = answer {
+                    payouts::declined(&self.event.body, &answer.declined, duplicate)?;
                 }
                 Ok((StatusCode::OK, self.told(known.verdict.name(), "", duplicate, answer)))
             }
@@ -119,7 +125,7 @@ impl Asked {
             VerdictKind::Quarantined if known.reason == "unknown_program" => Err(Refusal::UnknownProgram),
             VerdictKind::Quarantined if known.reason == "unknown_partner" => {
                 let field =
-                    if matches!(self.event.body, FactBody::Command(_)) { "partner_id" } else { "shares" };
+                    if matches!(self.event.body, FactBody::Sale(_)) { "shares" } else { "partner_id" };
                 Err(Refusal::UnknownPartner { field, detail: known.detail })
             }
             // Kept: an operator mends it, and the same request hears what became of it.
@@ -149,14 +155,18 @@ impl Asked {
                 "status": answer.status.map(|status| status.name()),
             }))
         });
-        json!({
+        let mut told = json!({
             "event_id": event.as_str(),
             "verdict": verdict,
             "duplicate": duplicate,
             "reason": (!reason.is_empty()).then_some(reason),
             "sale_id": sale.as_ref().map(|sale| sale.as_str()),
             "commission": commission,
-        })
+        });
+        if let Some((name, value)) = payouts::told(&self.event.body, answer) {
+            told[name] = value;
+        }
+        told
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Every request goes the same way: body within its limits, key, rate, scope, path and body by the operation's table, the
 //! program that the key must speak for; then it becomes one `ingest` record or several, and the outcome is waited for.
-//! Read next: [`operations`](Operation) (the table), `events` (sales and the rest), `configure`, `keys` and `endpoints`.
+//! Read next: [`operations`](Operation) (the table), `events` (sales and the rest), `payouts`, `configure`, `keys` and `endpoints`.
 mod configure;
 mod endpoints;
 mod events;
+mod fields;
 mod keys;
 mod operations;
+mod payouts;
 mod shown;
 
 pub(crate) use operations::{Operation, STATUSES, Shape};

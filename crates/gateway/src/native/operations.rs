@@ -1,8 +1,9 @@
 //! The operations of the native API: one table for the router, the checks, the metrics and the OpenAPI document.
+use super::fields::{ADDED, ENDPOINT, KEY, NAMED, PAIR, PARTNER, ROTATION, SETTINGS};
 use axum::http::Method;
 use domain::config::KeyScope;
-use sources::native::schema::{Field, Kind};
-use sources::native::{Resource, rule};
+use sources::native::schema::Field;
+use sources::native::{Resource, payout, rule};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,18 @@ pub(crate) enum Operation {
     PostApproval,
     PostAdjustment,
     PostRepricing,
+    PostPayout,
+    SettlePayout,
+    FailPayout,
+    ReturnPayout,
+    PostWriteOff,
+    PostRate,
+    PutDestination,
+    DeleteDestination,
+    PutTerms,
+    DeleteTerms,
+    PutPartnerTerms,
+    DeletePartnerTerms,
 }
 
 /// What an operation looks like from outside.
@@ -56,125 +69,13 @@ pub(crate) struct Shape {
 /// What every operation may answer.
 pub(crate) const STATUSES: [u16; 13] = [200, 202, 400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503];
 
-/// Webhook providers that an endpoint can be for.
-pub(crate) const PROVIDERS: [&str; 2] = ["paddle", "stripe"];
-
 /// Items of a batch of reports.
 const MOST_REPORTS: usize = 1_000;
 /// Items of a batch of decisions: as many as a person can have looked at.
 const MOST_DECISIONS: usize = 100;
 
-const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, required: true, about }
-}
-
-const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, required: false, about }
-}
-
-/// As long as any hold of the domain's.
-const HOLD: Kind = Kind::Number { least: 0, most: 3650 };
-const RELEASE: [Field; 2] = [
-    may(
-        "mode",
-        Kind::Word(&["days", "calendar"]),
-        "`hold_days` after the conversion, or the end of the month (UTC) in which that is; absent: `days`",
-    ),
-    may(
-        "min_hold_days",
-        HOLD,
-        "at least so many days after the conversion was accepted, whenever it happened; absent: 0",
-    ),
-];
-const SETTINGS: [Field; 12] = [
-    must("name", Kind::Text, "shown to people"),
-    must("currency", Kind::Currency, "the currency that it is shown in; sales may be in any"),
-    may(
-        "profile",
-        Kind::Word(&["native", "revshare", "affonso", "partnerstack", "refvenue", "affihub"]),
-        "whose rules it follows where trackers differ; absent: `native`",
-    ),
-    may("rounding", Kind::Word(&["half_even", "half_up", "floor"]), "of commissions; absent: `half_even`"),
-    may("click_window_days", Kind::Number { least: 1, most: 365 }, "how long a click earns; absent: 30"),
-    may("hold_days", HOLD, "before a commission is approved; absent: 0"),
-    may("release", Kind::Object(&RELEASE), "how that time is counted; absent: by days alone"),
-    may("manual_approval", Kind::Flag, "a person approves each commission; absent: false"),
-    may(
-        "sale_from",
-        Kind::Word(&["charge", "invoice", "checkout+invoice"]),
-        "which Stripe events are money; absent: the profile's",
-    ),
-    may(
-        "referral_keys",
-        Kind::Texts { most: 16 },
-        "metadata keys that may hold a code, in order; absent: the usual ones",
-    ),
-    may(
-        "customer_keys",
-        Kind::Texts { most: 16 },
-        "metadata keys that may hold your customer's id, in order; absent: the usual ones",
-    ),
-    may(
-        "rule_metadata_keys",
-        Kind::Texts { most: 16 },
-        "metadata keys whose values sales keep for rules (`metadata.KEY`), never personal data; absent: none",
-    ),
-];
-const PAIR: [Field; 14] = [
-    may("live_program_id", Kind::Id, "absent: a new id"),
-    may("test_program_id", Kind::Id, "absent: a new id"),
-    SETTINGS[0],
-    SETTINGS[1],
-    SETTINGS[2],
-    SETTINGS[3],
-    SETTINGS[4],
-    SETTINGS[5],
-    SETTINGS[6],
-    SETTINGS[7],
-    SETTINGS[8],
-    SETTINGS[9],
-    SETTINGS[10],
-    SETTINGS[11],
-];
-const ACTIVE: Field = may("active", Kind::Flag, "earns for new sales; absent: true");
-const NOT_SUSPENDED: Field = may("active", Kind::Flag, "false: suspended; absent: true");
-const PARTNER: [Field; 3] = [
-    may("name", Kind::Text, "shown to people; absent: the id"),
-    may("group", Kind::Id, "what rules ask for as `partner_group`; absent: none"),
-    NOT_SUSPENDED,
-];
-const NAMED: [Field; 2] = [must("partner_id", Kind::Id, "whom it earns for"), ACTIVE];
-const KEY: [Field; 4] = [
-    may("name", Kind::Text, "shown to people"),
-    may("publishable", Kind::Flag, "may only report; absent: false"),
-    may(
-        "scopes",
-        Kind::Words(&["report", "configure", "approve", "read"]),
-        "what it may do, at most what the asking key may; absent: all of that",
-    ),
-    may("expires_at", Kind::Moment, "refused from then on; absent: never"),
-];
-const ROTATION: [Field; 1] = [may(
-    "overlap_seconds",
-    Kind::Number { least: 0, most: 2_592_000 },
-    "how long the old key still works; absent: 86400, one day",
-)];
-const SECRET: Field =
-    must("secret", Kind::Id, "the signing secret that the provider shows, 8 bytes at least");
-const ENDPOINT: [Field; 4] = [
-    must("provider", Kind::Word(&PROVIDERS), "who sends"),
-    SECRET,
-    may("endpoint_id", Kind::Id, "absent: a new id"),
-    may(
-        "tolerance_seconds",
-        Kind::Number { least: 1, most: 3600 },
-        "how far a signature's time may be from ours, both ways; absent: the provider's usual one (300)",
-    ),
-];
-const ADDED: [Field; 1] = [SECRET];
-
 impl Operation {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::CreatePrograms,
         Self::PutProgram,
         Self::DeleteProgram,
@@ -202,6 +103,18 @@ impl Operation {
         Self::PostApproval,
         Self::PostAdjustment,
         Self::PostRepricing,
+        Self::PostPayout,
+        Self::SettlePayout,
+        Self::FailPayout,
+        Self::ReturnPayout,
+        Self::PostWriteOff,
+        Self::PostRate,
+        Self::PutDestination,
+        Self::DeleteDestination,
+        Self::PutTerms,
+        Self::DeleteTerms,
+        Self::PutPartnerTerms,
+        Self::DeletePartnerTerms,
     ];
 
     /// What it looks like.
@@ -221,13 +134,28 @@ const fn configure(
 }
 
 const fn event(name: &'static str, path: &'static str, resource: Resource, about: &'static str) -> Shape {
-    let (scope, batch) = if resource.is_decision() {
+    let (scope, most) = if resource.is_decision() {
         (KeyScope::Approve, MOST_DECISIONS)
+    } else if resource.is_configuration() {
+        (KeyScope::Configure, MOST_DECISIONS)
     } else {
         (KeyScope::Report, MOST_REPORTS)
     };
-    let fields = resource.fields();
+    // What the path names is one thing.
+    let batch = if resource.of_path().is_some() { 0 } else { most };
+    let fields = resource.asked();
     Shape { name, method: Method::POST, path, scope, resource: Some(resource), fields, batch, about }
+}
+
+const fn destination(
+    name: &'static str,
+    method: Method,
+    fields: &'static [Field],
+    about: &'static str,
+) -> Shape {
+    let path = "/v1/programs/{program}/partners/{partner}/payout-destination";
+    let resource = Some(Resource::PayoutDestinations);
+    Shape { name, method, path, scope: KeyScope::Configure, resource, fields, batch: 0, about }
 }
 
 /// In the order of the enum.
@@ -407,10 +335,87 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         Resource::Repricings,
         "Gives a commission the terms of a forecast, unless it moved meanwhile.",
     ),
+    event(
+        "post_payout",
+        "/v1/programs/{program}/payouts",
+        Resource::Payouts,
+        "Drafts a payout of everything that is payable of one balance.",
+    ),
+    event(
+        "settle_payout",
+        "/v1/programs/{program}/payouts/{payout_id}/settle",
+        Resource::PayoutSettlements,
+        "Says that a payout was paid.",
+    ),
+    event(
+        "fail_payout",
+        "/v1/programs/{program}/payouts/{payout_id}/fail",
+        Resource::PayoutFailures,
+        "Says that a payout was not paid, and will not be: its money is payable again.",
+    ),
+    event(
+        "return_payout",
+        "/v1/programs/{program}/payouts/{payout_id}/return",
+        Resource::PayoutReturns,
+        "Says that a payout was paid and the bank sent it back: its money is payable again.",
+    ),
+    event(
+        "post_write_off",
+        "/v1/programs/{program}/partners/{partner}/write-offs",
+        Resource::WriteOffs,
+        "Gives up what a partner owes.",
+    ),
+    event(
+        "post_rate",
+        "/v1/programs/{program}/rates",
+        Resource::Rates,
+        "Records a rate of exchange. The last one of a pair of currencies counts.",
+    ),
+    destination(
+        "put_payout_destination",
+        Method::PUT,
+        &payout::DESTINATION,
+        "Says where a partner is paid. It is sealed before it is logged, and is never shown.",
+    ),
+    destination(
+        "delete_payout_destination",
+        Method::DELETE,
+        &[],
+        "Says that a partner is paid nowhere any more.",
+    ),
+    configure(
+        "put_payout_terms",
+        Method::PUT,
+        "/v1/programs/{program}/payout-terms",
+        &payout::TERMS,
+        "Creates or replaces the payout terms of all partners that have none of their own.",
+    ),
+    configure(
+        "delete_payout_terms",
+        Method::DELETE,
+        "/v1/programs/{program}/payout-terms",
+        &[],
+        "Removes the program's payout terms.",
+    ),
+    configure(
+        "put_partner_payout_terms",
+        Method::PUT,
+        "/v1/programs/{program}/partners/{partner}/payout-terms",
+        &payout::TERMS,
+        "Creates or replaces the payout terms of one partner, in place of the program's.",
+    ),
+    configure(
+        "delete_partner_payout_terms",
+        Method::DELETE,
+        "/v1/programs/{program}/partners/{partner}/payout-terms",
+        &[],
+        "Removes a partner's own payout terms: the program's count again.",
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::PROVIDERS;
     use super::*;
     use crate::adapters::Provider;
 

@@ -1,5 +1,7 @@
-//! How a rule is shown: as a body of the same API would say it, rates in parts per million.
+//! How rules and payout terms are shown: as a body of the same API would say it, rates in parts per million.
 use domain::config::{Reward, Rule};
+use domain::money::Currency;
+use domain::payouts::{PayoutTerms, Schedule};
 use domain::rules::{Comparison, Condition, Limit, Tiers, Window};
 use serde_json::{Value, json};
 
@@ -34,6 +36,24 @@ pub(super) fn rule(rule: &Rule) -> Value {
         }
     }
     shown
+}
+
+/// The terms as they were asked for.
+pub(super) fn payout_terms(terms: &PayoutTerms) -> Value {
+    let minimums = terms.minimums.iter();
+    let minimums = minimums.map(|(currency, amount)| limit(Limit { amount: *amount, currency: *currency }));
+    json!({
+        "partner_id": partner_of(terms),
+        "schedule": terms.schedule.name(),
+        "day": (terms.schedule != Schedule::Manual).then(|| terms.schedule.day()),
+        "minimums": minimums.collect::<Vec<_>>(),
+        "pay_in": terms.pay_in.as_ref().map(Currency::code),
+    })
+}
+
+/// Whose terms; `None`: of all partners that have none of their own.
+pub(super) fn partner_of(terms: &PayoutTerms) -> Option<&str> {
+    Some(terms.partner.as_str()).filter(|partner| !partner.is_empty())
 }
 
 fn limit(limit: Limit) -> Value {

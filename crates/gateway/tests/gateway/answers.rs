@@ -105,6 +105,8 @@ async fn an_outcome_is_answered_in_the_same_request() {
             currency: "USD".into(),
             status: "pending".into(),
             declined: String::new(),
+            payout_id: String::new(),
+            payout_status: String::new(),
         };
         Some(v1::OutcomeRecord { answer: Some(answer), ..outcome(v1::VerdictKind::Applied, "") })
     });

@@ -27,6 +27,8 @@ fn applied(declined: &str) -> v1::OutcomeRecord {
         currency: "USD".into(),
         status: "pending".into(),
         declined: declined.into(),
+        payout_id: String::new(),
+        payout_status: String::new(),
     };
     v1::OutcomeRecord { answer: Some(answer), ..outcome(v1::VerdictKind::Applied, "") }
 }

@@ -1,13 +1,19 @@
-//! What `verify` reads: every row of every table as texts, in one repeatable-read snapshot. No statement is shared with the
+//! What `verify` reads: every row of every table, in one repeatable-read snapshot. No statement is shared with the
 //! projector: these are made from a list of columns (`tables.rs`), which a test compares with the catalogue.
+//!
+//! Rows are read ahead by tasks with connections of their own (`rows.rs`) that look at the same moment, so that the database
+//! and the reader work at the same time. Only readers: nothing here waits for a writer, and no writer waits for it.
+mod rows;
 mod tables;
 
+pub use rows::{Row, Rows};
 pub use tables::*;
 
 use crate::batch::Place;
-use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use stream::cursor::Cursor;
 use stream::log::Partition;
 
@@ -15,6 +21,17 @@ use stream::log::Partition;
 #[derive(Debug)]
 pub struct Snapshot {
     transaction: Transaction<'static, Postgres>,
+    moment: Moment,
+}
+
+/// What another connection needs to see the same moment.
+#[derive(Debug, Clone)]
+struct Moment {
+    options: Arc<PgConnectOptions>,
+    /// Postgres' name of the snapshot; good while the transaction that exported it is open.
+    name: Arc<str>,
+    /// Connections that look at it and have nothing to do.
+    idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
 /// A row, column by column as text; `None` is null. Moments are microseconds since 1970, lists are joined by `, `.
@@ -42,7 +59,11 @@ impl Snapshot {
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .execute(&mut *transaction)
             .await?;
-        Ok(Self { transaction })
+        let name: String =
+            sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut *transaction).await?;
+        let moment =
+            Moment { options: pool.connect_options(), name: name.into(), idle: Arc::new(Mutex::default()) };
+        Ok(Self { transaction, moment })
     }
 
     /// Ends it.
@@ -50,6 +71,10 @@ impl Snapshot {
     /// # Errors
     /// When the database does not answer.
     pub async fn close(self) -> Result<(), sqlx::Error> {
+        let idle = std::mem::take(&mut *self.moment.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in idle {
+            connection.close().await?;
+        }
         self.transaction.rollback().await
     }
 
@@ -61,50 +86,42 @@ impl Snapshot {
         crate::cursors::load(&mut self.transaction, generation).await
     }
 
-    /// Up to `limit` rows of a table of history, in log order, after the place `after` (`seq`, `ordinal`).
+    /// Whether rows of an older generation are there: the projector of this version has not begun its own.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn history(
-        &mut self,
-        table: &Table,
-        partition: Partition,
-        after: (i64, i32),
-        limit: i64,
-    ) -> Result<Vec<((i64, i32), Cells)>, sqlx::Error> {
-        let sql = format!(
-            "SELECT t.seq, t.ordinal, {} FROM tributary.{} t
-             WHERE t.partition = $1 AND (t.seq, t.ordinal) > ($2, $3) ORDER BY t.seq, t.ordinal LIMIT $4",
-            table.cells(),
-            table.name
-        );
-        let rows: Vec<(i64, i32, Cells)> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(crate::text::int(partition.0))
-            .bind(after.0)
-            .bind(after.1)
-            .bind(limit)
-            .fetch_all(&mut *self.transaction)
-            .await?;
-        Ok(rows.into_iter().map(|(seq, ordinal, cells)| ((seq, ordinal), cells)).collect())
+    pub async fn has_older(&mut self, generation: i32) -> Result<bool, sqlx::Error> {
+        Ok(!crate::cursors::superseded(&mut self.transaction, generation, None).await?.is_empty())
     }
 
-    /// Hands each row of the partition's objects in `table` to `each`, in no particular order.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn objects(
-        &mut self,
-        table: &Table,
-        partition: Partition,
-        mut each: impl FnMut(Cells),
-    ) -> Result<(), sqlx::Error> {
-        let sql = format!("SELECT {} FROM tributary.{} t WHERE t.partition = $1", table.cells(), table.name);
-        let mut rows = sqlx::query_scalar::<_, Cells>(AssertSqlSafe(sql))
-            .bind(crate::text::int(partition.0))
-            .fetch(&mut *self.transaction);
-        while let Some(cells) = rows.try_next().await? {
-            each(cells);
+    /// The partition's rows of a table: of history in log order, of objects in byte order of their keys.
+    #[must_use]
+    pub fn rows(&self, table: &'static Table, partition: Partition) -> Rows {
+        Rows::read(self.moment.clone(), table, partition)
+    }
+}
+
+impl Moment {
+    /// A connection that looks at it.
+    async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(connection) = idle {
+            return Ok(connection);
         }
-        Ok(())
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        // One process each: a proof must not take the machine from those who write. Compiling pays for few large queries,
+        // and these are many. The name is Postgres' own, in hexadecimal digits and dashes.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}';
+             SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '32MB'",
+            self.name
+        );
+        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Takes a connection back whose query is over.
+    fn give_back(&self, connection: PgConnection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }

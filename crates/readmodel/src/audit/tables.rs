@@ -2,12 +2,18 @@
 
 /// How a column becomes text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Plain,
     Moment,
     List,
     /// Legs as `account currency amount`, in order.
     Postings,
+    /// Bytes.
+    Hex,
+    /// Objects of JSON as the values of these fields, in order.
+    Fields(&'static [&'static str]),
+    /// An object of JSON as `name value`, in order of the names.
+    Map,
 }
 
 /// A column that is compared.
@@ -15,7 +21,7 @@ enum Form {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// A table of the read model.
@@ -41,6 +47,10 @@ const fn moment(name: &'static str) -> Column {
 
 const fn list(name: &'static str) -> Column {
     Column { name, form: Form::List }
+}
+
+const fn hex(name: &'static str) -> Column {
+    Column { name, form: Form::Hex }
 }
 
 /// One row per verdict.
@@ -84,8 +94,33 @@ pub const COMMISSION_EVENTS: Table = Table {
         plain("actor"),
         moment("recorded_at"),
         list("holds"),
+        plain("payout_id"),
     ],
     keys: 0,
+};
+
+/// Where each event of a commission is in its program's hash chain: compared apart from the rest of its row, since one wrong
+/// event changes every link behind it.
+pub const CHAIN_LINKS: Table = Table {
+    name: "commission_event_rows",
+    kind: "chain_link",
+    columns: &[plain("commission_id"), plain("program_id"), plain("chain_position"), hex("chain_link")],
+    keys: 0,
+};
+
+/// Heads of the hash chains.
+pub const CHAINS: Table = Table {
+    name: "chain_rows",
+    kind: "chain_head",
+    columns: &[
+        plain("program_id"),
+        plain("events"),
+        hex("link"),
+        hex("root"),
+        hex("peaks"),
+        moment("updated_at"),
+    ],
+    keys: 1,
 };
 
 /// One row per reversal, each time it was taken.
@@ -161,6 +196,10 @@ pub const COMMISSIONS: Table = Table {
         plain("parts"),
         plain("share"),
         plain("share_of"),
+        plain("payout_id"),
+        plain("rounding"),
+        Column { name: "slices", form: Form::Fields(&["line_id", "base_minor", "rate_ppm"]) },
+        plain("flat_minor"),
     ],
     keys: 1,
 };
@@ -391,8 +430,159 @@ pub const PARKED: Table = Table {
     keys: 3,
 };
 
-/// Every table that `verify` compares.
-pub const TABLES: [&Table; 18] = [
+/// Payouts as they stand.
+pub const PAYOUTS: Table = Table {
+    name: "payout_rows",
+    kind: "payout",
+    columns: &[
+        plain("payout_id"),
+        plain("program_id"),
+        plain("partner_id"),
+        plain("status"),
+        plain("currency"),
+        plain("total_minor"),
+        plain("paid_currency"),
+        plain("paid_minor"),
+        plain("rate_id"),
+        plain("seq"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 1,
+};
+
+/// One row per event of a payout.
+pub const PAYOUT_EVENTS: Table = Table {
+    name: "payout_event_rows",
+    kind: "payout_event",
+    columns: &[
+        plain("payout_id"),
+        plain("program_id"),
+        plain("partner_id"),
+        plain("kind"),
+        plain("currency"),
+        plain("total_minor"),
+        plain("paid_currency"),
+        plain("paid_minor"),
+        plain("rate_id"),
+        Column { name: "postings", form: Form::Postings },
+        plain("cause_event_id"),
+        plain("reference"),
+        plain("reason"),
+        plain("actor"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// What payouts pay for each commission.
+pub const PAYOUT_LINES: Table = Table {
+    name: "payout_line_rows",
+    kind: "payout_line",
+    columns: &[
+        plain("payout_id"),
+        plain("commission_id"),
+        plain("line"),
+        plain("amount_minor"),
+        plain("paid_minor"),
+        plain("further"),
+    ],
+    keys: 2,
+};
+
+/// One row per offset, and per offset that was undone.
+pub const OFFSETS: Table = Table {
+    name: "offset_rows",
+    kind: "debt_offset",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("currency"),
+        plain("commission_id"),
+        plain("debt_commission_id"),
+        plain("amount_minor"),
+        plain("cause_event_id"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// One row per debt that was given up.
+pub const WRITE_OFFS: Table = Table {
+    name: "write_off_rows",
+    kind: "write_off",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("currency"),
+        plain("amount_minor"),
+        Column { name: "claims", form: Form::Fields(&["commission_id", "amount_minor"]) },
+        Column { name: "postings", form: Form::Postings },
+        plain("cause_event_id"),
+        plain("reason"),
+        plain("actor"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// One row per rate of exchange.
+pub const FX_RATES: Table = Table {
+    name: "fx_rate_rows",
+    kind: "fx_rate",
+    columns: &[
+        plain("program_id"),
+        plain("rate_id"),
+        plain("from_currency"),
+        plain("to_currency"),
+        plain("mantissa"),
+        plain("exponent"),
+        plain("spread_ppm"),
+        plain("event_id"),
+        plain("actor"),
+        moment("recorded_at"),
+    ],
+    keys: 0,
+};
+
+/// When and how partners are paid.
+pub const PAYOUT_TERMS: Table = Table {
+    name: "payout_terms_rows",
+    kind: "payout_terms",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("schedule"),
+        plain("day"),
+        Column { name: "minimums", form: Form::Map },
+        plain("pay_in"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Where partners are paid, sealed.
+pub const PAYOUT_DESTINATIONS: Table = Table {
+    name: "payout_destination_rows",
+    kind: "payout_destination",
+    columns: &[
+        plain("program_id"),
+        plain("partner_id"),
+        plain("method"),
+        plain("subject"),
+        plain("key_id"),
+        plain("ciphertext"),
+        plain("removed"),
+        moment("created_at"),
+        moment("updated_at"),
+    ],
+    keys: 2,
+};
+
+/// Every table that `verify` compares; of [`COMMISSION_EVENTS`] the rest is in [`CHAIN_LINKS`].
+pub const TABLES: [&Table; 27] = [
     &VERDICTS,
     &COMMISSION_EVENTS,
     &REVERSALS,
@@ -411,27 +601,50 @@ pub const TABLES: [&Table; 18] = [
     &ENDPOINTS,
     &KEYS,
     &PARKED,
+    &CHAINS,
+    &PAYOUTS,
+    &PAYOUT_EVENTS,
+    &PAYOUT_LINES,
+    &OFFSETS,
+    &WRITE_OFFS,
+    &FX_RATES,
+    &PAYOUT_TERMS,
+    &PAYOUT_DESTINATIONS,
 ];
 
-impl Column {
-    fn as_text(self) -> String {
-        let name = self.name;
-        match self.form {
-            Form::Plain => format!("t.{name}::text"),
-            Form::Moment => format!("(extract(epoch FROM t.{name}) * 1000000)::bigint::text"),
-            Form::List => format!("array_to_string(t.{name}, ', ')"),
-            Form::Postings => format!(
-                "coalesce((SELECT string_agg(concat_ws(' ', leg ->> 'account', leg ->> 'currency', leg ->> 'amount'), ', ' \
-                 ORDER BY n) FROM jsonb_array_elements(t.{name}) WITH ORDINALITY AS legs (leg, n)), '')"
-            ),
-        }
-    }
-}
-
 impl Table {
-    /// Its columns as an array of texts.
-    pub(super) fn cells(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|column| column.as_text()).collect();
-        format!("ARRAY[{}]", columns.join(", "))
+    /// What names a row among the objects: its first cells, joined by a byte that no stored text has and that is below all
+    /// others. So the keys' byte order is that of the columns one after another.
+    #[must_use]
+    pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+        let mut key = Vec::new();
+        for (place, part) in parts.into_iter().enumerate() {
+            if place > 0 {
+                key.push(0);
+            }
+            key.extend_from_slice(part.as_bytes());
+        }
+        key
+    }
+
+    /// How many columns come before those that are compared: of history the place in the partition.
+    pub(super) const fn places(&self) -> usize {
+        if self.keys == 0 { 2 } else { 0 }
+    }
+
+    /// Its columns, as they are selected.
+    pub(super) fn selected(&self) -> String {
+        let places: &[&str] = if self.keys == 0 { &["seq", "ordinal"] } else { &[] };
+        let columns = places.iter().copied().chain(self.columns.iter().map(|column| column.name));
+        columns.map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What its rows are sorted by. A database's own order of texts depends on its language: keys go by their bytes.
+    pub(super) fn order(&self) -> String {
+        if self.keys == 0 {
+            return "t.seq, t.ordinal".to_owned();
+        }
+        let keys = self.columns.iter().take(self.keys);
+        keys.map(|key| format!("t.{}::text COLLATE \"C\"", key.name)).collect::<Vec<_>>().join(", ")
     }
 }

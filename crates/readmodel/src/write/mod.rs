@@ -1,8 +1,10 @@
 //! The statements: one per table that has rows in the batch, whole columns as arrays.
+mod chains;
 mod config;
 mod facts;
 mod money;
 mod parked;
+mod payouts;
 
 use crate::rows::{At, Rows};
 use sqlx::PgConnection;
@@ -18,8 +20,10 @@ pub(crate) async fn rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
     money::customers(connection, &rows.customers).await?;
     money::reversals(connection, &rows.reversals).await?;
     money::commissions(connection, &rows.commissions).await?;
-    money::events(connection, &rows.events).await?;
+    let links = chains::advance(connection, &rows.leaves).await?;
+    money::events(connection, &rows.events, &links).await?;
     money::balances(connection, &rows.balances).await?;
+    payouts::rows(connection, &rows.payouts).await?;
     parked::coupons(connection, &rows.coupons).await?;
     parked::parked(connection, &rows.parked).await
 }

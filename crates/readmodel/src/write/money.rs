@@ -1,11 +1,12 @@
 //! Rows from `commissions`.
+use super::chains::Linked;
 use super::{Places, column};
 use crate::rows::{
-    BalanceChange, Current, CustomerChange, EventRow, FrozenTerms, Part, ReversalRow, joined, micros,
+    BalanceChange, Current, CustomerChange, EventRow, LastEvent, Part, ReversalRow, joined, micros,
     state_name,
 };
 use crate::text::clean;
-use domain::commission::{CommissionEvent, SaleRecorded};
+use domain::commission::SaleRecorded;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -131,33 +132,41 @@ pub(super) async fn reversals(
 
 pub(super) async fn commissions(
     connection: &mut PgConnection,
-    rows: &BTreeMap<&str, Current<(&CommissionEvent, FrozenTerms)>>,
+    rows: &BTreeMap<&str, Current<LastEvent<'_>>>,
 ) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let at = Places::of(rows.values().map(|row| &row.at));
-    let events = || rows.values().map(|row| row.value.0);
-    let terms = || rows.values().map(|row| &row.value.1);
+    let events = || rows.values().map(|row| row.value.event);
+    let terms = || rows.values().map(|row| &row.value.terms);
     let part = |number: fn(Part) -> i32| column(terms(), |terms| terms.part.map(number));
     let share = |weight: fn(Part) -> i64| column(terms(), |terms| terms.part.map(weight));
     sqlx::query!(
         "INSERT INTO tributary.commission_rows AS t (commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross_minor, reversed_minor, rule_id, rule_version, hold_until, partition, seq, created_at,
-            updated_at, holds, uncapped_minor, origin, part, parts, share, share_of)
+            updated_at, holds, uncapped_minor, origin, part, parts, share, share_of, payout_id, rounding, slices, flat_minor)
          SELECT commission_id, program_id, partner_id, sale_id, source, external_id,
             status, currency, gross, reversed, rule_id, rule_version, tributary.moment(hold_until), partition, seq,
             tributary.moment(created), tributary.moment(clock), string_to_array(holds, E'\\x1f'), uncapped, origin, part, parts, share,
-            share_of
+            share_of, payout_id, rounding, slices::jsonb, flat
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::bigint[], $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::int[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::int[], $22::int[], $23::bigint[], $24::bigint[])
+            $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::int[], $22::int[], $23::bigint[], $24::bigint[],
+            $25::text[], $26::text[], $27::text[], $28::bigint[])
             AS u (commission_id, program_id, partner_id, sale_id, source, external_id, status, currency, gross, reversed,
                   rule_id, rule_version, hold_until, partition, seq, created, clock, holds, uncapped, origin, part, parts, share,
-                  share_of)
+                  share_of, payout_id, rounding, slices, flat)
          ON CONFLICT (commission_id) DO UPDATE SET status = excluded.status, gross_minor = excluded.gross_minor,
             reversed_minor = excluded.reversed_minor, seq = excluded.seq, updated_at = excluded.updated_at,
-            holds = excluded.holds",
+            holds = excluded.holds, payout_id = coalesce(excluded.payout_id, t.payout_id),
+            rule_id = CASE WHEN excluded.rounding IS NULL THEN t.rule_id ELSE excluded.rule_id END,
+            rule_version = CASE WHEN excluded.rounding IS NULL THEN t.rule_version ELSE excluded.rule_version END,
+            hold_until = CASE WHEN excluded.rounding IS NULL THEN t.hold_until ELSE excluded.hold_until END,
+            uncapped_minor = CASE WHEN excluded.rounding IS NULL THEN t.uncapped_minor ELSE excluded.uncapped_minor END,
+            slices = CASE WHEN excluded.rounding IS NULL THEN t.slices ELSE excluded.slices END,
+            flat_minor = CASE WHEN excluded.rounding IS NULL THEN t.flat_minor ELSE excluded.flat_minor END,
+            rounding = coalesce(excluded.rounding, t.rounding)",
         &column(rows.keys(), |id| clean(id)),
         &column(events(), |event| clean(event.program.as_str())),
         &column(events(), |event| clean(event.partner.as_str())),
@@ -182,30 +191,39 @@ pub(super) async fn commissions(
         &part(|part| part.of) as &[Option<i32>],
         &share(|part| part.share) as &[Option<i64>],
         &share(|part| part.share_of) as &[Option<i64>],
+        &column(rows.values(), |row| row.value.payout.map(|id| clean(id.as_str()))) as &[Option<String>],
+        &column(terms(), |terms| terms.rounding.map(str::to_owned)) as &[Option<String>],
+        &column(terms(), |terms| if terms.slices.is_empty() { "[]".to_owned() } else { terms.slices.clone() }),
+        &column(terms(), |terms| terms.flat) as &[Option<i64>],
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>]) -> Result<(), sqlx::Error> {
+pub(super) async fn events(
+    connection: &mut PgConnection,
+    rows: &[EventRow<'_>],
+    links: &[Linked],
+) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let at = Places::of(rows.iter().map(|row| &row.at));
     let events = || rows.iter().map(|row| row.event);
+    let linked = |row: &EventRow<'_>| links.get(row.leaf).copied().unwrap_or_default();
     sqlx::query!(
         "INSERT INTO tributary.commission_event_rows (partition, seq, ordinal, recorded_at, commission_id, program_id,
             partner_id, sale_id, kind, status, currency, gross_minor, reversed_minor, delta_minor, postings, cause_event_id,
-            reason, actor, holds)
+            reason, actor, holds, chain_position, chain_link, payout_id)
          SELECT partition, seq, ordinal, tributary.moment(clock), commission_id, program_id,
             partner_id, sale_id, kind, status, currency, gross, reversed, delta, postings::jsonb, cause, reason, actor,
-            string_to_array(holds, E'\\x1f')
+            string_to_array(holds, E'\\x1f'), chain_position, chain_link, payout_id
          FROM UNNEST($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::text[],
-            $17::text[], $18::text[], $19::text[])
+            $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bytea[], $22::text[])
             AS u (partition, seq, ordinal, clock, commission_id, program_id, partner_id, sale_id, kind, status, currency,
-                  gross, reversed, delta, postings, cause, reason, actor, holds)",
+                  gross, reversed, delta, postings, cause, reason, actor, holds, chain_position, chain_link, payout_id)",
         &at.partition,
         &at.seq,
         &at.ordinal,
@@ -225,6 +243,9 @@ pub(super) async fn events(connection: &mut PgConnection, rows: &[EventRow<'_>])
         &column(events(), |event| clean(&event.reason)),
         &column(events(), |event| clean(&event.actor)),
         &column(rows, |row| row.holds.clone()),
+        &column(rows, |row| linked(row).position),
+        &column(rows, |row| linked(row).link.0.to_vec()),
+        &column(events(), |event| event.payout.as_ref().map(|id| clean(id.as_str()))) as &[Option<String>],
     )
     .execute(connection)
     .await?;

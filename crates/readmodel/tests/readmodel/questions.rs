@@ -171,12 +171,13 @@ fn given() -> Vec<(i64, Vec<FactsEvent>)> {
     ]
 }
 
-fn frames<E>(events: Vec<(i64, Vec<E>)>) -> Vec<Frame<E>> {
+fn frames<E: std::fmt::Debug>(events: Vec<(i64, Vec<E>)>) -> Vec<Frame<E>> {
     let frame = |(seq, (day, events)): (u64, (i64, Vec<E>))| Frame {
         seq,
         source: seq,
         clock: Micros(FIRST + day * DAY + seq.cast_signed() * 1_000_000),
         marks: Vec::new(),
+        bytes: crate::support::as_bytes(&events),
         events,
     };
     (1..).zip(events).map(frame).collect()

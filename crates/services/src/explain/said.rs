@@ -77,6 +77,25 @@ pub(super) fn fact_of(fact: &DomainFact) -> Fact {
             say("aliases", aliases.join(" "));
         }
         FactBody::CustomerLink => {}
+        FactBody::Payout(command) => {
+            say("act", command.act.name().to_owned());
+            say("payout", command.payout.0.clone());
+            say("partner", command.partner.0.clone());
+            say("actor", command.actor.clone());
+        }
+        FactBody::WriteOff(write_off) => {
+            say("partner", write_off.partner.0.clone());
+            say("actor", write_off.actor.clone());
+            say("reason", write_off.reason.clone());
+        }
+        FactBody::Rate(rate) => {
+            say("rate", rate.id.0.clone());
+            say("actor", rate.actor.clone());
+        }
+        FactBody::PayoutDestination(destination) => {
+            say("partner", destination.partner.0.clone());
+            say("method", destination.method.clone());
+        }
     }
     for identifier in &fact.identifiers {
         let subject = identifier.subject.map_or_else(|| "unknown".to_owned(), |subject| hex(&subject.0));

@@ -73,6 +73,7 @@ fn decode<E>(
             clock: frame.clock,
             marks: frame.marks,
             events,
+            bytes: frame.events,
         });
     }
     Ok(decoded)

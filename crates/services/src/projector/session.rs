@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const CHUNKS_AHEAD: usize = 32;
 /// A transaction that takes longer is in doubt.
 const COMMIT_LIMIT: Duration = Duration::from_secs(60);
+/// For one partition's rows of an older generation: there may be tens of millions.
+const DELETE_LIMIT: Duration = Duration::from_secs(1_800);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// For a transaction under way when the process ends; one that is cut off is in doubt, and settled at the next start.
 const LAST_COMMIT_LIMIT: Duration = Duration::from_secs(1);
@@ -166,6 +168,7 @@ impl Writer {
         if places.is_empty() {
             return Ok(());
         }
+        self.begin_generation(connection, &places).await?;
         let rows =
             tokio::time::timeout(COMMIT_LIMIT, cursors::ensure(connection, self.options.generation, &places))
                 .await
@@ -180,6 +183,26 @@ impl Writer {
             let reading = read::read(self.options.clone(), log, (place, reader), cursor, sender);
             let task = readers.tasks.spawn(reading);
             readers.held.insert(place, (reader, task));
+        }
+        Ok(())
+    }
+
+    /// Deletes the rows of an older generation: what this one has more can only come from the log.
+    async fn begin_generation(
+        &self,
+        connection: &mut PgConnection,
+        places: &[Place],
+    ) -> Result<(), ProjectorError> {
+        let generation = self.options.generation;
+        let superseded = cursors::superseded(connection, generation, Some(places)).await;
+        for partition in superseded.map_err(ApplyError::of_statement)? {
+            let deleting = cursors::supersede(connection, generation, partition);
+            let done = tokio::time::timeout(DELETE_LIMIT, deleting).await;
+            let done = done.map_err(|_| ProjectorError::Database(sqlx::Error::PoolTimedOut))?;
+            if done.map_err(ApplyError::of_statement)? {
+                let partition = partition.0;
+                tracing::info!(partition, generation, "rows of an older generation are projected again");
+            }
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ use super::{Findings, VerifyError};
 use domain::attribution::{AttributedEvent, Decision};
 use domain::ids::Hash;
 use domain::normalization::{FactsEvent, Verdict};
-use readmodel::audit::Snapshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use stream::base::Base;
@@ -20,7 +19,6 @@ pub(super) async fn walk(
     log: &Arc<dyn Log>,
     partition: Partition,
     fold: &mut Fold,
-    snapshot: &mut Snapshot,
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let mut commissions = Frames::open(log, Topic::Commissions, partition, findings).await?;
@@ -28,7 +26,7 @@ pub(super) async fn walk(
     let mut facts = Frames::open(log, Topic::Facts, partition, findings).await?;
     let mut ingest = Ingest::open(log, partition).await?;
     while let Some(frame) = facts.next(findings).await? {
-        let events = fold.facts(&frame, snapshot, findings).await?;
+        let events = fold.facts(&frame, findings).await?;
         ingest.check(&frame, &events, findings).await?;
         // What a retried input leads to is decided from the parked input, which is not this one.
         let retries = events.iter().any(|event| matches!(event, FactsEvent::DefectRetry(_)));
@@ -37,7 +35,7 @@ pub(super) async fn walk(
             let decisions = decisions(&frame, &passed, retries, &place, findings)?;
             let known = (!retries).then_some(decisions.as_slice());
             for decided in answers(&passed, &mut commissions, findings).await? {
-                fold.commissions(&decided, known, snapshot, findings).await?;
+                fold.commissions(&decided, known, findings).await?;
             }
         }
     }
@@ -52,7 +50,7 @@ pub(super) async fn walk(
             "an accepted frame of attributed",
             frame.source,
         );
-        fold.commissions(&frame, None, snapshot, findings).await?;
+        fold.commissions(&frame, None, findings).await?;
     }
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! What a row must say, from what the log says: one function per table, in the order of its columns. Written apart from the
 //! projector, so that a mistake there is a difference here.
 use domain::attribution::SaleKey;
-use domain::commission::{CommissionEvent, Origin, ReversalRecorded, SaleRecorded, Split, Terms};
+use domain::commission::{
+    CommissionEvent, Origin, Posting, ReversalRecorded, SaleRecorded, Slice, Split, Terms,
+};
 use domain::config::{
     Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, ReleaseMode, Reward, Rule,
 };
 use domain::facts::{ConversionKind, CouponRef, Fact, FactBody, ReversalState};
+use domain::ids::PayoutId;
+use domain::money::Rounding;
 use domain::normalization::Verdict;
 use domain::time::Micros;
 use readmodel::audit::{Cells, as_stored, moment_as_stored};
@@ -26,11 +30,13 @@ pub(super) struct Configured<T> {
     pub(super) written: Written,
 }
 
-/// A commission as it is now: its last event, and what its first froze.
+/// A commission as it is now: its last event, and the terms that the last one with terms froze.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) last: CommissionEvent,
     pub(super) terms: Option<Terms>,
+    /// The last payout that it was in.
+    pub(super) payout: Option<PayoutId>,
     pub(super) seq: u64,
     pub(super) written: Written,
 }
@@ -71,15 +77,15 @@ pub(super) fn parked((service, position, item): &(String, u64, String), row: &Pa
     ]
 }
 
-fn text(value: &str) -> Option<String> {
+pub(super) fn text(value: &str) -> Option<String> {
     Some(as_stored(value))
 }
 
-fn number(value: impl ToString) -> Option<String> {
+pub(super) fn number(value: impl ToString) -> Option<String> {
     Some(value.to_string())
 }
 
-fn moment(at: Micros) -> Option<String> {
+pub(super) fn moment(at: Micros) -> Option<String> {
     number(moment_as_stored(at))
 }
 
@@ -112,13 +118,14 @@ pub(super) fn verdict(verdict: &Verdict, position: u64, clock: Micros) -> Cells 
     ]
 }
 
+/// Legs as `account currency amount`.
+pub(super) fn legs(postings: &[Posting]) -> Option<String> {
+    let leg = |leg: &Posting| format!("{} {} {}", leg.account.name(), leg.currency.code(), leg.amount.0);
+    Some(postings.iter().map(leg).collect::<Vec<_>>().join(", "))
+}
+
 /// `commission_event_rows`.
 pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells {
-    let legs: Vec<String> = event
-        .postings
-        .iter()
-        .map(|leg| format!("{} {} {}", leg.account.name(), leg.currency.code(), leg.amount.0))
-        .collect();
     vec![
         text(event.id.as_str()),
         text(event.program.as_str()),
@@ -130,12 +137,13 @@ pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells 
         number(event.gross.0),
         number(event.reversed.0),
         number(event.delta.0),
-        Some(legs.join(", ")),
+        legs(&event.postings),
         event.cause.as_ref().map(|cause| as_stored(cause.as_str())),
         text(&event.reason),
         text(&event.actor),
         moment(clock),
         list(&event.holds),
+        event.payout.as_ref().map(|payout| as_stored(payout.as_str())),
     ]
 }
 
@@ -191,7 +199,7 @@ pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells> {
 
 /// `commission_rows`.
 pub(super) fn commission(standing: &Standing) -> Cells {
-    let Standing { last, terms, seq, written } = standing;
+    let Standing { last, terms, payout, seq, written } = standing;
     let mut cells = vec![
         text(last.id.as_str()),
         text(last.program.as_str()),
@@ -217,7 +225,22 @@ pub(super) fn commission(standing: &Standing) -> Cells {
             .and_then(|terms| number(terms.uncapped.0)),
     ];
     cells.extend(purpose(terms.as_ref()));
+    cells.push(payout.as_ref().map(|payout| as_stored(payout.as_str())));
+    cells.extend(computed(terms.as_ref()));
     cells
+}
+
+/// What its first amount was computed from.
+fn computed(terms: Option<&Terms>) -> [Option<String>; 3] {
+    let Some(terms) = terms else { return [None, Some(String::new()), None] };
+    let rounding = match terms.rounding {
+        Rounding::HalfEven => "half_even",
+        Rounding::HalfUp => "half_up",
+        Rounding::Floor => "floor",
+    };
+    let slice = |slice: &Slice| format!("{} {} {}", as_stored(&slice.line_id), slice.base.0, slice.rate.0);
+    let slices: Vec<String> = terms.slices.iter().map(slice).collect();
+    [text(rounding), Some(slices.join(", ")), terms.flat.map(|flat| flat.amount.0.to_string())]
 }
 
 /// What the commission is for, and which part of which whole it is.
@@ -271,7 +294,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn ended(mut cells: Cells, removed: bool, written: Written) -> Cells {
+pub(super) fn ended(mut cells: Cells, removed: bool, written: Written) -> Cells {
     cells.extend([number(removed), moment(written.created), moment(written.updated)]);
     cells
 }

@@ -1,33 +1,32 @@
 //! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
-//! objects are kept as they are at the end.
-use super::expected::{self, Configured, Parked, Sold, Standing, Written};
+//! events of objects are sorted by object, and what is small (sheets, configuration) is kept as it is at the end.
+use super::chains::{Chains, KeptHead};
+use super::expected::{self, Configured, Written};
+use super::expected_payouts::Destination;
 use super::history::{History, MissingRow};
-use super::{Findings, VerifyError};
+use super::objects::Sorters;
+use super::payouts::Payouts;
+use super::{Findings, Options, VerifyError};
+use bytes::Bytes;
 use domain::attribution::Decision;
-use domain::commission::balances::{Ledger, is_balanced};
-use domain::commission::{CommissionEvent, CommissionsEvent, ParkedItem, SaleRecorded};
+use domain::commission::balances::{Balances, is_balanced};
+use domain::commission::{CommissionEvent, CommissionStatus, CommissionsEvent, SaleRecorded};
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
 };
-use domain::facts::ConversionKind;
+use domain::facts::{Fact, FactBody};
+use domain::ids::{PartnerId, ProgramId};
+use domain::money::Currency;
 use domain::normalization::FactsEvent;
+use domain::payouts::PayoutTerms;
 use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
-use stream::parked::Mark;
-
-/// A customer as it is now.
-#[derive(Debug)]
-pub(super) struct Customer {
-    pub(super) partner: Option<String>,
-    pub(super) sales: i64,
-    /// Log clocks of its first and its last sale.
-    pub(super) sold: Option<Written>,
-}
 
 /// Configuration objects of a partition's programs.
 #[derive(Debug, Default)]
@@ -40,6 +39,8 @@ pub(super) struct Configuration {
     pub(super) rules: BTreeMap<(String, String, u32), Configured<Rule>>,
     pub(super) endpoints: BTreeMap<(String, String), Configured<Endpoint>>,
     pub(super) keys: BTreeMap<(String, String), Configured<ApiKey>>,
+    pub(super) payout_terms: BTreeMap<(String, String), Configured<PayoutTerms>>,
+    pub(super) destinations: BTreeMap<(String, String), Configured<Destination>>,
 }
 
 /// A covered frame none of whose rows of history is there: skipped, unless an object of it is there.
@@ -62,16 +63,14 @@ pub(super) struct Fold {
     commissions_cursor: Cursor,
     /// Last frame of each topic.
     last: BTreeMap<Followed, u64>,
-    pub(super) ledger: Ledger,
-    pub(super) commissions: BTreeMap<String, Standing>,
-    pub(super) sales: BTreeMap<String, Sold>,
-    pub(super) customers: BTreeMap<(String, String), Customer>,
+    pub(super) balances: Balances,
     /// When each balance was last posted to.
-    pub(super) posted: BTreeMap<(String, String, String), Micros>,
+    pub(super) posted: BTreeMap<(ProgramId, PartnerId, Currency), Micros>,
     pub(super) configuration: Configuration,
-    /// By service, position in its input, item of a tick.
-    pub(super) parked: BTreeMap<(String, u64, String), Parked>,
+    pub(super) objects: Sorters,
     pub(super) absent: Vec<Absent>,
+    pub(super) chains: Chains,
+    pub(super) payouts: Payouts,
     verdicts: History,
     events: History,
     reversals: History,
@@ -80,26 +79,32 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    pub(super) fn new(partition: Partition, cursors: &BTreeMap<Place, Cursor>) -> Self {
+    pub(super) fn new(
+        partition: Partition,
+        cursors: &BTreeMap<Place, Cursor>,
+        snapshot: &Snapshot,
+        options: &Options,
+        kept: Arc<[KeptHead]>,
+    ) -> Self {
+        let history = |table| History::new(table, partition, snapshot);
         let cursor = |followed| cursors.get(&(followed, partition)).copied().unwrap_or(Cursor::START);
         Self {
             partition,
             facts_cursor: cursor(Followed::Facts),
             commissions_cursor: cursor(Followed::Commissions),
             last: BTreeMap::new(),
-            ledger: Ledger::default(),
-            commissions: BTreeMap::new(),
-            sales: BTreeMap::new(),
-            customers: BTreeMap::new(),
+            balances: Balances::default(),
             posted: BTreeMap::new(),
             configuration: Configuration::default(),
-            parked: BTreeMap::new(),
+            objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
-            verdicts: History::new(&audit::VERDICTS, partition),
-            events: History::new(&audit::COMMISSION_EVENTS, partition),
-            reversals: History::new(&audit::REVERSALS, partition),
-            sale_codes: History::new(&audit::SALE_CODES, partition),
-            sale_coupons: History::new(&audit::COUPONS_OF_SALES, partition),
+            chains: Chains::new(partition, kept, snapshot),
+            payouts: Payouts::new(partition, snapshot),
+            verdicts: history(&audit::VERDICTS),
+            events: history(&audit::COMMISSION_EVENTS),
+            reversals: history(&audit::REVERSALS),
+            sale_codes: history(&audit::SALE_CODES),
+            sale_coupons: history(&audit::COUPONS_OF_SALES),
         }
     }
 
@@ -107,7 +112,6 @@ impl Fold {
     pub(super) async fn facts(
         &mut self,
         frame: &Frame,
-        snapshot: &mut Snapshot,
         findings: &mut Findings,
     ) -> Result<Vec<FactsEvent>, VerifyError> {
         let place = self.frame(Followed::Facts, frame);
@@ -122,19 +126,19 @@ impl Fold {
                 FactsEvent::Verdict(verdict) => {
                     rows += 1;
                     let cells = expected::verdict(verdict, frame.source, frame.clock);
-                    missing
-                        .extend(self.verdicts.expect(snapshot, (frame.seq, ordinal), cells, findings).await?);
+                    missing.extend(self.verdicts.expect((frame.seq, ordinal), cells, findings).await?);
                 }
                 FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
                 FactsEvent::Fact(fact) => {
+                    self.configuration.destination(fact, frame.clock);
                     let at = (frame.seq, ordinal);
                     if let Some(cells) = expected::sale_code(fact, frame.clock) {
                         rows += 1;
-                        missing.extend(self.sale_codes.expect(snapshot, at, cells, findings).await?);
+                        missing.extend(self.sale_codes.expect(at, cells, findings).await?);
                     }
                     if let Some(cells) = expected::sale_coupon(fact) {
                         rows += 1;
-                        missing.extend(self.sale_coupons.expect(snapshot, at, cells, findings).await?);
+                        missing.extend(self.sale_coupons.expect(at, cells, findings).await?);
                     }
                 }
                 FactsEvent::Tick | FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
@@ -149,44 +153,53 @@ impl Fold {
         &mut self,
         frame: &Frame,
         decisions: Option<&[Decision]>,
-        snapshot: &mut Snapshot,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
         let place = self.frame(Followed::Commissions, frame);
         let covered = self.covered(Followed::Commissions, frame, findings);
         let (mut rows, mut missing, mut objects) = (0, Vec::new(), Vec::new());
         if covered {
-            frame.marks.iter().for_each(|mark| self.mark(frame, mark.clone(), String::new()));
+            for mark in &frame.marks {
+                self.objects.mark(frame, mark, "")?;
+            }
         }
         for (ordinal, bytes) in frame.events.iter().enumerate() {
             let event = wire::commissions::decode(bytes)
                 .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
             let at = (frame.seq, ordinal);
+            self.chains.take((frame, ordinal), &event, covered, findings).await?;
             match event {
                 CommissionsEvent::Commission(event) => {
                     balanced(&event, &place, findings);
                     if covered {
                         rows += 1;
                         let cells = expected::commission_event(&event, frame.clock);
-                        missing.extend(self.events.expect(snapshot, at, cells, findings).await?);
+                        missing.extend(self.events.expect(at, cells, findings).await?);
                         objects.push((audit::COMMISSIONS.kind, as_stored(event.id.as_str())));
-                        self.commission(frame, event, &place, findings);
+                        self.objects.commission(frame, event.id.as_str(), bytes)?;
+                        self.commission(frame, &event, &place, findings);
                     }
                 }
                 CommissionsEvent::Reversal(reversal) if covered => {
                     rows += 1;
                     let cells = expected::reversal(&reversal, frame.clock);
-                    missing.extend(self.reversals.expect(snapshot, at, cells, findings).await?);
+                    missing.extend(self.reversals.expect(at, cells, findings).await?);
                 }
-                CommissionsEvent::Parked(item) if covered => self.item(frame, &item),
+                CommissionsEvent::Parked(item) if covered => self.objects.item(frame, &item)?,
                 CommissionsEvent::Sale(sale) => {
                     decided(&sale, decisions, &place, findings);
                     if covered {
                         objects.push((audit::SALES.kind, as_stored(sale.id.as_str())));
-                        self.sale(frame, sale);
+                        self.objects.sale(frame, &sale, bytes)?;
                     }
                 }
-                _ => {}
+                event => {
+                    let taken =
+                        self.payouts.take((frame, ordinal), &event, &place, covered, findings).await?;
+                    rows += usize::from(taken.is_row);
+                    missing.extend(taken.missing);
+                    self.payout((frame, bytes), &event, covered, &mut objects, findings)?;
+                }
             }
         }
         self.missed(place, rows, missing, objects, findings);
@@ -209,107 +222,52 @@ impl Fold {
         }
     }
 
-    fn commission(
-        &mut self,
-        frame: &Frame,
-        mut event: CommissionEvent,
-        place: &str,
-        findings: &mut Findings,
-    ) {
-        if let Err(error) = self.ledger.apply(frame.clock, &event) {
+    /// What a commission's event means for the sheets.
+    fn commission(&mut self, frame: &Frame, event: &CommissionEvent, place: &str, findings: &mut Findings) {
+        let applied = self.balances.apply(event).and_then(|()| event.gross.minus(event.reversed));
+        if let Err(error) = applied {
             findings.problem("overflow", format!("{place} {}", event.id), "64 bits", error);
         }
-        for posting in std::mem::take(&mut event.postings) {
-            if is_bucket(posting.account) {
-                let key = (
-                    as_stored(event.program.as_str()),
-                    as_stored(event.partner.as_str()),
-                    posting.currency.code().to_owned(),
-                );
-                self.posted.insert(key, frame.clock);
-            }
+        if event.status == CommissionStatus::Approved && !event.holds.is_empty() {
+            findings.problem("ledger", &event.id, "the ledger's rules", "approved with a hold");
         }
-        let terms = event.terms.take().map(|mut terms| {
-            terms.slices = Vec::new();
-            terms
-        });
-        let id = as_stored(event.id.as_str());
-        if let Some(standing) = self.commissions.get_mut(&id) {
-            standing.last = event;
-            standing.seq = frame.seq;
-            standing.written.updated = frame.clock;
-        } else {
-            let written = Written { created: frame.clock, updated: frame.clock };
-            self.commissions.insert(id, Standing { last: event, terms, seq: frame.seq, written });
+        for posting in event.postings.iter().filter(|posting| is_bucket(posting.account)) {
+            let key = (event.program.clone(), event.partner.clone(), posting.currency);
+            self.posted.insert(key, frame.clock);
         }
     }
 
-    fn mark(&mut self, frame: &Frame, mark: Mark, item: String) {
-        let written = Written { created: frame.clock, updated: frame.clock };
-        let key = (mark.service.clone(), mark.source, item);
-        let row = self.parked.entry(key).or_insert_with(|| Parked {
-            last: mark.clone(),
-            detail: String::new(),
-            attempts: 0,
-            seq: frame.seq,
-            written,
-        });
-        if !mark.settled {
-            row.attempts += 1;
-            row.detail.clone_from(&mark.detail);
-        }
-        // Program and event are those of the first mark.
-        row.last.settled = mark.settled;
-        row.seq = frame.seq;
-        row.written.updated = frame.clock;
-    }
-
-    /// A due item that a tick could not decide.
-    fn item(&mut self, frame: &Frame, item: &ParkedItem) {
-        let mark = Mark {
-            service: "commission".to_owned(),
-            source: item.source,
-            program: item.program.0.clone(),
-            event: String::new(),
-            detail: item.detail.clone(),
-            settled: item.settled,
-        };
-        self.mark(frame, mark, format!("{} {}", item.sale.source, item.sale.external_id));
-    }
-
-    fn sale(&mut self, frame: &Frame, mut sale: SaleRecorded) {
-        if let Some(customer) = &sale.customer {
-            let key = (as_stored(sale.program.as_str()), expected::hex(&customer.0));
-            let customer =
-                self.customers.entry(key).or_insert(Customer { partner: None, sales: 0, sold: None });
-            // Leads, sign-ups and clicks make somebody known, and are no purchases.
-            if sale.facets.details.kind == ConversionKind::Sale {
-                customer.sales += i64::from(!sale.late);
-                let created = customer.sold.map_or(frame.clock, |sold| sold.created);
-                customer.sold = Some(Written { created, updated: frame.clock });
-            }
-            if customer.partner.is_none() {
-                customer.partner = sale.partner.as_ref().map(|partner| as_stored(partner.as_str()));
-            }
-        }
-        sale.slices = Vec::new();
-        let id = as_stored(sale.id.as_str());
-        let mut written = Written { created: frame.clock, updated: frame.clock };
-        if let Some(earlier) = self.sales.get(&id) {
-            written.created = earlier.written.created;
-            // The event that brought it stays; a late decision may name another.
-            sale.event = earlier.sale.event.clone();
-        }
-        self.sales.insert(id, Sold { sale, seq: frame.seq, written });
-    }
-
-    /// After the last frame: rows of history that belong to nothing, what the fold itself breaks, and cursors that the log does
-    /// not reach.
-    pub(super) async fn finish(
+    /// What an event of payouts means for objects and sheets.
+    fn payout(
         &mut self,
-        snapshot: &mut Snapshot,
+        (frame, bytes): (&Frame, &Bytes),
+        event: &CommissionsEvent,
+        covered: bool,
+        objects: &mut Vec<(&'static str, String)>,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
+        match event {
+            CommissionsEvent::Payout(event) if covered => {
+                objects.push((audit::PAYOUTS.kind, as_stored(event.id.as_str())));
+                self.objects.payout(frame, event, bytes)?;
+            }
+            CommissionsEvent::WrittenOff(event) if covered => {
+                if let Err(error) = self.balances.write_off(event) {
+                    let place = format!("{} {}", self.frame(Followed::Commissions, frame), event.cause);
+                    findings.problem("overflow", place, "64 bits", error);
+                }
+                for posting in event.postings.iter().filter(|posting| is_bucket(posting.account)) {
+                    let key = (event.program.clone(), event.partner.clone(), posting.currency);
+                    self.posted.insert(key, frame.clock);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// After the last frame: rows of history that belong to nothing, and cursors that the log does not reach.
+    pub(super) async fn finish(&mut self, findings: &mut Findings) -> Result<(), VerifyError> {
         for history in [
             &mut self.verdicts,
             &mut self.events,
@@ -317,8 +275,9 @@ impl Fold {
             &mut self.sale_codes,
             &mut self.sale_coupons,
         ] {
-            history.finish(snapshot, findings).await?;
+            history.finish(findings).await?;
         }
+        self.payouts.finish(findings).await?;
         for followed in Followed::ALL {
             let (row, last) = (self.cursor(followed).seq, self.last.get(&followed).copied().unwrap_or(0));
             if row > last {
@@ -330,9 +289,6 @@ impl Fold {
                     format!("frame {row}"),
                 );
             }
-        }
-        for (rule, place) in self.ledger.problems() {
-            findings.problem("ledger", place, "the ledger's rules", rule);
         }
         Ok(())
     }
@@ -398,7 +354,20 @@ impl Configuration {
             ConfigObject::Account(object) => {
                 put(&mut self.accounts, object.account.0.clone(), object, removed, clock);
             }
+            ConfigObject::PayoutTerms(object) => {
+                let key = (program, object.partner.0.clone());
+                put(&mut self.payout_terms, key, object, removed, clock);
+            }
         }
+    }
+
+    /// A fact may say where a partner is paid.
+    fn destination(&mut self, fact: &Fact, clock: Micros) {
+        let FactBody::PayoutDestination(object) = &fact.body else { return };
+        let key = (fact.program.0.clone(), object.partner.0.clone());
+        let place = Destination::of(fact, object);
+        let removed = place.sealed.is_none();
+        put(&mut self.destinations, key, place, removed, clock);
     }
 }
 

@@ -1,11 +1,8 @@
-//! A table of history against the log: both are read in log order, page by page, so memory does not grow with either.
+//! A table of history against the log: both are read in log order, side by side, so memory does not grow with either.
 use super::{Findings, VerifyError};
-use readmodel::audit::{Cells, Snapshot, Table};
-use std::collections::VecDeque;
+use readmodel::audit::{Cells, Rows, Snapshot, Table};
+use std::cmp::Ordering;
 use stream::log::Partition;
-
-/// Rows at a time.
-const PAGE: usize = 2_000;
 
 /// Place of a row in a partition: frame, event within it.
 type Place = (i64, i32);
@@ -15,9 +12,7 @@ type Place = (i64, i32);
 pub(super) struct History {
     table: &'static Table,
     partition: Partition,
-    ready: VecDeque<(Place, Cells)>,
-    after: Place,
-    ended: bool,
+    rows: Rows,
 }
 
 /// What a frame's rows should have been and are not there at all.
@@ -36,31 +31,32 @@ impl MissingRow {
 }
 
 impl History {
-    pub(super) const fn new(table: &'static Table, partition: Partition) -> Self {
-        Self { table, partition, ready: VecDeque::new(), after: (0, -1), ended: false }
+    /// Starts to read it.
+    pub(super) fn new(table: &'static Table, partition: Partition, snapshot: &Snapshot) -> Self {
+        Self { table, partition, rows: snapshot.rows(table, partition) }
     }
 
     /// The log has `expected` at this place; returns it when there is no such row. Rows before it belong to nothing.
     pub(super) async fn expect(
         &mut self,
-        snapshot: &mut Snapshot,
         (seq, ordinal): (u64, usize),
         expected: Cells,
         findings: &mut Findings,
     ) -> Result<Option<MissingRow>, VerifyError> {
         let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
         loop {
-            self.fill(snapshot).await?;
-            match self.ready.front() {
-                Some((place, _)) if *place < due => self.extra(findings),
-                Some((place, _)) if *place == due => {
-                    if let Some((_, found)) = self.ready.pop_front() {
-                        let place = self.place(due, &expected);
-                        findings.compare(self.table, place, &expected, &found);
+            let row = self.rows.peek().await?;
+            match row.map(|row| row.place().cmp(&due)) {
+                Some(Ordering::Less) => self.extra(findings)?,
+                Some(Ordering::Equal) => {
+                    if let Some(row) = self.rows.take()
+                        && !row.is(&expected)?
+                    {
+                        findings.compare(self.table, self.place(due, &expected), &expected, &row.cells()?);
                     }
                     return Ok(None);
                 }
-                _ => {
+                Some(Ordering::Greater) | None => {
                     return Ok(Some(MissingRow {
                         kind: self.table.kind,
                         place: self.place(due, &expected),
@@ -72,45 +68,29 @@ impl History {
     }
 
     /// The log has no more.
-    pub(super) async fn finish(
-        &mut self,
-        snapshot: &mut Snapshot,
-        findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
-        loop {
-            self.fill(snapshot).await?;
-            if self.ready.is_empty() {
-                return Ok(());
-            }
-            self.extra(findings);
+    pub(super) async fn finish(&mut self, findings: &mut Findings) -> Result<(), VerifyError> {
+        while self.rows.peek().await?.is_some() {
+            self.extra(findings)?;
         }
+        Ok(())
     }
 
-    fn extra(&mut self, findings: &mut Findings) {
-        let Some((place, cells)) = self.ready.pop_front() else { return };
+    fn extra(&mut self, findings: &mut Findings) -> Result<(), VerifyError> {
+        let Some(row) = self.rows.take() else { return Ok(()) };
+        let cells = row.cells()?;
         let found = super::shown(self.table, &cells, |_| true);
-        findings.problem(self.table.kind, self.place(place, &cells), "no row", found);
-    }
-
-    async fn fill(&mut self, snapshot: &mut Snapshot) -> Result<(), VerifyError> {
-        if self.ready.is_empty() && !self.ended {
-            let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
-            let page = snapshot.history(self.table, self.partition, self.after, limit).await?;
-            self.ended = page.len() < PAGE;
-            if let Some((place, _)) = page.last() {
-                self.after = *place;
-            }
-            self.ready.extend(page);
-        }
+        findings.problem(self.table.kind, self.place(row.place(), &cells), "no row", found);
         Ok(())
     }
 
     /// Table, partition, frame and ordinal, then what the row is about.
     fn place(&self, (seq, ordinal): Place, cells: &Cells) -> String {
-        let about = ["commission_id", "event_id"].into_iter().find_map(|name| {
-            let column = self.table.columns.iter().position(|column| column.name == name)?;
-            cells.get(column)?.clone()
-        });
+        let about = ["commission_id", "payout_id", "rate_id", "event_id", "cause_event_id"]
+            .into_iter()
+            .find_map(|name| {
+                let column = self.table.columns.iter().position(|column| column.name == name)?;
+                cells.get(column)?.clone()
+            });
         format!(
             "{} partition {} frame {seq} event {ordinal} {}",
             self.table.name,

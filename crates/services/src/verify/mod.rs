@@ -1,16 +1,29 @@
 //! `verify`: proves the promises from the log, as any reader could.
 //!
-//! Three proofs, partition by partition, in bounded memory but for one partition's commissions: the chain (each record has its
+//! Three proofs, partition by partition, in memory that does not grow with the log: the chain (each record has its
 //! frame in each hop, in order, with equal heads; each accepted event has exactly one verdict), the ledger (postings balance,
 //! buckets are what the commissions sum to), and the read model (Postgres holds what the fold says, at the cursors of one
-//! snapshot). It folds with the domain only and shares no statement with the projector.
-//! Read next: `chain.rs`, `fold.rs`, `expected.rs` (what each row must say), `history.rs`, `rows.rs`.
+//! snapshot). Beside them the hash chains of `domain::chain`, which heads that were kept elsewhere may be held against. It
+//! folds with the domain only and shares no statement with the projector.
+//!
+//! What history says is compared as both sides stream by. What objects are (commissions, sales, customers, parked inputs) is
+//! known after their last event only: their events are sorted by object in temporary files, and merged with the rows in the
+//! same order. In memory are sheets of balances and configuration.
+//! Read next: `chain.rs`, `fold.rs`, `expected.rs` (what each row must say), `history.rs`, `objects.rs` (how to add a table),
+//! `runs.rs`, `rows.rs`, `chains.rs`.
 mod chain;
+mod chains;
 mod expected;
+mod expected_payouts;
 mod fold;
 mod frames;
 mod history;
+mod objects;
+mod payouts;
 mod rows;
+mod runs;
+
+pub use chains::KeptHead;
 
 use domain::ids::Hash;
 use domain::normalization::{Verdict, VerdictKind};
@@ -97,6 +110,20 @@ pub enum VerifyError {
     /// The database does not answer.
     #[error("database: {0}; is it migrated, and the same that the projector writes?")]
     Database(#[from] sqlx::Error),
+    /// No temporary files.
+    #[error("temporary files: {0}; is there room where TMPDIR points to?")]
+    Files(#[from] std::io::Error),
+    /// The read model was not projected by this version.
+    #[error(
+        "the read model holds rows of an older version; let the projector of this version run, which projects them again"
+    )]
+    OlderReadModel,
+    /// Kept heads of other programs than this log has.
+    #[error(
+        "checkpoint.programs.program_id: the log has no event of any of its programs: the checkpoint is of another installation, \
+         or the log lost them all"
+    )]
+    OtherPrograms,
     /// An event that this version does not know.
     #[error("{place}: {error}; run the version that wrote it, or a newer one")]
     UnknownEvent {
@@ -114,6 +141,8 @@ struct Findings {
     verdicts: VerdictCounts,
     problems: Vec<Problem>,
     unlisted: usize,
+    /// Kept heads whose program the log knows.
+    kept_known: usize,
 }
 
 impl Findings {
@@ -204,22 +233,68 @@ async fn anchors(log: &Arc<dyn Log>, fold: &fold::Fold, findings: &mut Findings)
     Ok(())
 }
 
+/// How much it may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes of events of one kind of object that are gathered in memory before they are written to a temporary file.
+    pub gathered_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { gathered_bytes: 4 << 20 }
+    }
+}
+
 /// Verifies the whole log, and the read model in `pool` at the cursors of one snapshot.
 ///
 /// # Errors
 /// [`VerifyError`], when it could not be done; what is wrong with the data is in the report.
 pub async fn run(log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
+    run_with(&Options::default(), log, pool, Vec::new()).await
+}
+
+/// As [`run`], and the log must still lead to these heads.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_against(
+    log: Arc<dyn Log>,
+    pool: &PgPool,
+    kept: Vec<KeptHead>,
+) -> Result<Report, VerifyError> {
+    run_with(&Options::default(), log, pool, kept).await
+}
+
+/// As [`run_against`], with other limits.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    options: &Options,
+    log: Arc<dyn Log>,
+    pool: &PgPool,
+    kept: Vec<KeptHead>,
+) -> Result<Report, VerifyError> {
+    let kept: Arc<[KeptHead]> = kept.into();
     let mut findings = Findings::default();
     // First the snapshot, then the log: the log holds everything that the snapshot has seen.
     let mut snapshot = Snapshot::open(pool).await?;
+    if snapshot.has_older(readmodel::GENERATION).await? {
+        return Err(VerifyError::OlderReadModel);
+    }
     let cursors = snapshot.cursors(readmodel::GENERATION).await?;
     for partition in (0..log.partition_count()).map(Partition) {
-        let mut fold = fold::Fold::new(partition, &cursors);
-        chain::walk(&log, partition, &mut fold, &mut snapshot, &mut findings).await?;
-        fold.finish(&mut snapshot, &mut findings).await?;
+        let mut fold = fold::Fold::new(partition, &cursors, &snapshot, options, Arc::clone(&kept));
+        chain::walk(&log, partition, &mut fold, &mut findings).await?;
+        fold.finish(&mut findings).await?;
         anchors(&log, &fold, &mut findings).await?;
-        rows::compare(&mut snapshot, fold, &mut findings).await?;
+        fold.chains.finish(log.partition_count(), &snapshot, &mut findings).await?;
+        rows::compare(&snapshot, fold, &mut findings).await?;
     }
     snapshot.close().await?;
+    if !kept.is_empty() && findings.kept_known == 0 {
+        return Err(VerifyError::OtherPrograms);
+    }
     Ok(findings.report())
 }

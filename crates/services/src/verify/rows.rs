@@ -1,30 +1,49 @@
-//! Objects of the read model against the fold, row by row; then what frames without any row mean.
-use super::expected;
+//! Objects of the read model against the fold, both in byte order of the rows' keys; then what frames without any row mean.
+use super::expected::{self, Sold};
 use super::fold::{Absent, Fold};
-use super::{Findings, VerifyError};
+use super::objects::{Commission, Customer, Object, Sorters, Waiting};
+use super::payouts::{Line, Payout};
+use super::runs::Sorter;
+use super::{Findings, VerifyError, expected_payouts};
+use domain::commission::balances::{Balances, Nets};
 use domain::time::Micros;
-use readmodel::audit::{self, Cells, Snapshot, Table, as_stored, moment_as_stored};
+use readmodel::audit::{self, Cells, Rows, Snapshot, Table, as_stored, moment_as_stored};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::log::Partition;
 
 /// Compares one partition's objects.
 pub(super) async fn compare(
-    snapshot: &mut Snapshot,
-    mut fold: Fold,
+    snapshot: &Snapshot,
+    fold: Fold,
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let partition = fold.partition;
     let mut broken = Broken { wanted: wanted(&fold.absent), found: BTreeSet::new() };
-    let commissions = std::mem::take(&mut fold.commissions);
-    let rows = commissions.values().map(expected::commission);
+    let (balances, mut nets) = (balances(&fold), Nets::default());
     let mut tables = Tables { snapshot, partition, findings, broken: &mut broken };
-    tables.compare(&audit::COMMISSIONS, rows).await?;
-    drop(commissions);
-    tables.compare(&audit::SALES, fold.sales.values().map(expected::sale)).await?;
-    tables.compare(&audit::BALANCES, balances(&fold)).await?;
-    tables.compare(&audit::CUSTOMERS, customers(&fold)).await?;
     tables.configuration(&fold.configuration).await?;
-    tables.compare(&audit::PARKED, fold.parked.iter().map(|(key, row)| expected::parked(key, row))).await?;
+    tables.compare(&audit::BALANCES, balances.into_iter()).await?;
+    let Sorters { commissions, sales, customers, parked, payouts, payout_lines } = fold.objects;
+    let mut twice = Vec::new();
+    let each = |commission: &Commission| {
+        add(&mut nets, commission);
+        twice.extend(commission.twice.then(|| commission.standing.last.id.to_string()));
+    };
+    tables.objects(commissions, each).await?;
+    tables.objects(sales, |_: &Sold| ()).await?;
+    tables.objects(customers, |_: &Customer| ()).await?;
+    tables.objects(parked, |_: &Waiting| ()).await?;
+    let mut again = Vec::new();
+    tables.objects(payouts, |payout: &Payout| again.extend(payout.used_again())).await?;
+    tables.objects(payout_lines, |_: &Line| ()).await?;
+    fold.payouts.nets(&mut nets);
+    ledger(&fold.balances, nets, findings);
+    for commission in twice {
+        findings.problem("ledger", commission, "the ledger's rules", "in two live payouts");
+    }
+    for payout in again {
+        findings.problem("ledger", payout, "the ledger's rules", "a payout's id was used again");
+    }
     for absent in fold.absent {
         let skipped = absent.objects.iter().all(|object| broken.found.contains(object));
         if skipped {
@@ -35,6 +54,22 @@ pub(super) async fn compare(
         }
     }
     Ok(())
+}
+
+/// Adds a commission's N to its partner's sum. One that nothing created counts for nobody.
+fn add(nets: &mut Nets, commission: &Commission) {
+    let last = &commission.standing.last;
+    // What leaves 64 bits was named where it happened.
+    if let (true, Ok(net)) = (commission.created, last.gross.minus(last.reversed)) {
+        nets.add(&last.program, &last.partner, last.currency, net);
+    }
+}
+
+/// What the sheets break, given the sums of all commissions.
+fn ledger(balances: &Balances, nets: Nets, findings: &mut Findings) {
+    for (rule, place) in balances.problems(nets) {
+        findings.problem("ledger", place, "the ledger's rules", rule);
+    }
 }
 
 /// Objects of absent frames that are missing or differ.
@@ -48,50 +83,103 @@ fn wanted(absent: &[Absent]) -> BTreeSet<(&'static str, String)> {
 }
 
 struct Tables<'a> {
-    snapshot: &'a mut Snapshot,
+    snapshot: &'a Snapshot,
     partition: Partition,
     findings: &'a mut Findings,
     broken: &'a mut Broken,
 }
 
 impl Tables<'_> {
+    /// Rows that are made here, of a table that is small.
     async fn compare(
         &mut self,
         table: &'static Table,
         rows: impl Iterator<Item = Cells>,
     ) -> Result<(), VerifyError> {
-        let mut expected: BTreeMap<Vec<Option<String>>, Cells> =
-            rows.map(|cells| (cells[..table.keys].to_vec(), cells)).collect();
-        let (findings, broken) = (&mut *self.findings, &mut *self.broken);
-        let mut differs = |place: &str| {
-            let object = (table.kind, place.to_owned());
-            if broken.wanted.contains(&object) {
-                broken.found.insert(object);
-            }
+        let keyed = |cells: Cells| {
+            let key = cells.iter().take(table.keys).map(|cell| cell.as_deref().unwrap_or_default());
+            (Table::key(key), cells)
         };
-        self.snapshot
-            .objects(table, self.partition, |found| {
-                let key = &found[..table.keys];
-                let place = place(key);
-                match expected.remove(key) {
-                    Some(expected) if expected == found => {}
-                    Some(expected) => {
-                        differs(&place);
-                        findings.compare(table, place, &expected, &found);
-                    }
-                    None => {
-                        let shown = super::shown(table, &found, |_| true);
-                        findings.problem(table.kind, place, "no row", shown);
-                    }
-                }
-            })
-            .await?;
+        let expected: BTreeMap<Vec<u8>, Cells> = rows.map(keyed).collect();
+        let mut found = self.found(table);
         for (key, cells) in expected {
-            let place = place(&key);
-            differs(&place);
-            findings.problem(table.kind, place, super::shown(table, &cells, |_| true), "no row");
+            self.expect(&mut found, &key, &cells).await?;
+        }
+        self.rest(found).await
+    }
+
+    /// Objects whose events were sorted; `each` sees every one.
+    async fn objects<T: Object>(
+        &mut self,
+        events: Sorter,
+        mut each: impl FnMut(&T),
+    ) -> Result<(), VerifyError> {
+        let mut found = self.found(T::TABLE);
+        let mut events = events.finish()?;
+        while let Some(entry) = events.next()? {
+            let mut object = T::first(&entry)?;
+            while events.continues(&entry.key)
+                && let Some(next) = events.next()?
+            {
+                object.then(&next)?;
+            }
+            each(&object);
+            self.expect(&mut found, &entry.key, &object.cells()).await?;
+        }
+        self.rest(found).await
+    }
+
+    fn found(&self, table: &'static Table) -> Found {
+        Found { table, rows: self.snapshot.rows(table, self.partition), key: Vec::new() }
+    }
+
+    /// The row with this key must say this; rows before it belong to nothing.
+    async fn expect(&mut self, found: &mut Found, key: &[u8], expected: &Cells) -> Result<(), VerifyError> {
+        loop {
+            match found.next().await? {
+                Some(next) if next < key => self.extra(found)?,
+                Some(next) if next == key => {
+                    if let Some(row) = found.rows.take()
+                        && !row.is(expected)?
+                    {
+                        let place = place(key);
+                        self.differs(found.table, &place);
+                        self.findings.compare(found.table, place, expected, &row.cells()?);
+                    }
+                    return Ok(());
+                }
+                _ => {
+                    let place = place(key);
+                    self.differs(found.table, &place);
+                    let expected = super::shown(found.table, expected, |_| true);
+                    self.findings.problem(found.table.kind, place, expected, "no row");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// There are no more.
+    async fn rest(&mut self, mut found: Found) -> Result<(), VerifyError> {
+        while found.next().await?.is_some() {
+            self.extra(&mut found)?;
         }
         Ok(())
+    }
+
+    fn extra(&mut self, found: &mut Found) -> Result<(), VerifyError> {
+        if let Some(row) = found.rows.take() {
+            let shown = super::shown(found.table, &row.cells()?, |_| true);
+            self.findings.problem(found.table.kind, place(&found.key), "no row", shown);
+        }
+        Ok(())
+    }
+
+    fn differs(&mut self, table: &Table, place: &str) {
+        let object = (table.kind, place.to_owned());
+        if self.broken.wanted.contains(&object) {
+            self.broken.found.insert(object);
+        }
     }
 
     async fn configuration(&mut self, all: &super::fold::Configuration) -> Result<(), VerifyError> {
@@ -109,44 +197,52 @@ impl Tables<'_> {
         let endpoints = all.endpoints.iter().map(|(key, row)| expected::endpoint(&key.0, row));
         self.compare(&audit::ENDPOINTS, endpoints).await?;
         let keys = all.keys.iter().map(|(key, row)| expected::key(&key.0, row));
-        self.compare(&audit::KEYS, keys).await
+        self.compare(&audit::KEYS, keys).await?;
+        let terms = all.payout_terms.iter().map(|(key, row)| expected_payouts::terms(&key.0, row));
+        self.compare(&audit::PAYOUT_TERMS, terms).await?;
+        let destinations =
+            all.destinations.iter().map(|(key, row)| expected_payouts::destination(&key.0, row));
+        self.compare(&audit::PAYOUT_DESTINATIONS, destinations).await
     }
 }
 
-fn place(key: &[Option<String>]) -> String {
-    key.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
+/// Rows of a table, and the key of the next one.
+struct Found {
+    table: &'static Table,
+    rows: Rows,
+    key: Vec<u8>,
 }
 
-fn balances(fold: &Fold) -> impl Iterator<Item = Cells> {
-    fold.ledger.balances.lines().filter_map(|line| {
-        let key = (
-            as_stored(line.program_id.as_str()),
-            as_stored(line.partner_id.as_str()),
-            line.currency.code().to_owned(),
-        );
+impl Found {
+    async fn next(&mut self) -> Result<Option<&[u8]>, VerifyError> {
+        let Some(row) = self.rows.peek().await? else { return Ok(None) };
+        row.key(self.table, &mut self.key)?;
+        Ok(Some(&self.key))
+    }
+}
+
+/// A key, for people.
+fn place(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).replace('\0', "/")
+}
+
+fn balances(fold: &Fold) -> Vec<Cells> {
+    let lines = fold.balances.lines().filter_map(|line| {
+        let mut cells = vec![
+            Some(as_stored(line.program_id.as_str())),
+            Some(as_stored(line.partner_id.as_str())),
+            Some(line.currency.code().to_owned()),
+        ];
         // Without a posting to a bucket there is no row.
-        let posted = fold.posted.get(&key)?;
+        let posted = fold.posted.get(&(line.program_id, line.partner_id, line.currency))?;
         let sheet = line.sheet;
         let buckets =
             [sheet.pending, sheet.review, sheet.available, sheet.in_flight, sheet.paid_out, sheet.debt];
-        let mut cells = vec![Some(key.0), Some(key.1), Some(key.2)];
         cells.extend(buckets.map(|bucket| Some(bucket.0.to_string())));
         cells.push(moment(*posted));
         Some(cells)
-    })
-}
-
-fn customers(fold: &Fold) -> impl Iterator<Item = Cells> {
-    fold.customers.iter().map(|((program, id), customer)| {
-        vec![
-            Some(program.clone()),
-            Some(id.clone()),
-            customer.partner.clone(),
-            Some(customer.sales.to_string()),
-            customer.sold.and_then(|sold| moment(sold.created)),
-            customer.sold.and_then(|sold| moment(sold.updated)),
-        ]
-    })
+    });
+    lines.collect()
 }
 
 fn moment(at: Micros) -> Option<String> {

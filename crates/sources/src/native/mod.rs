@@ -1,10 +1,11 @@
-//! The native API's events: conversions, reversals, and what people decide. The contract is `docs/reference/native-api.md`.
+//! The native API's events: conversions, reversals, what people decide, and payouts. The contract is `docs/reference/native-api.md`.
 //!
 //! The gateway calls [`validate`] before anything is logged; the normalizer reads the same bytes again by way of
 //! [`crate::normalize`]. [`schema`] holds the tables that both of them, and the OpenAPI document, go by.
 mod card;
 mod conversion;
 mod decision;
+pub mod payout;
 pub mod repricing;
 mod reversal;
 pub mod rule;
@@ -17,6 +18,7 @@ use domain::facts::{ConversionKind, Fact, FactBody, Identifier, ReversalFamily};
 use domain::ids::{EventId, Hash, SourceName};
 use domain::money::Minor;
 use domain::normalization::{Draft, Reading};
+use domain::payouts::PayoutAct;
 use domain::time::Micros;
 use schema::{Field, Kind, Refused, Values};
 
@@ -50,11 +52,25 @@ pub enum Resource {
     Adjustments,
     /// A person accepts a forecast.
     Repricings,
+    /// A payout is to be.
+    Payouts,
+    /// A payout was paid.
+    PayoutSettlements,
+    /// A payout was not paid.
+    PayoutFailures,
+    /// A payout was paid and came back.
+    PayoutReturns,
+    /// A debt is given up.
+    WriteOffs,
+    /// A rate of exchange.
+    Rates,
+    /// Where a partner is paid, sealed.
+    PayoutDestinations,
 }
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Sales,
         Self::Leads,
         Self::Signups,
@@ -64,6 +80,13 @@ impl Resource {
         Self::Approvals,
         Self::Adjustments,
         Self::Repricings,
+        Self::Payouts,
+        Self::PayoutSettlements,
+        Self::PayoutFailures,
+        Self::PayoutReturns,
+        Self::WriteOffs,
+        Self::Rates,
+        Self::PayoutDestinations,
     ];
 
     /// Its name in paths and in `ingest`.
@@ -79,10 +102,17 @@ impl Resource {
             Self::Approvals => "approvals",
             Self::Adjustments => "adjustments",
             Self::Repricings => "repricings",
+            Self::Payouts => "payouts",
+            Self::PayoutSettlements => "payout-settlements",
+            Self::PayoutFailures => "payout-failures",
+            Self::PayoutReturns => "payout-returns",
+            Self::WriteOffs => "write-offs",
+            Self::Rates => "rates",
+            Self::PayoutDestinations => "payout-destinations",
         }
     }
 
-    /// Its body's fields.
+    /// The fields of its body in the log.
     #[must_use]
     pub const fn fields(self) -> &'static [Field] {
         match self {
@@ -93,13 +123,66 @@ impl Resource {
             Self::Approvals => &decision::APPROVAL,
             Self::Adjustments => &decision::ADJUSTMENT,
             Self::Repricings => &repricing::REPRICING,
+            Self::Payouts => &payout::DRAFT,
+            Self::PayoutSettlements => &payout::SETTLEMENT,
+            Self::PayoutFailures => &payout::FAILURE,
+            Self::PayoutReturns => &payout::RETURN,
+            Self::WriteOffs => &payout::WRITE_OFF,
+            Self::Rates => &payout::RATE,
+            Self::PayoutDestinations => &payout::SEALED,
+        }
+    }
+
+    /// The field that callers say in the path: the first one of [`Resource::fields`]. The gateway writes it into the body.
+    #[must_use]
+    pub const fn of_path(self) -> Option<&'static str> {
+        match self {
+            Self::PayoutSettlements | Self::PayoutFailures | Self::PayoutReturns => Some("payout_id"),
+            Self::WriteOffs | Self::PayoutDestinations => Some("partner_id"),
+            _ => None,
+        }
+    }
+
+    /// The fields that callers may send.
+    #[must_use]
+    pub const fn asked(self) -> &'static [Field] {
+        match (self, self.of_path(), self.fields().split_first()) {
+            (Self::PayoutDestinations, _, _) => &payout::DESTINATION,
+            (_, Some(_), Some((_, rest))) => rest,
+            _ => self.fields(),
         }
     }
 
     /// Whether a person decides, in place of a report of what happened.
     #[must_use]
     pub const fn is_decision(self) -> bool {
-        matches!(self, Self::Approvals | Self::Adjustments | Self::Repricings)
+        matches!(self, Self::Approvals | Self::Adjustments | Self::Repricings | Self::WriteOffs)
+            || self.is_about_payout()
+    }
+
+    /// Whether it drafts a payout, or says what became of one.
+    #[must_use]
+    pub const fn is_about_payout(self) -> bool {
+        matches!(self, Self::Payouts | Self::PayoutSettlements | Self::PayoutFailures | Self::PayoutReturns)
+    }
+
+    /// Whether it says how partners are paid: configuration, by whom it may be written.
+    #[must_use]
+    pub const fn is_configuration(self) -> bool {
+        matches!(self, Self::Rates | Self::PayoutDestinations)
+    }
+
+    /// Whether another key of the caller's makes another fact of what says the same.
+    const fn is_known_by_key(self) -> bool {
+        matches!(
+            self,
+            Self::Approvals
+                | Self::Repricings
+                | Self::PayoutSettlements
+                | Self::PayoutFailures
+                | Self::PayoutReturns
+                | Self::PayoutDestinations
+        )
     }
 }
 
@@ -169,9 +252,16 @@ pub fn validate(
         Resource::Approvals => decision::approval(&values, authenticated_by)?,
         Resource::Adjustments => decision::adjustment(&values, authenticated_by)?,
         Resource::Repricings => repricing::repricing(&values, authenticated_by)?,
+        Resource::Payouts => payout::draft(&values, key, authenticated_by)?,
+        Resource::PayoutSettlements => payout::became(PayoutAct::Settle, &values, authenticated_by)?,
+        Resource::PayoutFailures => payout::became(PayoutAct::Fail, &values, authenticated_by)?,
+        Resource::PayoutReturns => payout::became(PayoutAct::Return, &values, authenticated_by)?,
+        Resource::WriteOffs => payout::write_off(&values, key, authenticated_by)?,
+        Resource::Rates => payout::rate(&values, authenticated_by)?,
+        Resource::PayoutDestinations => payout::destination(&values, authenticated_by)?,
     };
     event.delivery_key = key.map_or_else(|| of_object(resource, &event), str::to_owned);
-    if matches!(resource, Resource::Approvals | Resource::Repricings) {
+    if resource.is_known_by_key() {
         // Two decisions about one commission are two facts, a decision that is sent twice is one.
         event.state.clone_from(&event.delivery_key);
     }
@@ -179,10 +269,10 @@ pub fn validate(
     Ok(event)
 }
 
-/// Names the delivery by its object, as long as a name may be.
+/// Names the delivery by its object, as long as a name may be and of what it may be made.
 fn of_object(resource: Resource, event: &Event) -> String {
     let name = format!("{}/{}/{}", resource.name(), event.object_id, event.state);
-    if name.len() <= MAX_ID_BYTES {
+    if name.len() <= MAX_ID_BYTES && !name.chars().any(char::is_control) {
         return name;
     }
     format!("{}/sha256:{}", resource.name(), hex::encode(Hash::of(name.as_bytes()).0))

@@ -36,6 +36,7 @@ fn answer() -> Answer {
         currency: Currency::parse("USD"),
         status: Some(CommissionStatus::Review),
         declined: String::new(),
+        payout: None,
     }
 }
 

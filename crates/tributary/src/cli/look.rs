@@ -1,5 +1,5 @@
 //! What is asked of a running system: verdicts, explanations, what is kept aside.
-use super::Place;
+use super::{EventsDump, Place};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +87,12 @@ pub(crate) enum Events {
   tributary events find order_1001
   tributary events find txn_01hv8wptq8987qeep44cyrewp9 --json")]
     Find(Find),
+    /// Print every event of the programs' hash chains as the log holds it, one JSON object a line
+    #[command(after_help = "Example:
+  tributary events dump | python3 tests/independent_chain.py     recomputes each chain without any code of this program
+
+The events hold no personal values. Works beside a running `up` and without one; needs no Postgres.")]
+    Dump(EventsDump),
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! The command line. Every flag has a key of the same name in the configuration file; flags win.
 mod endpoint;
 mod look;
+mod proof;
 mod replay;
 mod run;
 mod setup;
+mod statements;
 mod upkeep;
 
 pub(crate) use endpoint::{
@@ -13,9 +15,16 @@ pub(crate) use endpoint::{
 pub(crate) use look::{
     Events, Explain, Find, Quarantine, QuarantineList, QuarantineRetry, QuarantineShow, Read,
 };
+pub(crate) use proof::{
+    Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,
+    ProofShow, Verify,
+};
 pub(crate) use replay::{Balances, Replay};
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
+pub(crate) use statements::{
+    PaymentFormat, PayoutsExport, PayoutsList, PayoutsLook, PayoutsShow, Statement, StatementFormat,
+};
 pub(crate) use upkeep::{
     Export, Import, Keys, KeysCopy, KeysMigrate, Snapshots, SnapshotsDelete, SnapshotsList,
 };
@@ -145,10 +154,33 @@ Exit status: 0 done, 1 with --accept some commissions moved meanwhile and were s
 Works beside a running `up` and without one; needs no Postgres."
     )]
     Replay(Replay),
+    /// Draft, settle and look at payouts, and write files for mass payments
+    #[command(subcommand)]
+    Payouts(PayoutsLook),
+    /// Print what a partner earned, owes and was paid in a period, so that it can be computed again
+    #[command(
+        after_help = "Each line changes what is payable: available less debt. Of one currency, the opening balance and all amounts sum to
+the closing balance exactly. Amounts are minor units; docs/reference/statements.md has the columns.
+
+Examples:
+  tributary statement --program prog_acme --partner mary --from 2026-06-01 --to 2026-07-01
+  tributary statement --program prog_acme --partner mary --format json"
+    )]
+    Statement(Statement),
     /// Re-derive every verdict and balance from the log and compare them with Postgres
-    #[command(after_help = "Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
+    #[command(after_help = "Examples:
+  tributary verify
+  tributary verify --checkpoint 2026-07-01.checkpoint.json     the log must still lead to what was signed then
+
+Exit status: 0 all proven, 1 a problem was found, 2 it could not run.
 Works beside a running `up` on the same data directory, and without one.")]
-    Verify(Printed),
+    Verify(Verify),
+    /// Heads of the programs' hash chains, signed, to be kept elsewhere
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// Prove to others what is recorded of a commission
+    #[command(subcommand)]
+    Proof(ProofCommand),
     /// Say why a commission is what it is: every event, touch, rule, sum, hold and posting, from the log
     #[command(after_help = "Examples:
   tributary explain com_…                         by the commission

@@ -419,6 +419,7 @@ fn answer() -> Answer {
         currency: Some(usd()),
         status: Some(CommissionStatus::ChargedBack),
         declined: "unknown_payout".into(),
+        payout: None,
     }
 }
 
@@ -495,6 +496,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
             origin: Origin::default(),
         }),
         holds: Vec::new(),
+        payout: None,
     };
     let held = CommissionEvent {
         kind: CommissionEventKind::Review,

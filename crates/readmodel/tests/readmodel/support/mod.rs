@@ -93,6 +93,11 @@ fn advance(seqs: std::ops::Range<u64>, frames: Frames) -> Advance {
     Advance { partition: PARTITION, before: cursor(seqs.start - 1), after: cursor(seqs.end - 1), frames }
 }
 
+/// Bytes for events of which only the hashes matter.
+pub fn as_bytes<E: std::fmt::Debug>(events: &[E]) -> Vec<bytes::Bytes> {
+    events.iter().map(|event| bytes::Bytes::from(format!("{event:?}"))).collect()
+}
+
 /// One sale with its commission in each frame of `commissions`.
 pub fn commissions(seqs: std::ops::Range<u64>) -> Advance {
     let frames = seqs.clone().map(|seq| Frame {
@@ -100,6 +105,7 @@ pub fn commissions(seqs: std::ops::Range<u64>) -> Advance {
         source: seq,
         clock: clock(seq),
         marks: Vec::new(),
+        bytes: as_bytes(&sale(seq)),
         events: sale(seq),
     });
     advance(seqs, Frames::Commissions(frames.collect()))
@@ -112,6 +118,7 @@ pub fn facts(seqs: std::ops::Range<u64>, kind: VerdictKind, reason: &str) -> Adv
         source: seq + 100,
         clock: clock(seq),
         marks: Vec::new(),
+        bytes: Vec::new(),
         events: vec![FactsEvent::Verdict(verdict(seq, kind, reason))],
     });
     advance(seqs, Frames::Facts(frames.collect()))
@@ -196,6 +203,7 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
             origin: domain::commission::Origin::Conversion,
         }),
         holds: vec!["time".to_owned()],
+        payout: None,
     };
     let sale = SaleRecorded {
         id,

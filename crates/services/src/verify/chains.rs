@@ -1,0 +1,209 @@
+//! Hash chains: recomputed from the log, compared with what the read model holds and with heads that were kept elsewhere.
+//!
+//! A wrong event changes every link behind it, so of each program the first wrong link is named and no other.
+use super::{Findings, VerifyError, shown};
+use domain::chain::{Chain, Head, leaf, program_of};
+use domain::commission::CommissionsEvent;
+use domain::ids::{Hash, ProgramId};
+use domain::time::Micros;
+use readmodel::audit::{self, Cells, Rows, Snapshot, as_stored, moment_as_stored};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use stream::judge::Frame;
+use stream::log::Partition;
+
+/// A head that was kept elsewhere: the log must still lead to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptHead {
+    /// Whose chain.
+    pub program: ProgramId,
+    /// What it was.
+    pub head: Head,
+}
+
+/// A program's chain, and when it grew last.
+#[derive(Debug, Clone, Default)]
+struct Grown {
+    chain: Chain,
+    clock: Micros,
+}
+
+/// The chains of one partition's programs.
+#[derive(Debug)]
+pub(super) struct Chains {
+    partition: Partition,
+    /// Heads of any program's chain that the log must lead to.
+    kept: Arc<[KeptHead]>,
+    all: BTreeMap<String, Grown>,
+    /// As they were at the read model's cursor, once the walk is past it.
+    at_cursor: Option<BTreeMap<String, Grown>>,
+    links: Links,
+    /// Programs whose first wrong link is named.
+    wrong: BTreeSet<String>,
+}
+
+impl Chains {
+    pub(super) fn new(partition: Partition, kept: Arc<[KeptHead]>, snapshot: &Snapshot) -> Self {
+        Self {
+            partition,
+            kept,
+            all: BTreeMap::new(),
+            at_cursor: None,
+            links: Links(snapshot.rows(&audit::CHAIN_LINKS, partition)),
+            wrong: BTreeSet::new(),
+        }
+    }
+
+    /// Takes an event of a frame; `covered`: the read model has the frame.
+    pub(super) async fn take(
+        &mut self,
+        (frame, ordinal): (&Frame, usize),
+        event: &CommissionsEvent,
+        covered: bool,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let (Some(program), Some(bytes)) = (program_of(event), frame.events.get(ordinal)) else {
+            return Ok(());
+        };
+        if !covered && self.at_cursor.is_none() {
+            self.at_cursor = Some(self.all.clone());
+        }
+        if !self.all.contains_key(program.as_str()) {
+            self.all.insert(program.0.clone(), Grown::default());
+        }
+        let Some(grown) = self.all.get_mut(program.as_str()) else { return Ok(()) };
+        grown.chain.push_leaf(leaf(bytes));
+        grown.clock = frame.clock;
+        let chain = &grown.chain;
+        let due = |kept: &&KeptHead| kept.program == *program && kept.head.events == chain.events();
+        for kept in self.kept.iter().filter(due) {
+            let place = format!(
+                "program {program} position {}, commissions.v1/{} frame {} event {ordinal}",
+                chain.events(),
+                self.partition.0,
+                frame.seq
+            );
+            compare(&place, &kept.head, &chain.head(), findings);
+        }
+        if let CommissionsEvent::Commission(commission) = event
+            && covered
+        {
+            let at = (frame.seq, ordinal);
+            let (position, link) = (chain.events(), hex(&chain.link()));
+            let Some(found) = self.links.at(at).await? else { return Ok(()) };
+            let expected = vec![
+                Some(as_stored(commission.id.as_str())),
+                Some(as_stored(program.as_str())),
+                Some(position.to_string()),
+                Some(link),
+            ];
+            if expected.get(2..) != found.get(2..) && self.wrong.insert(program.0.clone()) {
+                let place = format!(
+                    "program {program} position {position}, {} partition {} frame {} event {ordinal} {}",
+                    audit::CHAIN_LINKS.name,
+                    self.partition.0,
+                    frame.seq,
+                    commission.id
+                );
+                findings.compare(&audit::CHAIN_LINKS, place, &expected, &found);
+            }
+        }
+        Ok(())
+    }
+
+    /// After the last frame: the heads as the read model has them, and kept ones that the log does not reach.
+    pub(super) async fn finish(
+        &mut self,
+        partitions: u32,
+        snapshot: &Snapshot,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let table = &audit::CHAINS;
+        let at_cursor = self.at_cursor.take();
+        let mut expected: BTreeMap<String, Cells> = at_cursor
+            .as_ref()
+            .unwrap_or(&self.all)
+            .iter()
+            .map(|(program, grown)| (as_stored(program), cells(program, grown)))
+            .collect();
+        let mut rows = snapshot.rows(table, self.partition);
+        while rows.peek().await?.is_some() {
+            let Some(row) = rows.take() else { break };
+            let found = row.cells()?;
+            let key = found.first().cloned().flatten().unwrap_or_default();
+            match expected.remove(&key) {
+                Some(expected) => findings.compare(table, key, &expected, &found),
+                None => findings.problem(table.kind, key, "no row", shown(table, &found, |_| true)),
+            }
+        }
+        for (program, cells) in expected {
+            findings.problem(table.kind, program, shown(table, &cells, |_| true), "no row");
+        }
+        for kept in self.kept.iter() {
+            let here = stream::log::partition_of(kept.program.as_str(), partitions) == self.partition;
+            let events = self.all.get(kept.program.as_str()).map_or(0, |grown| grown.chain.events());
+            findings.kept_known += usize::from(here && events > 0);
+            if here && events < kept.head.events {
+                let place = format!("program {}, commissions.v1/{}", kept.program, self.partition.0);
+                let wanted = format!("{} events, as the checkpoint says", kept.head.events);
+                findings.problem(
+                    "checkpoint",
+                    place,
+                    wanted,
+                    format!("{events} events: the log was truncated"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn compare(place: &str, kept: &Head, found: &Head, findings: &mut Findings) {
+    if kept != found {
+        let shown = |head: &Head| format!("link {} root {}", hex(&head.link), hex(&head.root));
+        findings.problem(
+            "checkpoint",
+            place,
+            format!("{}, as the checkpoint says", shown(kept)),
+            shown(found),
+        );
+    }
+}
+
+/// `chain_rows`.
+fn cells(program: &str, grown: &Grown) -> Cells {
+    let head = grown.chain.head();
+    let peaks: String = grown.chain.tree().peaks().iter().map(hex).collect();
+    vec![
+        Some(as_stored(program)),
+        Some(head.events.to_string()),
+        Some(hex(&head.link)),
+        Some(hex(&head.root)),
+        Some(peaks),
+        Some(moment_as_stored(grown.clock).to_string()),
+    ]
+}
+
+fn hex(hash: &Hash) -> String {
+    hex::encode(hash.0)
+}
+
+/// Links as the read model has them, in log order. Rows that are missing or belong to nothing are named where the whole rows
+/// are compared; here they are passed over.
+#[derive(Debug)]
+struct Links(Rows);
+
+impl Links {
+    async fn at(&mut self, (seq, ordinal): (u64, usize)) -> Result<Option<Cells>, VerifyError> {
+        let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
+        loop {
+            match self.0.peek().await?.map(audit::Row::place) {
+                Some(place) if place < due => drop(self.0.take()),
+                Some(place) if place == due => {
+                    return Ok(self.0.take().map(|row| row.cells()).transpose()?);
+                }
+                _ => return Ok(None),
+            }
+        }
+    }
+}
