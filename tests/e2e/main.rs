@@ -35,3 +35,4 @@ mod stalled;
 mod stripe;
 mod telemetry;
 mod topics;
+mod what_if;

@@ -1,4 +1,6 @@
 //! Facts: normalized events about the outside world. Adapters make them, the normalizer accepts them, nobody changes them.
+use crate::attribution::SaleKey;
+use crate::commission::Terms;
 use crate::ids::{CommissionId, EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
 use crate::money::{Currency, Minor};
 use crate::payouts::{PayoutCommand, PayoutDestination, Rate, WriteOff};
@@ -150,6 +152,28 @@ pub struct Command {
     pub hold: String,
     /// What a commission of its own is made of.
     pub adjustment: Option<Adjustment>,
+    /// What a commission is priced again with.
+    pub reprice: Option<Box<Reprice>>,
+}
+
+/// Other terms for a commission, as an accepted forecast has them. Done as a whole or not at all: whatever moved since the
+/// forecast was made declines it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reprice {
+    /// Its sale.
+    pub sale: SaleKey,
+    /// Who earns it.
+    pub partner: PartnerId,
+    /// Of all amounts: the commission's own, which no reprice changes.
+    pub currency: Currency,
+    /// N before it; 0 where there is no commission yet.
+    pub expected_net: Minor,
+    /// N after it.
+    pub net: Minor,
+    /// G after it.
+    pub gross: Minor,
+    /// What is frozen from then on.
+    pub terms: Terms,
 }
 
 /// A commission that a person makes, with no sale behind it.
@@ -182,6 +206,8 @@ pub enum CommandKind {
     Correction,
     /// Makes one that takes.
     Debit,
+    /// Prices one again, with the terms of a forecast.
+    Reprice,
 }
 
 impl CommandKind {
@@ -197,6 +223,7 @@ impl CommandKind {
             Self::Bonus => "bonus",
             Self::Correction => "correction",
             Self::Debit => "debit",
+            Self::Reprice => "reprice",
         }
     }
 }

@@ -69,6 +69,12 @@ impl Key {
         Self(bytes)
     }
 
+    /// The key of these bytes, which begin with those of another one.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// Appends a text part.
     #[must_use]
     pub fn text(mut self, part: &str) -> Self {

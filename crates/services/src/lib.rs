@@ -12,6 +12,7 @@ pub mod normalizer;
 pub mod projector;
 pub mod proof;
 mod quarantine;
+pub mod shadow;
 pub mod verify;
 
 pub use attribution::Attribution;

@@ -8,6 +8,7 @@
 mod defect;
 pub mod dialects;
 pub mod json;
+pub mod moment;
 pub mod native;
 pub mod providers;
 pub mod signature;

@@ -133,6 +133,36 @@ impl Admin {
         }
     }
 
+    /// As [`Admin::submit`], for several records of one program; the answers in their order.
+    ///
+    /// # Errors
+    /// As [`Admin::submit`].
+    pub(crate) async fn submit_all(
+        &self,
+        program: &ProgramId,
+        records: &[(IngestRecord, ReplyAddress)],
+    ) -> anyhow::Result<Vec<OutcomeRecord>> {
+        let partition = partition_of(&self.instance, self.log.partition_count());
+        // From before the append, so that no answer can be missed.
+        let end = self.log.bounds(Topic::Outcomes, partition).await?.end;
+        let mut reader = self.log.reader(Topic::Outcomes, partition, end).await?;
+        let key = Bytes::copy_from_slice(program.as_str().as_bytes());
+        let encoded = records
+            .iter()
+            .map(|(record, _)| NewRecord { key: key.clone(), value: wire::ingest::encode(record) });
+        let own = partition_of(program.as_str(), self.log.partition_count());
+        let appender = self.log.appender().await?;
+        tokio::time::timeout(ANSWER_LIMIT, appender.append(Topic::Ingest, own, encoded.collect()))
+            .await
+            .map_err(|_| anyhow!("the log did not acknowledge within {ANSWER_LIMIT:?}"))??;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        let wanted: Vec<&ReplyAddress> = records.iter().map(|(_, reply_to)| reply_to).collect();
+        match tokio::time::timeout_at(deadline, answers(reader.as_mut(), &wanted)).await {
+            Ok(outcomes) => Ok(outcomes?),
+            Err(_) => Err(self.no_answer().await),
+        }
+    }
+
     /// Writes a configuration object and waits until gateways can know it.
     ///
     /// # Errors
@@ -221,6 +251,20 @@ async fn answer(answers: &mut dyn Reader, reply_to: &ReplyAddress) -> Result<Out
             }
         }
     }
+}
+
+/// The answers to several, in their order.
+async fn answers(reader: &mut dyn Reader, wanted: &[&ReplyAddress]) -> Result<Vec<OutcomeRecord>, LogError> {
+    let mut found: BTreeMap<u64, OutcomeRecord> = BTreeMap::new();
+    while !wanted.iter().all(|wanted| found.contains_key(&wanted.correlation_id)) {
+        for record in reader.next(READ_RECORDS, READ_BYTES).await? {
+            let Ok(outcome) = wire::outcomes::decode(&record.value) else { continue };
+            if wanted.contains(&&outcome.reply_to) {
+                found.insert(outcome.reply_to.correlation_id, outcome);
+            }
+        }
+    }
+    Ok(wanted.iter().filter_map(|wanted| found.remove(&wanted.correlation_id)).collect())
 }
 
 /// The directory's log: through the process that has it, else as a process of one's own.

@@ -30,6 +30,7 @@ mod snapshots;
 mod stage;
 mod statement;
 mod up;
+mod what_if;
 
 use clap::Parser as _;
 use cli::{Cli, Command, EndpointCommand, Events, PayoutsCommand, Quarantine};
@@ -53,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Verify(_)
             | Command::Proof(_)
             | Command::Explain(_)
+            | Command::Replay(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
             | Command::Payouts(PayoutsCommand::Write(_))
@@ -104,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Checkpoint(command) => proof::checkpoint(&command).await?,
         Command::Proof(command) => return proof::proof(&command).await,
         Command::Explain(args) => return explain::explain(&args).await,
+        Command::Replay(args) => return what_if::replay(&args).await,
         Command::Export(args) => export::export(&args).await?,
         Command::Import(args) => import::import(&args).await?,
         Command::Events(Events::Find(args)) => report::find(&args).await?,

@@ -209,7 +209,7 @@ pub(crate) async fn retry(args: &QuarantineRetry) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let admin = Admin::open(&config, false).await?;
-    let actor = args.actor.clone().unwrap_or_else(actor);
+    let actor = args.actor.clone().unwrap_or_else(user);
     let cursor = |partition: i32| {
         let partition = Partition(u32::try_from(partition).unwrap_or_default());
         cursors.get(&(Followed::Commissions, partition)).copied().unwrap_or(Cursor::START)
@@ -459,7 +459,7 @@ fn unknown(wanted: &str) -> anyhow::Error {
 }
 
 /// Who acts when nobody says so.
-fn actor() -> String {
+pub(crate) fn user() -> String {
     std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "operator".to_owned())
 }
 

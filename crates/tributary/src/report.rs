@@ -1,5 +1,5 @@
 //! What people and scripts ask: balances, proof, what happened to an event. Machines read `--json`; its form is a contract.
-use crate::cli::{CheckConfig, Find, Printed, Read, Verify};
+use crate::cli::{Balances, CheckConfig, Find, Read, Verify};
 use crate::database::Database;
 use crate::parts::{configure_quietly, open_log_read_only};
 use crate::proof::kept_heads;
@@ -15,7 +15,10 @@ use std::process::ExitCode;
 const PROBLEM_FOUND: u8 = 1;
 
 /// `balances`.
-pub(crate) async fn balances(args: &Printed) -> anyhow::Result<()> {
+pub(crate) async fn balances(args: &Balances) -> anyhow::Result<()> {
+    if let Some(at) = &args.as_of {
+        return crate::what_if::balances(args, at).await;
+    }
     let config = configure_quietly(&args.place.layers(&[]))?;
     let database = Database::attach(&config).await?;
     let printed = print_balances(database.pool(), args.json).await;
@@ -24,7 +27,11 @@ pub(crate) async fn balances(args: &Printed) -> anyhow::Result<()> {
 
 /// Prints all balances.
 pub(crate) async fn print_balances(pool: &PgPool, json: bool) -> anyhow::Result<()> {
-    let rows = queries::balances(pool).await.context(NOT_MIGRATED)?;
+    print_rows(&queries::balances(pool).await.context(NOT_MIGRATED)?, json)
+}
+
+/// Prints balances, of whatever time.
+pub(crate) fn print_rows(rows: &[BalanceRow], json: bool) -> anyhow::Result<()> {
     if json {
         return print_line(&serde_json::to_string_pretty(&rows)?);
     }

@@ -1,5 +1,5 @@
 //! `facts.v1`: verdicts, facts, configuration and ticks.
-use crate::common::{currency, fixed, number, reply, write_reply};
+use crate::common::{currency, fixed, number, reply, sale_key, write_reply, write_sale_key};
 use crate::payouts;
 use crate::unknown::{Unknown, Unsealed};
 use crate::v1;
@@ -7,8 +7,8 @@ use crate::write::Writer;
 use bytes::Bytes;
 use domain::facts::{
     Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
-    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
-    SealedValue, ShareClaim, ShareOf,
+    Recurrence, Referral, Reprice, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails,
+    SaleLine, SealedValue, ShareClaim, ShareOf,
 };
 use domain::ids::{EventId, Hash, ProgramId, SubjectId};
 use domain::money::Minor;
@@ -190,6 +190,9 @@ fn write_fact(w: &mut Writer, fact: &Fact) -> Result<(), Unsealed> {
                     w.text(3, adjustment.currency.code());
                 });
             }
+            if let Some(reprice) = &command.reprice {
+                w.message(7, |w| write_reprice(w, reprice));
+            }
         }),
         FactBody::SaleLink { external_id, aliases } => w.message(16, |w| {
             w.text(1, external_id);
@@ -235,6 +238,7 @@ fn fact(fact: v1::Fact) -> Result<Fact, Unknown> {
             actor: command.actor,
             hold: command.hold,
             adjustment: command.adjustment.map(adjustment).transpose()?,
+            reprice: command.reprice.map(|reprice| self::reprice(reprice).map(Box::new)).transpose()?,
         }),
         Body::SaleLink(link) => FactBody::SaleLink { external_id: link.external_id, aliases: link.aliases },
         Body::Payout(command) => FactBody::Payout(payouts::command(command)?),
@@ -275,6 +279,7 @@ const fn command_number(kind: CommandKind) -> v1::CommandKind {
         CommandKind::Bonus => v1::CommandKind::Bonus,
         CommandKind::Correction => v1::CommandKind::Correction,
         CommandKind::Debit => v1::CommandKind::Debit,
+        CommandKind::Reprice => v1::CommandKind::Reprice,
     }
 }
 
@@ -288,6 +293,7 @@ fn command_kind(value: i32) -> Result<CommandKind, Unknown> {
         v1::CommandKind::Bonus => Ok(CommandKind::Bonus),
         v1::CommandKind::Correction => Ok(CommandKind::Correction),
         v1::CommandKind::Debit => Ok(CommandKind::Debit),
+        v1::CommandKind::Reprice => Ok(CommandKind::Reprice),
         v1::CommandKind::Unspecified => Err(Unknown::value(MESSAGE, "command", value)),
     }
 }
@@ -297,6 +303,29 @@ fn adjustment(adjustment: v1::Adjustment) -> Result<Adjustment, Unknown> {
         partner: adjustment.partner_id.into(),
         amount: Minor(adjustment.amount_minor),
         currency: currency(MESSAGE, &adjustment.currency)?,
+    })
+}
+
+fn write_reprice(w: &mut Writer, reprice: &Reprice) {
+    write_sale_key(w, 1, &reprice.sale);
+    w.text(2, reprice.partner.as_str());
+    w.text(3, reprice.currency.code());
+    w.int(4, reprice.expected_net.0);
+    w.int(5, reprice.net.0);
+    w.int(6, reprice.gross.0);
+    w.message(7, |w| crate::terms::write(w, &reprice.terms, reprice.gross));
+}
+
+fn reprice(reprice: v1::Reprice) -> Result<Reprice, Unknown> {
+    let gross = Minor(reprice.gross_minor);
+    Ok(Reprice {
+        sale: sale_key(MESSAGE, reprice.sale)?,
+        partner: reprice.partner_id.into(),
+        currency: currency(MESSAGE, &reprice.currency)?,
+        expected_net: Minor(reprice.expected_net_minor),
+        net: Minor(reprice.net_minor),
+        gross,
+        terms: crate::terms::read(reprice.terms.ok_or(Unknown::field(MESSAGE, "terms"))?, gross)?,
     })
 }
 

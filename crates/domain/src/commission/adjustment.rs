@@ -28,7 +28,8 @@ pub(super) const fn origin_of(kind: CommandKind) -> Option<Origin> {
         | CommandKind::Reject
         | CommandKind::Reinstate
         | CommandKind::Hold
-        | CommandKind::Release => None,
+        | CommandKind::Release
+        | CommandKind::Reprice => None,
     }
 }
 

@@ -102,6 +102,11 @@ impl Balances {
         Ok(())
     }
 
+    /// Adds those of other programs.
+    pub fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Folds a write-off's postings.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The fold, on typed rows: `decide` looks ahead with it inside one frame, `evolve` writes what it changed.
 use super::payout::{Holder, PayoutRows, Purse};
+use super::reprice::{self, Counted};
 use super::rule_index::Entry;
 use super::rulebook::{CustomerRow, RuleRow};
 use super::state::{
@@ -265,7 +266,7 @@ impl<'view> Book<'view> {
         let row = self.sale(&event.program, &event.sale);
         let before = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
         let stood = row.standing(&event.program, &event.id);
-        if let Some(terms) = &event.terms {
+        if let Some(terms) = event.terms.as_ref().filter(|_| reprice::is_new(event)) {
             row.commissions.retain(|known| known.id != event.id);
             row.commissions.push(CommissionRow {
                 id: event.id.clone(),
@@ -286,9 +287,10 @@ impl<'view> Book<'view> {
                 changed_at: clock,
             });
         }
-        let mut counts = Vec::new();
+        let mut counts = Counted::default();
         if let Some(commission) = row.commissions.iter_mut().find(|known| known.id == event.id) {
             commission.remember_holds(event);
+            counts = reprice::fold(commission, event);
             commission.holds.clone_from(&event.holds);
             commission.status = event.status;
             commission.reversed = event.reversed;
@@ -302,9 +304,6 @@ impl<'view> Book<'view> {
                     commission.held = Minor(commission.held.0.saturating_add(posting.amount.0));
                 }
             }
-            if event.delta != Minor::ZERO {
-                counts.clone_from(&commission.terms.caps);
-            }
         }
         let after = (row.due(), row.holdable(&event.program, &event.sale, &event.id));
         let stands = row.standing(&event.program, &event.id);
@@ -316,14 +315,15 @@ impl<'view> Book<'view> {
             let key = commission_key(&event.id);
             self.rows.payout.places.insert(key.bytes().to_vec(), event.sale.clone());
         }
-        for cap in counts {
+        for (cap, delta) in counts.caps {
             // Net amounts: what is taken back can be earned again.
             let used = self.used(&event.program, &cap);
-            *used = used.saturating_add(i128::from(event.delta.0));
+            *used = used.saturating_add(i128::from(delta.0));
         }
-        if !event.postings.is_empty() || event.gross < Minor::ZERO {
+        if !event.postings.is_empty() || event.gross < Minor::ZERO || counts.granted > 0 {
             let balance = self.balance(&event.program, &event.partner, event.currency);
             event.postings.iter().for_each(|posting| balance.post(posting));
+            balance.granted = balance.granted.saturating_add(counts.granted);
             if event.kind == CommissionEventKind::Created {
                 let granted = i128::from(event.gross.0).saturating_abs();
                 balance.granted = balance.granted.saturating_add(granted);

@@ -30,6 +30,7 @@ impl Desk<'_> {
             // Another program's commission is not here.
             self.row(&fact.program, key).commission(&command.commission).is_some()
         });
+        let place = place.or_else(|| self.place_of_new(fact, command));
         let Some(key) = place else {
             self.command_answer =
                 Some(command_answer(&fact.event, None, &command.commission, "unknown_commission"));
@@ -42,6 +43,7 @@ impl Desk<'_> {
             CommandKind::Reinstate => self.reinstate(fact, &key, command),
             CommandKind::Hold => self.hold(fact, &key, command),
             CommandKind::Release => self.release_one(fact, &key, command),
+            CommandKind::Reprice => self.reprice(fact, &key, command),
             CommandKind::Bonus | CommandKind::Correction | CommandKind::Debit => Err("bad_amount"),
         };
         if declined.is_err() && self.events.len() > before {

@@ -13,11 +13,13 @@
     clippy::indexing_slicing
 )]
 mod adjustment;
+pub mod as_of;
 pub mod balances;
 mod book;
 mod command;
 mod decide;
 mod evolve;
+pub mod forecast;
 mod holding;
 pub mod holds;
 mod live;
@@ -27,6 +29,7 @@ mod payout;
 mod payout_events;
 mod postings;
 mod pricing;
+mod reprice;
 mod reversal;
 mod rule_index;
 mod rulebook;
@@ -319,7 +322,7 @@ pub struct CommissionEvent {
     pub reason: String,
     /// `system`, or a person.
     pub actor: String,
-    /// Frozen terms; with `Created` only.
+    /// Frozen terms; with `Created` and `Repriced` only.
     pub terms: Option<Terms>,
     /// What still keeps it from being approved, after the event, sorted ([`holds`]). Frames from before holds were a set
     /// have none.
@@ -355,6 +358,8 @@ pub enum CommissionEventKind {
     PayoutFailed,
     /// The payout was returned.
     PayoutReturned,
+    /// A person accepted a forecast: other terms, with the difference in N.
+    Repriced,
 }
 
 impl CommissionEventKind {
@@ -374,6 +379,7 @@ impl CommissionEventKind {
             Self::Paid => "paid",
             Self::PayoutFailed => "payout_failed",
             Self::PayoutReturned => "payout_returned",
+            Self::Repriced => "repriced",
         }
     }
 }

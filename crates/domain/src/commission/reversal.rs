@@ -224,7 +224,7 @@ pub(super) fn status_of(holds: &[String], otherwise: CommissionStatus) -> Commis
 }
 
 /// The end that the set of reversals brings a commission to; a commission that left the ledger's hands stays where it is.
-fn end_of(from: CommissionStatus, set: Outcome) -> Option<CommissionStatus> {
+pub(super) fn end_of(from: CommissionStatus, set: Outcome) -> Option<CommissionStatus> {
     match from {
         CommissionStatus::Locked | CommissionStatus::Paid | CommissionStatus::Rejected => Some(from),
         _ if set.net > Minor::ZERO => None,
@@ -233,6 +233,6 @@ fn end_of(from: CommissionStatus, set: Outcome) -> Option<CommissionStatus> {
     }
 }
 
-const fn is_end(status: CommissionStatus) -> bool {
+pub(super) const fn is_end(status: CommissionStatus) -> bool {
     matches!(status, CommissionStatus::Refunded | CommissionStatus::ChargedBack)
 }

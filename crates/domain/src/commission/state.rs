@@ -37,6 +37,14 @@ pub(super) fn program_key(program: &ProgramId) -> Key {
     Key::new(PROGRAMS).text(&program.0)
 }
 
+pub(super) fn programs() -> Key {
+    Key::new(PROGRAMS)
+}
+
+pub(super) fn sales() -> Key {
+    Key::new(SALES)
+}
+
 pub(super) fn partner_key(program: &ProgramId, partner: &PartnerId) -> Key {
     Key::new(PARTNERS).text(&program.0).text(&partner.0)
 }

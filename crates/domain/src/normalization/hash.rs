@@ -5,7 +5,7 @@
 //! between honest repeats: the body, moments (a receipt-time source says another one each time), where a code was found,
 //! the delivery, product descriptions.
 use crate::facts::{
-    Adjustment, Command, CouponRef, Fact, FactBody, Identifier, Reversal, Sale, ShareClaim, ShareOf,
+    Adjustment, Command, CouponRef, Fact, FactBody, Identifier, Reprice, Reversal, Sale, ShareClaim, ShareOf,
 };
 use crate::ids::Hash;
 use crate::money::{Currency, Minor};
@@ -167,6 +167,32 @@ impl Hasher {
             self.text(partner.as_str());
             self.amount(*amount);
             self.currency(*currency);
+        }
+        if let Some(reprice) = &command.reprice {
+            self.reprice(reprice);
+        }
+    }
+
+    /// The money, and the terms that it follows from. Rules that did not win say nothing of either.
+    fn reprice(&mut self, reprice: &Reprice) {
+        let (sale, terms) = (&reprice.sale, &reprice.terms);
+        for text in [sale.source.as_str(), &sale.external_id, reprice.partner.as_str(), terms.rule.as_str()] {
+            self.text(text);
+        }
+        self.currency(reprice.currency);
+        for amount in [reprice.expected_net, reprice.net, reprice.gross, terms.uncapped] {
+            self.amount(amount);
+        }
+        self.0.update(terms.rule_version.to_le_bytes());
+        self.0.update((terms.slices.len() as u64).to_le_bytes());
+        for slice in &terms.slices {
+            self.text(&slice.line_id);
+            self.amount(slice.base);
+            self.0.update(slice.rate.0.to_le_bytes());
+        }
+        if let Some(flat) = &terms.flat {
+            self.amount(flat.amount);
+            self.currency(flat.currency);
         }
     }
 

@@ -101,6 +101,10 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
             Some(adjustment) => id("the partner's id", adjustment.partner.as_str()),
             None => {
                 id("the commission's id", command.commission.as_str())?;
+                if let Some(reprice) = &command.reprice {
+                    id("the sale's id", &reprice.sale.external_id)?;
+                    id("the partner's id", reprice.partner.as_str())?;
+                }
                 // A hold is named after ids, and so longer than one.
                 code("the hold", &command.hold)
             }

@@ -14,6 +14,7 @@ pub fn command(kind: CommandKind) -> Command {
         actor: "key_mary".to_owned(),
         hold: String::new(),
         adjustment: None,
+        reprice: None,
     }
 }
 

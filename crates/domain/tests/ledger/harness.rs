@@ -26,6 +26,8 @@ pub struct World {
     pub tables: MemoryTables,
     pub clock: Micros,
     pub ledger: Ledger,
+    /// Each frame as it came.
+    pub inputs: Vec<(Micros, Vec<AttributedEvent>)>,
     /// Each frame as it was folded.
     pub log: Vec<(Micros, Vec<CommissionsEvent>)>,
     /// Current conversion records.
@@ -237,6 +239,7 @@ impl World {
     /// Decides and folds one input frame, step by step.
     pub fn frame(&mut self, input: Vec<AttributedEvent>) -> Vec<CommissionsEvent> {
         let mut all = Vec::new();
+        self.inputs.push((self.clock, input.clone()));
         for step in 0.. {
             assert!(step < 100, "a tick that never ends");
             let input = CommissionInput { source: 0, clock: self.clock, events: &input };

@@ -34,6 +34,7 @@ pub(crate) enum Operation {
     PostDispute,
     PostApproval,
     PostAdjustment,
+    PostRepricing,
     PostPayout,
     SettlePayout,
     FailPayout,
@@ -74,7 +75,7 @@ const MOST_REPORTS: usize = 1_000;
 const MOST_DECISIONS: usize = 100;
 
 impl Operation {
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::CreatePrograms,
         Self::PutProgram,
         Self::DeleteProgram,
@@ -101,6 +102,7 @@ impl Operation {
         Self::PostDispute,
         Self::PostApproval,
         Self::PostAdjustment,
+        Self::PostRepricing,
         Self::PostPayout,
         Self::SettlePayout,
         Self::FailPayout,
@@ -326,6 +328,12 @@ static SHAPES: [Shape; Operation::ALL.len()] = [
         "/v1/programs/{program}/adjustments",
         Resource::Adjustments,
         "Makes a commission with no sale behind it.",
+    ),
+    event(
+        "post_repricing",
+        "/v1/programs/{program}/repricings",
+        Resource::Repricings,
+        "Gives a commission the terms of a forecast, unless it moved meanwhile.",
     ),
     event(
         "post_payout",

@@ -2,7 +2,7 @@
 use super::moment::rfc3339;
 use super::{Arithmetic, Cap, Considered, Division, Flat, Slice, Split, Terms};
 use domain::commission::workings::{RATE_DIVISOR, Workings};
-use domain::commission::{CommissionEvent, Division as Divided, Terms as Frozen};
+use domain::commission::{CommissionEvent, CommissionEventKind, Division as Divided, Terms as Frozen};
 use domain::rules::Why;
 
 /// The frozen terms.
@@ -54,7 +54,7 @@ pub(super) fn arithmetic(
     event: &CommissionEvent,
 ) -> Arithmetic {
     let mut worked = worked.clone();
-    if event.terms.is_some() {
+    if event.kind == CommissionEventKind::Created {
         for slice in &mut worked.slices {
             slice.left = slice.base;
         }
@@ -95,7 +95,7 @@ pub(super) fn arithmetic(
 /// At creation the whole is divided as it was granted: what waited for the sale follows in an event of its own.
 fn division(divided: &Divided, event: &CommissionEvent) -> Division {
     let Divided { split, net, granted, parts } = divided;
-    let is_new = event.terms.is_some();
+    let is_new = event.kind == CommissionEventKind::Created;
     let parts = if is_new { granted } else { parts };
     Division {
         whole_minor: split.whole.0,

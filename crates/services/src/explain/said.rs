@@ -60,6 +60,12 @@ pub(super) fn fact_of(fact: &DomainFact) -> Fact {
             if !command.hold.is_empty() {
                 say("hold", command.hold.clone());
             }
+            if let Some(reprice) = &command.reprice {
+                say("rule", format!("{} version {}", reprice.terms.rule, reprice.terms.rule_version));
+                say("currency", reprice.currency.code().to_owned());
+                say("expected_net_minor", reprice.expected_net.0.to_string());
+                say("net_minor", reprice.net.0.to_string());
+            }
             if let Some(made) = &command.adjustment {
                 say("partner", made.partner.0.clone());
                 say("amount_minor", made.amount.0.to_string());

@@ -183,7 +183,11 @@ fn change(out: &mut Text, change: &Change, is_one_of_several: bool) {
             }
             origin => format!("{origin} of {:+} {}", change.gross_minor, change.currency),
         };
-        out.line(3, &format!("terms frozen: {what}, hold until {}, approval {approval}", terms.hold_until));
+        let how = match change.kind.as_str() {
+            "repriced" => "priced again by an accepted what-if",
+            _ => "terms frozen",
+        };
+        out.line(3, &format!("{how}: {what}, hold until {}, approval {approval}", terms.hold_until));
         if let Some(split) = &terms.split {
             out.line(
                 5,

@@ -8,7 +8,8 @@ use domain::facts::{Adjustment, Command, CommandKind, FactBody};
 use domain::ids::CommissionId;
 use domain::money::Minor;
 
-const ACTOR: Field = may("actor", Kind::Id, "who decided, for the record, beside the id of the key");
+pub(super) const ACTOR: Field =
+    may("actor", Kind::Id, "who decided, for the record, beside the id of the key");
 /// The hold that a person adds by no other name.
 const MANUAL: &str = "manual";
 
@@ -62,6 +63,7 @@ pub(super) fn approval(values: &Values, authenticated_by: &str) -> Result<Event,
         actor: actor(values, authenticated_by),
         hold,
         adjustment: None,
+        reprice: None,
     };
     Ok(event(commission, &state, FactBody::Command(command)))
 }
@@ -95,7 +97,7 @@ fn hold(values: &Values, kind: CommandKind) -> Result<String, Refused> {
 }
 
 /// Why: without it nobody could tell later.
-fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
+pub(super) fn stated(values: &Values, kind: CommandKind) -> Result<String, Refused> {
     let reason = values.owned("reason");
     if kind != CommandKind::Approve && reason.trim().is_empty() {
         let message = format!("{} needs a reason", kind.name());
@@ -139,6 +141,7 @@ pub(super) fn adjustment(values: &Values, authenticated_by: &str) -> Result<Even
             amount,
             currency: currency(values)?,
         }),
+        reprice: None,
     };
     Ok(event(values.owned("external_id"), "recorded", FactBody::Command(command)))
 }

@@ -6,6 +6,7 @@ mod card;
 mod conversion;
 mod decision;
 pub mod payout;
+pub mod repricing;
 mod reversal;
 pub mod rule;
 pub mod schema;
@@ -49,6 +50,8 @@ pub enum Resource {
     Approvals,
     /// A person makes a commission.
     Adjustments,
+    /// A person accepts a forecast.
+    Repricings,
     /// A payout is to be.
     Payouts,
     /// A payout was paid.
@@ -67,7 +70,7 @@ pub enum Resource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Sales,
         Self::Leads,
         Self::Signups,
@@ -76,6 +79,7 @@ impl Resource {
         Self::Disputes,
         Self::Approvals,
         Self::Adjustments,
+        Self::Repricings,
         Self::Payouts,
         Self::PayoutSettlements,
         Self::PayoutFailures,
@@ -97,6 +101,7 @@ impl Resource {
             Self::Disputes => "disputes",
             Self::Approvals => "approvals",
             Self::Adjustments => "adjustments",
+            Self::Repricings => "repricings",
             Self::Payouts => "payouts",
             Self::PayoutSettlements => "payout-settlements",
             Self::PayoutFailures => "payout-failures",
@@ -117,6 +122,7 @@ impl Resource {
             Self::Disputes => &reversal::DISPUTE,
             Self::Approvals => &decision::APPROVAL,
             Self::Adjustments => &decision::ADJUSTMENT,
+            Self::Repricings => &repricing::REPRICING,
             Self::Payouts => &payout::DRAFT,
             Self::PayoutSettlements => &payout::SETTLEMENT,
             Self::PayoutFailures => &payout::FAILURE,
@@ -150,7 +156,8 @@ impl Resource {
     /// Whether a person decides, in place of a report of what happened.
     #[must_use]
     pub const fn is_decision(self) -> bool {
-        matches!(self, Self::Approvals | Self::Adjustments | Self::WriteOffs) || self.is_about_payout()
+        matches!(self, Self::Approvals | Self::Adjustments | Self::Repricings | Self::WriteOffs)
+            || self.is_about_payout()
     }
 
     /// Whether it drafts a payout, or says what became of one.
@@ -170,6 +177,7 @@ impl Resource {
         matches!(
             self,
             Self::Approvals
+                | Self::Repricings
                 | Self::PayoutSettlements
                 | Self::PayoutFailures
                 | Self::PayoutReturns
@@ -243,6 +251,7 @@ pub fn validate(
         Resource::Disputes => reversal::reversal(&values, ReversalFamily::Chargeback)?,
         Resource::Approvals => decision::approval(&values, authenticated_by)?,
         Resource::Adjustments => decision::adjustment(&values, authenticated_by)?,
+        Resource::Repricings => repricing::repricing(&values, authenticated_by)?,
         Resource::Payouts => payout::draft(&values, key, authenticated_by)?,
         Resource::PayoutSettlements => payout::became(PayoutAct::Settle, &values, authenticated_by)?,
         Resource::PayoutFailures => payout::became(PayoutAct::Fail, &values, authenticated_by)?,

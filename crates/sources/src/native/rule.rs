@@ -1,4 +1,8 @@
 //! The body of a commission rule. What it means is in `docs/reference/rules.md`.
+mod written;
+
+pub use written::written;
+
 use super::schema::{Field, Kind, Refused, Values, refused};
 use super::{may, must};
 use crate::defect::reason;
@@ -241,6 +245,14 @@ mod tests {
             },
         };
         assert_eq!(read(body), Ok(wanted));
+        let bodies = [
+            body,
+            r#"{"percent":"12.5"}"#,
+            r#"{"flat":{"amount":0,"currency":"JPY"},"window":{"months":3}}"#,
+        ];
+        for rule in bodies.map(|body| Rule { version: 0, ..read(body).unwrap() }) {
+            assert_eq!(read(&written(&rule).to_string()), Ok(rule));
+        }
         let excluding = read(r#"{"flat":{"amount":0,"currency":"JPY"}}"#).unwrap();
         assert!(matches!(excluding.reward, Reward::Flat { amount: Minor::ZERO, .. }), "{excluding:?}");
     }

@@ -94,6 +94,7 @@ fn a_decision_says_which_hold_why_and_who() {
         actor: "key_1 (Jo)".into(),
         hold: "manual".into(),
         adjustment: None,
+        reprice: None,
     };
     assert_eq!((command(&fact), key.as_str()), (&wanted, "approvals/com_1/hold/manual"));
     assert_eq!(fact.state, key, "two decisions about one commission are two facts");

@@ -3,6 +3,7 @@ mod endpoint;
 mod look;
 mod payouts;
 mod proof;
+mod replay;
 mod run;
 mod setup;
 mod statements;
@@ -23,6 +24,7 @@ pub(crate) use proof::{
     Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,
     ProofShow, Verify,
 };
+pub(crate) use replay::{Balances, Replay};
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
 pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
 pub(crate) use statements::{
@@ -133,8 +135,30 @@ Example:
   tributary openapi > tributary.openapi.json")]
     Openapi,
     /// Print balances by program, partner and currency, in minor units
-    #[command(after_help = "Works beside a running `up` on the same data directory, and without one.")]
-    Balances(Printed),
+    #[command(
+        after_help = "Works beside a running `up` on the same data directory, and without one. With --as-of it reads the log alone.
+
+Examples:
+  tributary balances
+  tributary balances --as-of 2026-06-30T23:59:59Z                                     what was decided by then
+  tributary balances --as-of 2026-06-30T23:59:59Z --known-at 2026-07-15T00:00:00Z     what had happened by then, as known later"
+    )]
+    Balances(Balances),
+    /// Ask what other rules would have paid; with --accept, ask the ledger for it
+    #[command(
+        after_help = "The file has the rules of each program that is asked about, as --export-rules prints them. Rules that are the same keep their
+history; others are in the place of theirs from the start, or from --since on. Nothing is written without --accept.
+
+Examples:
+  tributary replay --export-rules --program acme > rules.toml
+  tributary replay --what-if rules.toml
+  tributary replay --what-if rules.toml --since 2026-07-01T00:00:00Z --json
+  tributary replay --what-if rules.toml --accept --reason \"agreed with partners\"
+
+Exit status: 0 done, 1 with --accept some commissions moved meanwhile and were skipped, 2 it could not run.
+Works beside a running `up` and without one; needs no Postgres."
+    )]
+    Replay(Replay),
     /// Draft, settle and look at payouts, and write files for mass payments
     #[command(subcommand)]
     Payouts(PayoutsCommand),

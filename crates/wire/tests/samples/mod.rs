@@ -14,8 +14,8 @@ use domain::config::{
 };
 use domain::facts::{
     Adjustment, Command, CommandKind, ConversionKind, CouponRef, Fact, FactBody, Identifier, Personal,
-    Recurrence, Referral, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails, SaleLine,
-    SealedValue, ShareClaim, ShareOf,
+    Recurrence, Referral, Reprice, Reversal, ReversalFamily, ReversalLine, ReversalState, Sale, SaleDetails,
+    SaleLine, SealedValue, ShareClaim, ShareOf,
 };
 use domain::ids::{CommissionId, EventId, Hash, SaleId, SubjectId};
 use domain::money::{Currency, Minor, RatePpm, Rounding};
@@ -266,12 +266,28 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         actor: "key_1".into(),
         hold: "fraud:velocity".into(),
         adjustment: None,
+        reprice: None,
     };
     let debit = Command {
         kind: CommandKind::Debit,
         commission: CommissionId::default(),
         hold: String::new(),
         adjustment: Some(Adjustment { partner: "ptn_john".into(), amount: Minor(-500), currency: usd() }),
+        reprice: None,
+        ..hold.clone()
+    };
+    let reprice = Command {
+        kind: CommandKind::Reprice,
+        hold: String::new(),
+        reprice: Some(Box::new(Reprice {
+            sale: sale_key(),
+            partner: "ptn_john".into(),
+            currency: usd(),
+            expected_net: Minor(5_990),
+            net: Minor(600),
+            gross: Minor(700),
+            terms: terms(),
+        })),
         ..hold.clone()
     };
     vec![
@@ -291,7 +307,27 @@ pub(crate) fn facts() -> Vec<(&'static str, FactsEvent)> {
         ("sale_divided", FactsEvent::Fact(fact("completed", divided()))),
         ("command_hold", FactsEvent::Fact(fact("key_1", FactBody::Command(hold)))),
         ("command_debit", FactsEvent::Fact(fact("key_2", FactBody::Command(debit)))),
+        ("command_reprice", FactsEvent::Fact(fact("reprice/1", FactBody::Command(reprice)))),
     ]
+}
+
+/// Terms with a whole that is more than they leave.
+fn terms() -> Terms {
+    Terms {
+        rule: "rule_1".into(),
+        rule_version: 2,
+        rounding: Rounding::HalfEven,
+        slices: vec![Slice { base: Minor(29_950), rate: RatePpm(25_000), ..Slice::default() }],
+        hold_until: AT,
+        manual_approval: false,
+        flat: None,
+        caps: Vec::new(),
+        uncapped: Minor(749),
+        considered: Vec::new(),
+        considered_more: 0,
+        split: None,
+        origin: Origin::default(),
+    }
 }
 
 /// A sale that comes with its shares.
@@ -562,6 +598,16 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         }),
         ..commission.clone()
     };
+    let repriced = CommissionEvent {
+        kind: CommissionEventKind::Repriced,
+        gross: Minor(700),
+        reversed: Minor(100),
+        delta: Minor(-5_390),
+        terms: Some(terms()),
+        reason: "what if".into(),
+        actor: "cli (mary)".into(),
+        ..commission.clone()
+    };
     let link = SaleLinked {
         program: "prog_demo".into(),
         sale: sale_key(),
@@ -591,6 +637,7 @@ pub(crate) fn commissions() -> Vec<(&'static str, CommissionsEvent)> {
         ("commission_part", CommissionsEvent::Commission(part)),
         ("lead", CommissionsEvent::Sale(lead)),
         ("debit", CommissionsEvent::Commission(debit)),
+        ("repriced", CommissionsEvent::Commission(repriced)),
     ]
 }
 

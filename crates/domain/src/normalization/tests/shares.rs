@@ -28,6 +28,7 @@ fn bonus(id: &str, partner: &str) -> Fact {
         actor: "key_1".into(),
         hold: String::new(),
         adjustment: Some(Adjustment { partner: partner.into(), amount: Minor(500), currency: Currency::USD }),
+        reprice: None,
     };
     fact(id, "recorded", FactBody::Command(command))
 }

@@ -15,6 +15,7 @@ mod rule_spec;
 mod run;
 mod tales;
 mod terms;
+mod what_if;
 
 use books::{Broken, law};
 use history::{History, Product, Step, Target, history};

@@ -29,7 +29,9 @@ impl Reference {
             CommandKind::Reinstate => self.reinstated(&mut commission, place, &mut account),
             CommandKind::Hold => self.held(&mut commission, place, hold, &mut account),
             CommandKind::Release => self.released(&mut commission, place, hold, &mut account),
-            CommandKind::Bonus | CommandKind::Correction | CommandKind::Debit => unreachable!(),
+            CommandKind::Bonus | CommandKind::Correction | CommandKind::Debit | CommandKind::Reprice => {
+                unreachable!()
+            }
         };
         if declined.is_empty() {
             self.set_account(&commission, account);

@@ -108,6 +108,15 @@ impl<'a> Run<'a> {
         self.agrees()
     }
 
+    pub fn clock(&self) -> Micros {
+        self.world.clock
+    }
+
+    /// The ledger, as far as it was told.
+    pub fn told(self) -> World {
+        self.world
+    }
+
     fn product(&self, sale: usize) -> &'a Product {
         &self.history.products[sale]
     }
@@ -268,6 +277,7 @@ impl<'a> Run<'a> {
     /// Decides one input frame, asks the laws of events, and folds it.
     fn frame(&mut self, input: Vec<AttributedEvent>) -> Result<Vec<CommissionsEvent>, Broken> {
         let mut all = Vec::new();
+        self.world.inputs.push((self.world.clock, input.clone()));
         for step in 0.. {
             law!("every frame comes to an end", step < 20, "{input:#?}");
             let clock = self.world.clock;
