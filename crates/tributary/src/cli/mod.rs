@@ -26,7 +26,7 @@ pub(crate) use proof::{
 };
 pub(crate) use replay::{Balances, Replay};
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
-pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
+pub(crate) use setup::{CheckConfig, Init, Topics};
 pub(crate) use statements::{
     PaymentFormat, PayoutsExport, PayoutsList, PayoutsLook, PayoutsShow, Statement, StatementFormat,
 };

@@ -241,7 +241,11 @@ fn facts_of_one_sale_come_to_the_same_in_any_order_and_multiplicity_with_payouts
         };
         history.steps = shuffled(&history, &facts, random);
         let agrees = caught(|| ends(&history)).and_then(|other| {
-            law!("6: any order and multiplicity comes to the same", straight == other, "{straight:?}, not {other:?}");
+            law!(
+                "6: any order and multiplicity comes to the same",
+                straight == other,
+                "{straight:?}, not {other:?}"
+            );
             Ok(())
         });
         agrees.map_err(|broken| Box::new((history, broken)))

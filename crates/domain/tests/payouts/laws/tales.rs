@@ -1,5 +1,7 @@
 //! What happens in a history: stories that chance alone would tell too rarely, and single steps, told in turns.
-use super::history::{About, CURRENCIES, PARTNERS, Part, Product, RateSpec, Said, Step, Target, TermsSpec, Which};
+use super::history::{
+    About, CURRENCIES, PARTNERS, Part, Product, RateSpec, Said, Step, Target, TermsSpec, Which,
+};
 use super::random::Random;
 use tributary_domain::facts::{CommandKind, ReversalState};
 use tributary_domain::payouts::{PayoutAct, Schedule};
@@ -82,7 +84,8 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
         1 => {
             let end = random.of(&[Settle, Fail, Fail, Fail]);
             let back = (end == Settle).then(|| pays(Return));
-            [earned(sale), vec![drafts(products, sale), goes_back, pays(end)], back.into_iter().collect()].concat()
+            [earned(sale), vec![drafts(products, sale), goes_back, pays(end)], back.into_iter().collect()]
+                .concat()
         }
         // Paid, gone back, and the payout comes back too.
         2 => [paid(), vec![goes_back, pays(Return), DAYS, drafts(products, sale), pays(Settle)]].concat(),
