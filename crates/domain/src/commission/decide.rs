@@ -67,6 +67,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                     ),
                 ..
             } => more |= desk.cancelled(fact, subscription_id, step),
+            AttributedEvent::Passed {
+                event: FactsEvent::Config(fact @ ConfigFact { object: ConfigObject::PayoutTerms(_), .. }),
+                ..
+            } => more |= desk.terms_changed(fact, step),
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
             AttributedEvent::Passed {
                 event: FactsEvent::Fact(fact @ Fact { body: FactBody::Payout(command), .. }),
@@ -78,10 +82,7 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             } => more |= desk.rate(fact, rate, step),
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
-                if matches!(
-                    fact.object,
-                    ConfigObject::Program(_) | ConfigObject::Rule(_) | ConfigObject::PayoutTerms(_)
-                ) {
+                if matches!(fact.object, ConfigObject::Program(_) | ConfigObject::Rule(_)) {
                     desk.emit(CommissionsEvent::Config(fact.clone()));
                 }
                 desk.is_config = true;
