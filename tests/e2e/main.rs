@@ -11,6 +11,8 @@ mod fleet;
 mod installation;
 mod kills;
 mod kills_apart;
+#[path = "../scenarios/late_refund.rs"]
+mod late_refund;
 mod ledger;
 mod lifecycle;
 mod main_job;
@@ -20,6 +22,7 @@ mod native_api;
 mod otlp;
 mod outages;
 mod outages_kafka;
+mod payouts;
 mod quarantine;
 mod rebuild;
 mod recovery;
