@@ -87,9 +87,14 @@ fn schedule_key(due: Micros, program: &ProgramId, partner: &PartnerId) -> Key {
     Key::new(SCHEDULES).number(due.0).text(&program.0).text(&partner.0)
 }
 
-/// Commissions that wait for a rate from a currency.
+/// Commissions that wait for a rate.
+pub(in crate::commission) fn fx_held_all(program: &ProgramId) -> Key {
+    Key::new(FX_HELD).text(&program.0)
+}
+
+/// Those that wait for a rate from a currency.
 pub(in crate::commission) fn fx_held_key(program: &ProgramId, from: Currency) -> Key {
-    Key::new(FX_HELD).text(&program.0).text(from.code())
+    fx_held_all(program).text(from.code())
 }
 
 /// What one commission has in its partner's available money, or owes.
@@ -279,6 +284,12 @@ impl Book<'_> {
     pub(in crate::commission) fn claims(&self, holder: &Holder, limit: usize) -> Vec<Place> {
         let of = holder.claims();
         let found = listed(self.view, &self.rows.payout.claims, (of.bytes(), &of.end()), limit);
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// The first commissions of a range that wait for a rate.
+    pub(in crate::commission) fn fx_held(&self, range: (&[u8], &[u8]), limit: usize) -> Vec<Place> {
+        let found = listed(self.view, &self.rows.payout.fx_held, range, limit);
         found.into_iter().map(|(_, place)| place).collect()
     }
 
