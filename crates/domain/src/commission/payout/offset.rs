@@ -1,7 +1,9 @@
 //! What a partner earns pays what the partner owes, commission by commission, the oldest of both first.
 use super::rows::{Class, Holder, Place};
 use crate::commission::decide::Desk;
-use crate::commission::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, OffsetRecorded};
+use crate::commission::{
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, OffsetRecorded,
+};
 use crate::ids::{EventId, ProgramId};
 use crate::money::Minor;
 use std::collections::BTreeMap;
@@ -12,8 +14,10 @@ pub(in crate::commission) const OFFSETS_PER_STEP: usize = 100;
 
 /// Whether it changes what is payable, or whether what was given for debts can be taken back: a line of nothing moves no money.
 fn is_about_debts(event: &CommissionEvent) -> bool {
-    let is_back = matches!(event.kind, CommissionEventKind::PayoutFailed | CommissionEventKind::PayoutReturned);
-    is_back || event.postings.iter().any(|posting| matches!(posting.account, Account::Available | Account::Debt))
+    let is_back =
+        matches!(event.kind, CommissionEventKind::PayoutFailed | CommissionEventKind::PayoutReturned);
+    is_back
+        || event.postings.iter().any(|posting| matches!(posting.account, Account::Available | Account::Debt))
 }
 
 impl Desk<'_> {

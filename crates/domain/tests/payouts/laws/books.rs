@@ -90,7 +90,12 @@ fn into(event: &CommissionEvent, account: Account) -> i128 {
 
 impl Books {
     /// Folds the events of one step of a frame.
-    pub fn frame(&mut self, clock: Micros, events: &[CommissionsEvent], rows: &mut Rows) -> Result<(), Broken> {
+    pub fn frame(
+        &mut self,
+        clock: Micros,
+        events: &[CommissionsEvent],
+        rows: &mut Rows,
+    ) -> Result<(), Broken> {
         rows.frame();
         for event in events {
             match event {
@@ -104,7 +109,12 @@ impl Books {
                 _ => {}
             }
         }
-        law!("8: each line is said of its commission, in the same frame", self.open.is_empty(), "{:#?}", self.open);
+        law!(
+            "8: each line is said of its commission, in the same frame",
+            self.open.is_empty(),
+            "{:#?}",
+            self.open
+        );
         Ok(())
     }
 
@@ -112,14 +122,22 @@ impl Books {
         let before = self.last.get(&event.id).map_or(0, net);
         let (gross, reversed) = (event.gross.0, event.reversed.0);
         law!("R is between 0 and G", (gross.min(0)..=gross.max(0)).contains(&reversed), "{event:#?}");
-        law!("an event's delta is the change of N", i128::from(event.delta.0) == net(event) - before, "{event:#?}");
+        law!(
+            "an event's delta is the change of N",
+            i128::from(event.delta.0) == net(event) - before,
+            "{event:#?}"
+        );
         let has_other = event.holds.iter().any(|hold| hold != "time");
         let agrees = match event.status {
             CommissionStatus::Pending => !has_other,
             CommissionStatus::Review => has_other,
             _ => event.holds.is_empty(),
         };
-        law!("7: in review exactly while a hold beside time is there, and what is payable has none", agrees, "{event:#?}");
+        law!(
+            "7: in review exactly while a hold beside time is there, and what is payable has none",
+            agrees,
+            "{event:#?}"
+        );
         self.postings(event)?;
         self.line_of(event)?;
         self.moved(clock, &event.id, into(event, Account::Available) + into(event, Account::Debt));
@@ -138,11 +156,22 @@ impl Books {
         let is_one = event.postings.iter().all(|leg| leg.currency == event.currency);
         law!("11: no posting crosses currencies", is_one, "{event:#?}");
         law!("1: the postings of an event sum to 0", sums_to_zero(&event.postings), "{event:#?}");
-        let is_loss = event.postings.iter().any(|leg| matches!(leg.account, Account::ProgramLoss | Account::FxRounding));
+        let is_loss = event
+            .postings
+            .iter()
+            .any(|leg| matches!(leg.account, Account::ProgramLoss | Account::FxRounding));
         law!("only write-offs and drafts touch the program's losses", !is_loss, "{event:#?}");
         let paid = into(event, Account::PaidOut);
-        law!("12: paid out falls only by a return", paid >= 0 || event.kind == CommissionEventKind::PayoutReturned, "{event:#?}");
-        law!("paid out rises only by a settlement", paid <= 0 || event.kind == CommissionEventKind::Paid, "{event:#?}");
+        law!(
+            "12: paid out falls only by a return",
+            paid >= 0 || event.kind == CommissionEventKind::PayoutReturned,
+            "{event:#?}"
+        );
+        law!(
+            "paid out rises only by a settlement",
+            paid <= 0 || event.kind == CommissionEventKind::Paid,
+            "{event:#?}"
+        );
         self.post((event.partner.to_string(), event.currency.code().to_owned()), &event.postings, event)
     }
 
@@ -161,7 +190,11 @@ impl Books {
             }
         }
         law!("3: available x debt = 0", sheet[2] == 0 || sheet[5] == 0, "{sheet:?} after {event:#?}");
-        law!("4: no bucket is below 0", sheet.iter().all(|bucket| *bucket >= 0), "{sheet:?} after {event:#?}");
+        law!(
+            "4: no bucket is below 0",
+            sheet.iter().all(|bucket| *bucket >= 0),
+            "{sheet:?} after {event:#?}"
+        );
         Ok(())
     }
 
@@ -186,20 +219,45 @@ impl Books {
             PayoutFailed => (amount, -amount, 0),
             _ => (amount, 0, -amount),
         };
-        law!("a payout's event moves its line", moves == expected && net(event) == net(&self.last[&event.id]), "{event:#?}");
+        law!(
+            "a payout's event moves its line",
+            moves == expected && net(event) == net(&self.last[&event.id]),
+            "{event:#?}"
+        );
         Ok(())
     }
 
     fn payout(&mut self, event: &PayoutEvent, rows: &mut Rows) -> Result<(), Broken> {
         let from = self.payouts.get(&event.id).map(|book| book.status);
-        law!("the table of payouts: there is such a row", rows.count_payout(from, event), "from {from:?}: {event:#?}");
+        law!(
+            "the table of payouts: there is such a row",
+            rows.count_payout(from, event),
+            "from {from:?}: {event:#?}"
+        );
         if event.kind == PayoutEventKind::Drafted {
             self.drafted(event)?;
         } else {
             let first = &self.payouts[&event.id].drafted;
-            let same = (&event.program, &event.partner, event.currency, event.total, event.paid_currency, event.paid)
-                == (&first.program, &first.partner, first.currency, first.total, first.paid_currency, first.paid);
-            law!("a payout says the same for ever", same && event.lines.is_empty() && event.postings.is_empty(), "{event:#?}, not {first:#?}");
+            let same = (
+                &event.program,
+                &event.partner,
+                event.currency,
+                event.total,
+                event.paid_currency,
+                event.paid,
+            ) == (
+                &first.program,
+                &first.partner,
+                first.currency,
+                first.total,
+                first.paid_currency,
+                first.paid,
+            );
+            law!(
+                "a payout says the same for ever",
+                same && event.lines.is_empty() && event.postings.is_empty(),
+                "{event:#?}, not {first:#?}"
+            );
         }
         let book = self.payouts.get_mut(&event.id).unwrap();
         book.status = event.kind;
@@ -209,9 +267,14 @@ impl Books {
     }
 
     fn drafted(&mut self, event: &PayoutEvent) -> Result<(), Broken> {
-        let sum = |of: fn(&PayoutLine) -> i64| event.lines.iter().map(|line| i128::from(of(line))).sum::<i128>();
+        let sum =
+            |of: fn(&PayoutLine) -> i64| event.lines.iter().map(|line| i128::from(of(line))).sum::<i128>();
         let (total, paid) = (i128::from(event.total.0), i128::from(event.paid.0));
-        law!("8: a payout is the sum of its lines", total == sum(|line| line.amount.0) && paid == sum(|line| line.paid.0), "{event:#?}");
+        law!(
+            "8: a payout is the sum of its lines",
+            total == sum(|line| line.amount.0) && paid == sum(|line| line.paid.0),
+            "{event:#?}"
+        );
         law!("a payout pays something", total > 0 && paid > 0, "{event:#?}");
         for line in &event.lines {
             let in_flight = self.payouts.values().find(|book| {
@@ -220,9 +283,15 @@ impl Books {
             });
             law!("8: a line is in one live payout", in_flight.is_none(), "{line:#?} is in {in_flight:#?}");
             let stands = self.stands(&line.commission);
-            law!("a line is what stands for its commission", i128::from(line.amount.0) == stands, "{line:#?}, not {stands}");
+            law!(
+                "a line is what stands for its commission",
+                i128::from(line.amount.0) == stands,
+                "{line:#?}, not {stands}"
+            );
             let last = &self.last[&line.commission];
-            let is_own = last.partner == event.partner && last.currency == event.currency && last.program == event.program;
+            let is_own = last.partner == event.partner
+                && last.currency == event.currency
+                && last.program == event.program;
             law!("a payout pays one balance", is_own, "{event:#?}: {last:#?}");
         }
         let different: BTreeSet<_> = event.lines.iter().map(|line| &line.commission).collect();
@@ -237,30 +306,53 @@ impl Books {
     fn residue(&self, event: &PayoutEvent) -> Result<(), Broken> {
         let known = self.rates.get(&(event.currency, event.paid_currency)).map(|recorded| &recorded.rate.id);
         let is_same = event.currency == event.paid_currency;
-        law!("a payout is converted by the last rate of its currencies", event.rate.as_ref() == known.filter(|_| !is_same), "{event:#?}");
-        law!("what is not converted is paid as it is", !is_same || event.paid == event.total && event.postings.is_empty(), "{event:#?}");
+        law!(
+            "a payout is converted by the last rate of its currencies",
+            event.rate.as_ref() == known.filter(|_| !is_same),
+            "{event:#?}"
+        );
+        law!(
+            "what is not converted is paid as it is",
+            !is_same || event.paid == event.total && event.postings.is_empty(),
+            "{event:#?}"
+        );
         law!("1: the postings of a payout sum to 0", sums_to_zero(&event.postings), "{event:#?}");
         let is_residue = |leg: &Posting| {
-            leg.currency == event.paid_currency && matches!(leg.account, Account::Expense | Account::FxRounding)
+            leg.currency == event.paid_currency
+                && matches!(leg.account, Account::Expense | Account::FxRounding)
         };
-        law!("11: a residue is in what is paid, between expense and rounding", event.postings.iter().all(is_residue), "{event:#?}");
+        law!(
+            "11: a residue is in what is paid, between expense and rounding",
+            event.postings.iter().all(is_residue),
+            "{event:#?}"
+        );
         Ok(())
     }
 
     fn written_off(&mut self, clock: Micros, event: &DebtWrittenOff) -> Result<(), Broken> {
         let amount = event.amount.0;
         let leg = |account| event.postings.iter().find(|leg| leg.account == account).map(|leg| leg.amount.0);
-        let is_whole = leg(Account::Debt) == Some(amount) && leg(Account::ProgramLoss) == Some(-amount) && event.postings.len() == 2;
+        let is_whole = leg(Account::Debt) == Some(amount)
+            && leg(Account::ProgramLoss) == Some(-amount)
+            && event.postings.len() == 2;
         law!("a write-off moves its amount from debt to loss", is_whole && amount > 0, "{event:#?}");
         law!("1: the postings of a write-off sum to 0", sums_to_zero(&event.postings), "{event:#?}");
-        law!("11: a write-off has one currency", event.postings.iter().all(|leg| leg.currency == event.currency), "{event:#?}");
+        law!(
+            "11: a write-off has one currency",
+            event.postings.iter().all(|leg| leg.currency == event.currency),
+            "{event:#?}"
+        );
         let account = (event.partner.to_string(), event.currency.code().to_owned());
         self.post(account.clone(), &event.postings, event)?;
         self.sheets.get_mut(&account).unwrap()[6] += i128::from(amount);
         let mut left = amount;
         for (of, part) in &event.claims {
             let oldest = self.next_owed(&account);
-            law!("a write-off takes from the oldest debt", oldest.as_ref() == Some(of), "{event:#?}, not {oldest:?}");
+            law!(
+                "a write-off takes from the oldest debt",
+                oldest.as_ref() == Some(of),
+                "{event:#?}, not {oldest:?}"
+            );
             let owes = -self.stands(of);
             left -= part.0;
             let fits = part.0 > 0 && i128::from(part.0) <= owes;
@@ -275,16 +367,26 @@ impl Books {
     fn offset(&mut self, clock: Micros, event: &OffsetRecorded, rows: &mut Rows) -> Result<(), Broken> {
         let (by, of, amount) = (&event.commission, &event.debt_of, i128::from(event.amount.0));
         let account = (event.partner.to_string(), event.currency.code().to_owned());
-        let is_own = [by, of].into_iter().all(|id| self.last.get(id).is_some_and(|last| {
-            last.partner == event.partner && last.currency == event.currency
-        }));
+        let is_own = [by, of].into_iter().all(|id| {
+            self.last
+                .get(id)
+                .is_some_and(|last| last.partner == event.partner && last.currency == event.currency)
+        });
         law!("an offset is within one balance", is_own && by != of, "{event:#?}");
         let (pays, owes) = (self.stands(by), -self.stands(of));
         rows.count_offset(amount);
         if amount > 0 {
-            law!("an offset takes what is there, and no more than is owed", amount == pays.min(owes), "{event:#?}: {pays} for {owes}");
+            law!(
+                "an offset takes what is there, and no more than is owed",
+                amount == pays.min(owes),
+                "{event:#?}: {pays} for {owes}"
+            );
             let oldest = (self.next_payer(&account), self.next_owed(&account));
-            law!("offsets go by age", oldest == (Some(by.clone()), Some(of.clone())), "{event:#?}, not {oldest:?}");
+            law!(
+                "offsets go by age",
+                oldest == (Some(by.clone()), Some(of.clone())),
+                "{event:#?}, not {oldest:?}"
+            );
             let of_it = self.offsets.entry(by.clone()).or_default();
             match of_it.last_mut() {
                 Some((known, sum)) if known == of => *sum += amount,
@@ -294,7 +396,11 @@ impl Books {
             let of_it = self.offsets.entry(by.clone()).or_default();
             let last = of_it.pop();
             let is_last = last.as_ref().is_some_and(|(known, had)| known == of && *had >= -amount);
-            law!("an offset is undone as far as it went, the newest first", is_last && amount < 0, "{event:#?}: {last:?}");
+            law!(
+                "an offset is undone as far as it went, the newest first",
+                is_last && amount < 0,
+                "{event:#?}: {last:?}"
+            );
             law!("an offset is undone as far as is needed", -amount <= -pays, "{event:#?}: {pays}");
             let (_, had) = last.unwrap();
             if had + amount > 0 {
@@ -334,7 +440,8 @@ impl Books {
             drafted.any(|book| book.drafted.lines.iter().any(|line| line.commission == *id))
         };
         let all = self.of_account(account).filter(|(_, stands)| stands.amount > 0);
-        all.min_by_key(|(id, stands)| (in_flight(id), stands.payable_since, (*id).clone())).map(|(id, _)| id.clone())
+        all.min_by_key(|(id, stands)| (in_flight(id), stands.payable_since, (*id).clone()))
+            .map(|(id, _)| id.clone())
     }
 
     /// Whose debt is paid next: the oldest.
@@ -355,10 +462,22 @@ impl Books {
         for (account, sheet) in &self.sheets {
             let [net, stands] = sums.get(account).copied().unwrap_or_default();
             let buckets: i128 = sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6];
-            law!("2: the buckets less what was written off are the sum of N", buckets == net, "{account:?}: {sheet:?}, N {net}");
-            law!("what stands for commissions is what is available, less the debt", stands == sheet[2] - sheet[5], "{account:?}: {sheet:?}, {stands}");
+            law!(
+                "2: the buckets less what was written off are the sum of N",
+                buckets == net,
+                "{account:?}: {sheet:?}, N {net}"
+            );
+            law!(
+                "what stands for commissions is what is available, less the debt",
+                stands == sheet[2] - sheet[5],
+                "{account:?}: {sheet:?}, {stands}"
+            );
             let both = (self.next_payer(account), self.next_owed(account));
-            law!("what is payable pays what is owed", both.0.is_none() || both.1.is_none(), "{account:?}: {both:?}");
+            law!(
+                "what is payable pays what is owed",
+                both.0.is_none() || both.1.is_none(),
+                "{account:?}: {both:?}"
+            );
         }
         self.offsets_hold()
     }
@@ -373,7 +492,11 @@ impl Books {
             let stands = self.stands(by);
             law!("who owes pays for nobody", stands >= 0, "{by} owes {stands}, and pays {offsets:?}");
             let is_debit = last.gross.0 < 0;
-            law!("offsets of a commission are no more than N", is_debit || sum <= net(last).max(0) + self.received(by), "{by}: {sum}, {last:#?}");
+            law!(
+                "offsets of a commission are no more than N",
+                is_debit || sum <= net(last).max(0) + self.received(by),
+                "{by}: {sum}, {last:#?}"
+            );
         }
         Ok(())
     }

@@ -55,7 +55,10 @@ impl Reference {
 
     pub fn terms_of(&self, partner: &str) -> TermsSpec {
         let terms = self.terms.get(partner).or(self.terms.get(""));
-        terms.map_or_else(|| TermsSpec { partner: "", schedule: Default::default(), minimums: vec![], pay_in: None }, |(terms, _)| terms.clone())
+        terms.map_or_else(
+            || TermsSpec { partner: "", schedule: Default::default(), minimums: vec![], pay_in: None },
+            |(terms, _)| terms.clone(),
+        )
     }
 
     /// What a draft of a balance would be, or the word that declines it.

@@ -174,7 +174,8 @@ impl Reference {
     /// What a commission is when nothing is left of it.
     pub fn end(&self, place: &Place) -> &'static str {
         let spec = self.sold.get(&place.0);
-        let lost = spec.map(|spec| taken(Profile::Native, self.settings.rounding, spec, &self.facts).lost_gross);
+        let lost =
+            spec.map(|spec| taken(Profile::Native, self.settings.rounding, spec, &self.facts).lost_gross);
         if lost.is_some_and(|lost| lost > 0) { "charged_back" } else { "refunded" }
     }
 

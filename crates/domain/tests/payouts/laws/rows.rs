@@ -124,7 +124,9 @@ fn what(from: &str, event: &CommissionEvent, after_payout: bool) -> Option<&'sta
         Kind::Review if named("fx_missing") => "held: no rate",
         Kind::HoldReleased if named("fx_missing") && event.actor == "system" => "released: a rate",
         Kind::Review if after_payout && named("dispute:") => "held: dispute, after a payout",
-        Kind::Review if after_payout && named("partner_suspended") => "held: partner suspended, after a payout",
+        Kind::Review if after_payout && named("partner_suspended") => {
+            "held: partner suspended, after a payout"
+        }
         kind if ["locked", "paid"].contains(&from) => kind.name(),
         _ => return None,
     })
@@ -139,7 +141,8 @@ impl Rows {
     /// Counts an event; whether the table has its row.
     pub fn count(&mut self, from: &'static str, event: &CommissionEvent) -> bool {
         let after_payout = self.after_payout;
-        let is_end = matches!(event.kind, CommissionEventKind::PayoutFailed | CommissionEventKind::PayoutReturned);
+        let is_end =
+            matches!(event.kind, CommissionEventKind::PayoutFailed | CommissionEventKind::PayoutReturned);
         self.after_payout = is_end || after_payout && event.kind == CommissionEventKind::Review;
         let to = event.status.name();
         let Some(what) = what(from, event, after_payout) else {
@@ -151,7 +154,11 @@ impl Rows {
             (true, "payout_returned") => self.add(("paid", "payout_returned, a debt first", "(any)")),
             _ => {}
         }
-        let row = if ENDS.contains(&from) && from == to { ("(an end)", what, "(the same)") } else { (from, what, to) };
+        let row = if ENDS.contains(&from) && from == to {
+            ("(an end)", what, "(the same)")
+        } else {
+            (from, what, to)
+        };
         self.add(row);
         let more = what.ends_with(": more of it") && from == to;
         more || TABLE.contains(&row)

@@ -106,8 +106,7 @@ impl<'a> Run<'a> {
             }
             Step::Partner { partner, active } => {
                 self.reference.partner(partner, *active);
-                let partner =
-                    Partner { partner: (*partner).into(), active: *active, ..Partner::default() };
+                let partner = Partner { partner: (*partner).into(), active: *active, ..Partner::default() };
                 self.config(ConfigObject::Partner(partner), false)?;
             }
             Step::Draft { partner, currency, ignore_minimum } => {
@@ -155,7 +154,11 @@ impl<'a> Run<'a> {
                 }
                 Err(word) => {
                     let drafted = drafts.iter().find(|event| is_of(event, account));
-                    law!("a schedule drafts only what a person could", drafted.is_none(), "{word}: {drafted:#?}");
+                    law!(
+                        "a schedule drafts only what a person could",
+                        drafted.is_none(),
+                        "{word}: {drafted:#?}"
+                    );
                     if word == "no_rate" {
                         self.reference.waits_for_rate(account);
                     }
@@ -187,9 +190,18 @@ impl<'a> Run<'a> {
             .filter(|leg| leg.account == tributary_domain::commission::Account::FxRounding)
             .map(|leg| i128::from(leg.amount.0))
             .sum();
-        law!("the residue is what rounding left over", residue == expected.residue, "{event:#?}, not {expected:#?}");
+        law!(
+            "the residue is what rounding left over",
+            residue == expected.residue,
+            "{event:#?}, not {expected:#?}"
+        );
         law!("a payout's id was never used", !self.drafted.contains(&event.id), "{event:#?}");
-        if self.reference.payouts.values().any(|one| one.status == "returned" && one.account == expected.account) {
+        if self
+            .reference
+            .payouts
+            .values()
+            .any(|one| one.status == "returned" && one.account == expected.account)
+        {
             self.rows.say("-", "drafted, after a return");
         }
         self.drafted.push(event.id.clone());
@@ -204,9 +216,9 @@ impl<'a> Run<'a> {
         ignore_minimum: bool,
     ) -> Result<(), Broken> {
         let account = code.map(|code| (partner.to_owned(), code));
-        let expected = account.as_ref().map_or(Err("currency_required"), |account| {
-            self.reference.draft(account, ignore_minimum)
-        });
+        let expected = account
+            .as_ref()
+            .map_or(Err("currency_required"), |account| self.reference.draft(account, ignore_minimum));
         if let (Some(account), Err("no_rate")) = (&account, &expected) {
             self.reference.waits_for_rate(account);
         }
@@ -224,18 +236,31 @@ impl<'a> Run<'a> {
         match expected {
             Ok(payout) => {
                 let said = (answer.declined.as_str(), answer.payout.as_ref().map(|(_, status)| *status));
-                law!("a draft is made as the model says", said == ("", Some(PayoutEventKind::Drafted)) && drafts.len() == 1, "{answer:#?}, not {payout:#?}");
+                law!(
+                    "a draft is made as the model says",
+                    said == ("", Some(PayoutEventKind::Drafted)) && drafts.len() == 1,
+                    "{answer:#?}, not {payout:#?}"
+                );
                 let event = drafts[0];
                 let is_told = answer.payout.as_ref().is_some_and(|(id, _)| *id == event.id)
                     && answer.amount == event.paid
                     && answer.currency == Some(event.paid_currency);
                 law!("a draft is answered with what it pays", is_told, "{answer:#?}: {event:#?}");
-                law!("a draft is of the balance that was asked for", is_of(event, account.as_ref().unwrap()), "{event:#?}");
+                law!(
+                    "a draft is of the balance that was asked for",
+                    is_of(event, account.as_ref().unwrap()),
+                    "{event:#?}"
+                );
                 self.drafted(event, payout)
             }
             Err(word) => {
                 self.rows.say("-", &format!("a draft is declined: {word}"));
-                law!("a draft is declined as the model says", answer.declined == word && drafts.is_empty(), "{:?}, not {word:?}", answer.declined);
+                law!(
+                    "a draft is declined as the model says",
+                    answer.declined == word && drafts.is_empty(),
+                    "{:?}, not {word:?}",
+                    answer.declined
+                );
                 let holds = |event: &CommissionsEvent| match event {
                     CommissionsEvent::Commission(event) => {
                         event.kind == CommissionEventKind::Review
@@ -245,7 +270,11 @@ impl<'a> Run<'a> {
                     _ => false,
                 };
                 let changes = events.len() > 1 && (word != "no_rate" || !events.iter().all(holds));
-                law!("what is declined changes nothing, but waits for a rate", !changes, "{word}: {events:#?}");
+                law!(
+                    "what is declined changes nothing, but waits for a rate",
+                    !changes,
+                    "{word}: {events:#?}"
+                );
                 Ok(())
             }
         }
@@ -281,11 +310,20 @@ impl<'a> Run<'a> {
             _ => "a twin of a return",
         };
         let (answer, events) = self.commands(id.as_str(), FactBody::Payout(command), twin)?;
-        law!("a payout is done or declined as the model says", answer.declined == declined, "{act:?} of {known:#?}: {:?}, not {declined:?}", answer.declined);
+        law!(
+            "a payout is done or declined as the model says",
+            answer.declined == declined,
+            "{act:?} of {known:#?}: {:?}, not {declined:?}",
+            answer.declined
+        );
         let status = self.reference.payouts.get(&id).map(|one| one.status);
         if declined.is_empty() {
             let said = answer.payout.as_ref().map(|(known, status)| (known.clone(), status.name()));
-            law!("an answer names the payout and its status", said == status.map(|status| (id.clone(), status)), "{answer:#?}");
+            law!(
+                "an answer names the payout and its status",
+                said == status.map(|status| (id.clone(), status)),
+                "{answer:#?}"
+            );
             let is_paid = answer.amount == amount && answer.currency == Some(currency(code));
             law!("an answer says what is paid", is_paid, "{answer:#?}, not {amount} {code}");
         } else {
@@ -317,7 +355,12 @@ impl<'a> Run<'a> {
         });
         let (answer, events) = self.commands(&account.0, body, "a twin of another command")?;
         let word = expected.err().unwrap_or_default();
-        law!("a write-off is done or declined as the model says", answer.declined == word, "{:?}, not {expected:?}", answer.declined);
+        law!(
+            "a write-off is done or declined as the model says",
+            answer.declined == word,
+            "{:?}, not {expected:?}",
+            answer.declined
+        );
         let done = events.iter().find_map(|event| match event {
             CommissionsEvent::WrittenOff(event) => Some(event),
             _ => None,
@@ -345,7 +388,12 @@ impl<'a> Run<'a> {
             actor: "key_mary".to_owned(),
         });
         let (answer, events) = self.commands("rate", body, "a twin of another command")?;
-        law!("a rate is taken or declined as the model says", answer.declined == declined, "{rate:?}: {:?}, not {declined:?}", answer.declined);
+        law!(
+            "a rate is taken or declined as the model says",
+            answer.declined == declined,
+            "{rate:?}: {:?}, not {declined:?}",
+            answer.declined
+        );
         let is_taken = events.iter().any(|event| matches!(event, CommissionsEvent::Rate(_)));
         law!("a rate is recorded unless it is declined", is_taken == declined.is_empty(), "{events:#?}");
         self.rows.say("-", if declined.is_empty() { "a rate" } else { "a rate is declined: bad_rate" });
@@ -380,7 +428,11 @@ impl<'a> Run<'a> {
             law!("a twin changes nothing", false, "{events:#?}");
             return Ok(());
         };
-        law!("a twin is told the same", again.duplicate && again.answer == first, "{again:#?}, not {first:#?}");
+        law!(
+            "a twin is told the same",
+            again.duplicate && again.answer == first,
+            "{again:#?}, not {first:#?}"
+        );
         self.rows.say("-", what);
         Ok(())
     }
@@ -397,11 +449,18 @@ impl<'a> Run<'a> {
         let declined = self.reference.decided(kind, &place, hold);
         self.reference.forgets_rates();
         let known = self.reference.commissions.contains_key(&place);
-        let commission = self.ids.get(&place).filter(|_| known).cloned().unwrap_or_else(|| "com_nobody".into());
+        let commission =
+            self.ids.get(&place).filter(|_| known).cloned().unwrap_or_else(|| "com_nobody".into());
         let command = Command { commission, hold: hold.to_owned(), ..command(kind) };
-        let (answer, events) = self.commands(&place.0, FactBody::Command(command), "a twin of another command")?;
+        let (answer, events) =
+            self.commands(&place.0, FactBody::Command(command), "a twin of another command")?;
         let law = "a person's decision is done or declined as the table says";
-        law!(law, answer.declined == declined, "{kind:?} of {place:?}: {:?}, not {declined:?}", answer.declined);
+        law!(
+            law,
+            answer.declined == declined,
+            "{kind:?} of {place:?}: {:?}, not {declined:?}",
+            answer.declined
+        );
         law!("what is declined changes nothing", declined.is_empty() || events.len() == 1, "{events:#?}");
         Ok(())
     }
@@ -471,7 +530,8 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-        let places: BTreeMap<&CommissionId, &Place> = self.ids.iter().map(|(place, id)| (id, place)).collect();
+        let places: BTreeMap<&CommissionId, &Place> =
+            self.ids.iter().map(|(place, id)| (id, place)).collect();
         for event in &all {
             match event {
                 CommissionsEvent::Offset(event) => {
@@ -480,7 +540,8 @@ impl<'a> Run<'a> {
                 }
                 CommissionsEvent::WrittenOff(event) => {
                     for (of, amount) in &event.claims {
-                        *self.reference.given_up.entry(places[of].clone()).or_default() += i128::from(amount.0);
+                        *self.reference.given_up.entry(places[of].clone()).or_default() +=
+                            i128::from(amount.0);
                     }
                 }
                 _ => {}
@@ -503,11 +564,20 @@ impl<'a> Run<'a> {
             law!("the model's commissions are there", last.is_some(), "{place:?}: {commission:#?}");
             let last = last.unwrap();
             let numbers = [last.gross.0, last.gross.0 - last.reversed.0].map(i128::from);
-            law!("G and N are the model's", numbers == [commission.gross, commission.net], "{place:?}: {last:#?}, not {commission:#?}");
-            law!("status is the model's", last.status.name() == commission.status, "{place:?}: {last:#?}, not {commission:#?}");
+            law!(
+                "G and N are the model's",
+                numbers == [commission.gross, commission.net],
+                "{place:?}: {last:#?}, not {commission:#?}"
+            );
+            law!(
+                "status is the model's",
+                last.status.name() == commission.status,
+                "{place:?}: {last:#?}, not {commission:#?}"
+            );
             if last.status.is_unpaid() {
                 let wanted = commission.holds(&self.reference.wanted(place));
-                let holds: BTreeSet<String> = last.holds.iter().filter(|hold| *hold != "time").cloned().collect();
+                let holds: BTreeSet<String> =
+                    last.holds.iter().filter(|hold| *hold != "time").cloned().collect();
                 law!("holds are the model's", holds == wanted, "{place:?}: {holds:?}, not {wanted:?}");
             }
         }
@@ -516,9 +586,18 @@ impl<'a> Run<'a> {
         law!("balances are the model's", sheets == expected, "{sheets:#?}, not {expected:#?}");
         for (id, payout) in &self.reference.payouts {
             let book = &self.books.payouts[id];
-            law!("a payout's status is the model's", book.status.name() == payout.status, "{book:#?}, not {payout:#?}");
+            law!(
+                "a payout's status is the model's",
+                book.status.name() == payout.status,
+                "{book:#?}, not {payout:#?}"
+            );
         }
-        law!("nothing else is paid", self.books.payouts.len() == self.drafted.len(), "{:#?}", self.books.payouts);
+        law!(
+            "nothing else is paid",
+            self.books.payouts.len() == self.drafted.len(),
+            "{:#?}",
+            self.books.payouts
+        );
         Ok(())
     }
 
@@ -534,7 +613,8 @@ impl<'a> Run<'a> {
     /// R, N, and all buckets together of the only commission.
     pub fn comes_to(&self, of: Target) -> Option<(i64, i64, i128)> {
         let last = self.books.last.get(self.ids.get(&self.place(of))?)?;
-        let buckets = self.books.sheets.values().map(|sheet| sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6]);
+        let buckets =
+            self.books.sheets.values().map(|sheet| sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6]);
         Some((last.reversed.0, last.gross.0 - last.reversed.0, buckets.sum()))
     }
 }
