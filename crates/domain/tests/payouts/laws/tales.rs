@@ -145,15 +145,13 @@ fn tale(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
     }
 }
 
-/// Rates of all sizes that a payout may have.
+/// Mantissas and exponents, small and large.
+const RATES: [(i64, i32); 9] =
+    [(7, -1), (92, -2), (1085, -3), (155_234, -3), (333_333_333, -9), (33_333, -7), (3, 0), (2, 2), (1, -4)];
+
 fn rate(random: &mut Random, from: &'static str, to: &'static str) -> Step {
-    Step::Rate(RateSpec {
-        from,
-        to,
-        mantissa: random.of(&[1, 7, 92, 1085, 155_234, 333_333_333]) + random.between(0, 5),
-        exponent: random.of(&[-4, -3, -2, -2, -1, 0]),
-        spread_ppm: random.of(&[0, 0, 5_000, 250_000]),
-    })
+    let (mantissa, exponent) = random.of(&RATES);
+    Step::Rate(RateSpec { from, to, mantissa, exponent, spread_ppm: random.of(&[0, 0, 5_000, 250_000]) })
 }
 
 fn converted(
@@ -168,10 +166,16 @@ fn converted(
     let mut tale = vec![Step::Terms { terms, is_removed: false }];
     tale.extend(random.once_in(3).then(|| rate(random, about.currency, to)));
     tale.extend(earned(sale));
-    tale.extend(if random.once_in(2) { earned(other) } else { vec![] });
+    tale.extend(earned(other));
     tale.push(drafts(products, sale));
     let currency = products[sale].sale.currency;
-    tale.extend(random.once_in(3).then(|| told(sale, DISPUTE, Pending)));
+    // Something else may hold it as well.
+    let (of, hold) = (Target::Sale(sale), "manual");
+    match random.below(4) {
+        0 => tale.push(told(sale, DISPUTE, Pending)),
+        1 => tale.push(Step::Decide { kind: Hold, of, hold }),
+        _ => {}
+    }
     tale.extend([rate(random, currency, to), told(sale, DISPUTE, Dead), DAYS]);
     tale.extend([sale, other].map(|sale| decides(Approve, Target::Sale(sale))));
     tale.push(drafts(products, sale));
