@@ -22,6 +22,7 @@ mod native_api;
 mod otlp;
 mod outages;
 mod outages_kafka;
+mod payout_files;
 mod payouts;
 mod quarantine;
 mod rebuild;
