@@ -220,6 +220,7 @@ impl Reference {
             let due = kept.map_or_else(|| next_due(terms.schedule, self.clock), |(_, due)| *due);
             self.terms.insert(terms.partner, (terms.clone(), due));
         }
+        self.releases();
     }
 
     /// A rate is told; the word that declines it, or nothing. What waited for it waits no more.
@@ -232,17 +233,22 @@ impl Reference {
             return "bad_rate";
         }
         self.rates.insert((rate.from, rate.to), rate);
+        self.releases();
+        ""
+    }
+
+    /// What waited for a rate waits no more, where there is one or nothing is converted any more.
+    fn releases(&mut self) {
         for place in self.places() {
             let commission = &self.commissions[&place];
-            let pay_in = self.terms_of(&commission.partner).pay_in;
-            // Also where nothing is converted any more.
-            let is_it = pay_in.is_none_or(|to| [rate.from, rate.to].contains(&to));
-            if commission.currency == rate.from && is_it && commission.by_hand.contains(FX_MISSING) {
+            let pay_in = self.terms_of(&commission.partner).pay_in.unwrap_or(commission.currency);
+            let pair = (commission.currency, pay_in);
+            let converts = pay_in == commission.currency || self.rates.contains_key(&pair);
+            if converts && commission.by_hand.contains(FX_MISSING) {
                 self.commissions.get_mut(&place).unwrap().by_hand.remove(FX_MISSING);
                 self.follows(&place);
             }
         }
-        ""
     }
 
     /// Pending, review, available, in flight, paid out, debt, written off; without those that are all 0.
