@@ -20,6 +20,7 @@ mod native_api;
 mod otlp;
 mod outages;
 mod outages_kafka;
+mod payout_files;
 mod quarantine;
 mod rebuild;
 mod recovery;

@@ -238,19 +238,22 @@ fn read_secret(from: &SecretFrom) -> anyhow::Result<Option<Zeroizing<String>>> {
     Ok(Some(Zeroizing::new(text.to_owned())))
 }
 
-/// Under the gateways' master key. Beside an embedded log it is in the same directory; on Kafka nobody can know whether one
-/// that is made here would be theirs.
 fn seal(config: &Config, program: &str, endpoint_id: &str, secret: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(master_key_of(config)?.seal_endpoint_secret(program, endpoint_id, secret.as_bytes())?)
+}
+
+/// The gateways' master key, to seal under. Beside an embedded log it is in the same directory; on Kafka nobody can know whether
+/// one that is made here would be theirs.
+pub(crate) fn master_key_of(config: &Config) -> anyhow::Result<MasterKey> {
     if config.kafka.brokers.is_some() && !MasterKey::is_given(&config.data_dir) {
         bail!(
-            "the secret must be sealed under the master key of the gateways: set {} or {}, or name the data directory \
+            "this must be sealed under the master key of the gateways: set {} or {}, or name the data directory \
              that holds it with --data-dir",
             master_key::VARIABLE,
             master_key::FILE_VARIABLE
         );
     }
-    let key = MasterKey::load_or_create(&config.data_dir)?;
-    Ok(key.seal_endpoint_secret(program, endpoint_id, secret.as_bytes())?)
+    Ok(MasterKey::load_or_create(&config.data_dir)?)
 }
 
 /// Names a sealed secret, as the native API does. Of the sealed bytes: of the secret it would let others try secrets out.

@@ -18,6 +18,7 @@ mod keys;
 mod parts;
 mod payment_files;
 mod payout_look;
+mod payouts;
 mod proof;
 mod provider_facts;
 mod quarantine;
@@ -32,7 +33,7 @@ mod up;
 mod what_if;
 
 use clap::Parser as _;
-use cli::{Cli, Command, EndpointCommand, Events, Quarantine};
+use cli::{Cli, Command, EndpointCommand, Events, PayoutsCommand, Quarantine};
 use nix::sys::stat::{Mode, umask};
 use std::process::ExitCode;
 
@@ -56,6 +57,11 @@ async fn main() -> ExitCode {
             | Command::Replay(_)
             | Command::Topics(_)
             | Command::Quarantine(Quarantine::Retry(_))
+            | Command::Payouts(PayoutsCommand::Write(_))
+            | Command::PayoutTerms(_)
+            | Command::Partners(_)
+            | Command::Rates(_)
+            | Command::WriteOff(_)
     );
     let could_not_run = if answers_by_status { COULD_NOT_RUN } else { 1 };
     match run(cli.command).await {
@@ -88,9 +94,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(args) => return health::health(&args).await,
         Command::Demo(args) => stage::demo(&args).await?,
         Command::Openapi => up::print_line(gateway::openapi().trim_end())?,
-        Command::Payouts(command) => payout_look::payouts(&command).await?,
+        Command::Payouts(PayoutsCommand::Look(command)) => payout_look::payouts(&command).await?,
         Command::Statement(args) => statement::statement(&args).await?,
         Command::Balances(args) => report::balances(&args).await?,
+        Command::Payouts(PayoutsCommand::Write(command)) => return payouts::payouts(&command).await,
+        Command::PayoutTerms(command) => return payouts::terms(&command).await,
+        Command::Partners(command) => return payouts::partners(&command).await,
+        Command::Rates(command) => return payouts::rates(&command).await,
+        Command::WriteOff(args) => return payouts::write_off(&args).await,
         Command::Verify(args) => return report::verify(&args).await,
         Command::Checkpoint(command) => proof::checkpoint(&command).await?,
         Command::Proof(command) => return proof::proof(&command).await,

@@ -66,11 +66,11 @@ fn every_event_kind_keeps_its_bytes() {
         let bytes = wire::ingest::encode(&sample);
         check::<_, v1::IngestRecord>(&format!("ingest_{name}"), &sample, &bytes, wire::ingest::decode);
     }
-    for (name, sample) in samples::configs() {
+    for (name, sample) in samples::configs().into_iter().chain(samples::payouts::configs()) {
         let bytes = wire::config::encode(&sample);
         check::<_, v1::ConfigFact>(&format!("config_{name}"), &sample, &bytes, wire::config::decode);
     }
-    for (name, sample) in samples::facts() {
+    for (name, sample) in samples::facts().into_iter().chain(samples::payouts::facts()) {
         let bytes = wire::facts::encode(&sample).unwrap();
         check::<_, v1::FactsEvent>(&format!("facts_{name}"), &sample, &bytes, wire::facts::decode);
     }
@@ -83,7 +83,7 @@ fn every_event_kind_keeps_its_bytes() {
             wire::attributed::decode,
         );
     }
-    for (name, sample) in samples::commissions() {
+    for (name, sample) in samples::commissions().into_iter().chain(samples::payouts::commissions()) {
         let bytes = wire::commissions::encode(&sample);
         check::<_, v1::CommissionsEvent>(
             &format!("commissions_{name}"),
@@ -92,7 +92,7 @@ fn every_event_kind_keeps_its_bytes() {
             wire::commissions::decode,
         );
     }
-    for (name, sample) in samples::outcomes() {
+    for (name, sample) in samples::outcomes().into_iter().chain(samples::payouts::outcomes()) {
         let bytes = wire::outcomes::encode(&sample);
         check::<_, v1::OutcomeRecord>(&format!("outcomes_{name}"), &sample, &bytes, wire::outcomes::decode);
     }

@@ -34,7 +34,8 @@ pub struct CommissionInput<'frame> {
 
 /// Decides step `step` of a frame from the state before it: the events, and whether another step follows.
 ///
-/// Only a tick, a cancelled subscription and a partner who is suspended or active again have more than one step: one step
+/// Only a tick, a cancelled subscription, a partner who is suspended or active again, a draft and a rate have more than one
+/// step: one step
 /// of a tick approves about [`APPROVALS_PER_STEP`] commissions, one of the others looks at up to [`super::HOLDS_PER_STEP`].
 #[must_use]
 pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<CommissionsEvent>, bool) {
@@ -49,7 +50,12 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                     desk.retry_parked(retry.source);
                 }
             }
-            AttributedEvent::Passed { event: FactsEvent::Tick, .. } => more |= desk.approve_due(),
+            AttributedEvent::Passed { event: FactsEvent::Tick, .. } => {
+                // What this tick approves is paid by the schedules that it finds due: the next step sees it.
+                let approves = desk.approve_due();
+                more |= approves
+                    || if desk.events.is_empty() { desk.run_schedules() } else { desk.schedule_is_due() };
+            }
             AttributedEvent::Passed {
                 event: FactsEvent::Config(fact @ ConfigFact { object: ConfigObject::Partner(partner), .. }),
                 ..
@@ -66,6 +72,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                 event: FactsEvent::Fact(fact @ Fact { body: FactBody::Payout(command), .. }),
                 ..
             } => more |= desk.payout(fact, command),
+            AttributedEvent::Passed {
+                event: FactsEvent::Fact(fact @ Fact { body: FactBody::Rate(rate), .. }),
+                ..
+            } => more |= desk.rate(fact, rate, step),
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
                 if matches!(
@@ -80,14 +90,14 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                 FactBody::Sale(sale) => desk.sale(fact, sale, decision.as_ref()),
                 FactBody::Reversal(reversal) => desk.reversal(fact, reversal),
                 FactBody::Command(command) => desk.command(fact, command),
+                FactBody::WriteOff(asked) => desk.write_off(fact, asked),
+                FactBody::PayoutDestination(destination) => desk.destination(fact, destination),
                 FactBody::SaleLink { external_id, aliases } => desk.link(fact, external_id, aliases),
                 FactBody::CustomerLink
                 | FactBody::CouponDefinition { .. }
                 | FactBody::SubscriptionCancelled { .. }
                 | FactBody::Payout(_)
-                | FactBody::WriteOff(_)
-                | FactBody::Rate(_)
-                | FactBody::PayoutDestination(_) => {}
+                | FactBody::Rate(_) => {}
             },
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }

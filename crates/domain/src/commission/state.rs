@@ -57,6 +57,12 @@ pub(super) fn balance_key(program: &ProgramId, partner: &PartnerId, currency: Cu
     Key::new(BALANCES).text(&program.0).text(&partner.0).text(currency.code())
 }
 
+/// The balances of a partner; under the empty one those of all partners.
+pub(super) fn balances_key(program: &ProgramId, partner: &PartnerId) -> Key {
+    let all = Key::new(BALANCES).text(&program.0);
+    if partner.0.is_empty() { all } else { all.text(&partner.0) }
+}
+
 pub(super) fn timer_key(due: Micros, program: &ProgramId, sale: &SaleKey) -> Key {
     timers_at(due).text(&program.0).text(&sale.source.0).text(&sale.external_id)
 }

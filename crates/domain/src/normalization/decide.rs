@@ -8,6 +8,7 @@ use super::{
 use crate::config::{ConfigFact, ConfigObject, Mode};
 use crate::facts::{Command, Fact, FactBody, Personal, ShareClaim, ShareOf};
 use crate::ids::{EventId, Hash, PartnerId, ProgramId, SourceName, SubjectId};
+use crate::payouts::{PayoutAct, PayoutCommand, PayoutDestination, WriteOff};
 use crate::tables::{Key, View};
 use crate::time::Micros;
 
@@ -271,6 +272,16 @@ impl Judge<'_> {
             }
             FactBody::Command(Command { adjustment: Some(adjustment), .. })
                 if !is_here(&adjustment.partner) =>
+            {
+                Some(
+                    "this program has no such partner; create it, then send the event again, or retry it"
+                        .to_owned(),
+                )
+            }
+            FactBody::Payout(PayoutCommand { act: PayoutAct::Draft, partner, .. })
+            | FactBody::WriteOff(WriteOff { partner, .. })
+            | FactBody::PayoutDestination(PayoutDestination { partner, .. })
+                if !partner.as_str().is_empty() && !is_here(partner) =>
             {
                 Some(
                     "this program has no such partner; create it, then send the event again, or retry it"

@@ -107,12 +107,12 @@ fn settings_key(program: &ProgramId) -> Key {
     Key::new(SETTINGS).text(program.as_str())
 }
 
-/// A code or coupon (by its object's name) that names the partner.
+/// A code, a coupon or terms (by the object's name) that name the partner.
 fn use_key(program: &ProgramId, partner: &PartnerId) -> Key {
     Key::new(USES).text(program.as_str()).text(partner.as_str())
 }
 
-/// Whether a code or coupon that was not removed names the partner.
+/// Whether a code, a coupon or terms that were not removed name the partner.
 pub(super) fn uses_of_partner(view: &(impl View + ?Sized), program: &ProgramId, partner: &PartnerId) -> bool {
     let uses = use_key(program, partner);
     !view.range(uses.bytes(), &uses.end(), 1).is_empty()
@@ -134,7 +134,7 @@ pub(super) fn has_events(view: &(impl View + ?Sized), program: &ProgramId) -> bo
 
 /// Whether the program has an object that was not removed.
 pub(super) fn has_objects(view: &(impl View + ?Sized), program: &ProgramId) -> bool {
-    ["partner", "code", "coupon", "rule", "api_key", "endpoint"].iter().any(|kind| {
+    ["partner", "code", "coupon", "rule", "payout_terms", "api_key", "endpoint"].iter().any(|kind| {
         let prefix = Key::new(CONFIG).raw(format!("{kind}/{program}/").as_bytes());
         let mut found = false;
         each_config(view, prefix.bytes(), &prefix.end(), |row| {
@@ -157,6 +157,9 @@ fn named_partner(fact: &ConfigFact) -> Option<&PartnerId> {
     match &fact.object {
         ConfigObject::Code(Code { partner, .. }) | ConfigObject::Coupon(Coupon { partner, .. }) => {
             (!fact.removed).then_some(partner)
+        }
+        ConfigObject::PayoutTerms(terms) if !terms.partner.as_str().is_empty() => {
+            (!fact.removed).then_some(&terms.partner)
         }
         _ => None,
     }

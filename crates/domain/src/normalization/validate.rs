@@ -8,6 +8,7 @@ use super::validate_rule::{kept_metadata, number_rule, rule_metadata_keys, rule_
 use super::{ConfigRefusal, text};
 use crate::config::{ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program};
 use crate::ids::{PartnerId, ProgramId};
+use crate::payouts::{PayoutTerms, Schedule};
 use crate::tables::View;
 
 /// Longest click window, in days.
@@ -261,8 +262,8 @@ fn values(object: &ConfigObject) -> Checked {
         ConfigObject::Partner(_)
         | ConfigObject::Code(_)
         | ConfigObject::Coupon(_)
-        | ConfigObject::Account(_)
-        | ConfigObject::PayoutTerms(_) => Ok(()),
+        | ConfigObject::Account(_) => Ok(()),
+        ConfigObject::PayoutTerms(terms) => terms_values(terms),
     }
 }
 
@@ -300,6 +301,17 @@ fn distinct<T: PartialEq>(field: &'static str, list: &[T]) -> Checked {
         return refuse(code::BAD_LIST, field, format!("{field} names something twice"));
     }
     Ok(())
+}
+
+fn terms_values(terms: &PayoutTerms) -> Checked {
+    match terms.schedule {
+        Schedule::Manual => {}
+        Schedule::Weekly { day } => within("day", day.into(), 1, 7)?,
+        Schedule::Monthly { day } => within("day", day.into(), 1, 31)?,
+    }
+    let currencies: Vec<_> = terms.minimums.iter().map(|(currency, _)| *currency).collect();
+    distinct("minimums", &currencies)?;
+    terms.minimums.iter().try_for_each(|(_, least)| within("minimums", least.0, 1, i64::MAX))
 }
 
 fn key_values(key: &ApiKey) -> Checked {
@@ -392,19 +404,15 @@ fn references(view: &dyn View, fact: &ConfigFact, known: Option<&ConfigFact>) ->
         }
         ConfigObject::Rule(rule) => kept_metadata(program(view, &fact.program), rule),
         ConfigObject::ApiKey(key) => key_belongs(view, fact, key),
+        ConfigObject::PayoutTerms(terms) if terms.partner.as_str().is_empty() => Ok(()),
+        ConfigObject::PayoutTerms(terms) => has_partner(view, fact, &terms.partner),
         _ => Ok(()),
     }
 }
 
 fn earns_for(view: &dyn View, fact: &ConfigFact, partner: &PartnerId, known: Option<&ConfigFact>) -> Checked {
     url_id("partner_id", partner.as_str())?;
-    if config_row(view, &format!("partner/{}/{partner}", fact.program)).is_none_or(|row| row.fact.removed) {
-        return refuse(
-            code::UNKNOWN_PARTNER,
-            "partner_id",
-            format!("no partner {partner} in program {}; create it first", fact.program),
-        );
-    }
+    has_partner(view, fact, partner)?;
     let holder = match known.filter(|known| !known.removed).map(|known| &known.object) {
         Some(ConfigObject::Code(Code { partner, active: true, .. })) => Some(partner),
         Some(ConfigObject::Coupon(Coupon { partner, active: true, .. })) => Some(partner),
@@ -419,6 +427,17 @@ fn earns_for(view: &dyn View, fact: &ConfigFact, partner: &PartnerId, known: Opt
         ),
         _ => Ok(()),
     }
+}
+
+fn has_partner(view: &dyn View, fact: &ConfigFact, partner: &PartnerId) -> Checked {
+    if config_row(view, &format!("partner/{}/{partner}", fact.program)).is_none_or(|row| row.fact.removed) {
+        return refuse(
+            code::UNKNOWN_PARTNER,
+            "partner_id",
+            format!("no partner {partner} in program {}; create it first", fact.program),
+        );
+    }
+    Ok(())
 }
 
 fn key_belongs(view: &dyn View, fact: &ConfigFact, key: &ApiKey) -> Checked {
@@ -463,12 +482,12 @@ fn removable(view: &dyn View, known: &ConfigFact) -> Checked {
         ConfigObject::Program(_) if has_objects(view, id) => refuse(
             code::IN_USE,
             "program_id",
-            "the program still has partners, codes, coupons, rules, keys or endpoints; remove them first",
+            "the program still has partners, codes, coupons, rules, payout terms, keys or endpoints; remove them first",
         ),
         ConfigObject::Partner(partner) if uses_of_partner(view, id, &partner.partner) => refuse(
             code::IN_USE,
             "partner_id",
-            "codes or coupons still name this partner; remove them first, or deactivate the partner",
+            "codes, coupons or payout terms still name this partner; remove them first, or deactivate the partner",
         ),
         _ => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! The read model in a real Postgres.
 mod apply;
+mod payouts;
 mod private_postgres;
 mod questions;
 mod support;

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 use crate::support::{Database, PARTITION, batch, cursor, event_id, sale, verdict};
 use domain::commission::{
-    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
-    ReversalRecorded, ReversalResult, SaleRecorded,
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, OffsetRecorded,
+    PayoutEvent, PayoutEventKind, PayoutLine, Posting, ReversalRecorded, ReversalResult, SaleRecorded,
 };
 use domain::config::{Code, ConfigFact, ConfigObject};
 use domain::facts::{Fact, FactBody, Recurrence, Referral, ReversalFamily, ReversalState, Sale, SaleDetails};
-use domain::ids::Hash;
+use domain::ids::{Hash, PayoutId};
 use domain::money::Minor;
 use domain::normalization::{FactsEvent, VerdictKind};
 use domain::time::Micros;
@@ -121,6 +121,70 @@ fn money() -> Vec<(i64, Vec<CommissionsEvent>)> {
         (31, vec![reversal(99, ReversalFamily::Refund, "re_99", 500, ReversalResult::Parked)]),
         (31, vec![nobodys(9)]),
     ]
+    .into_iter()
+    .chain(payouts())
+    .collect()
+}
+
+/// What is payable of the first sale is paid; then more of it is refunded, and another sale pays that back.
+fn payouts() -> Vec<(i64, Vec<CommissionsEvent>)> {
+    use Account::{Available, Debt, Expense, InFlight, PaidOut, Pending};
+    use CommissionEventKind as Kind;
+    use CommissionStatus as Status;
+    let (_, first) = sold(1);
+    let (_, other) = sold(11);
+    let id = PayoutId::of_command(&event_id(77));
+    let of = |kind: PayoutEventKind| {
+        let line =
+            PayoutLine { commission: first.id.clone(), amount: Minor(150), paid: Minor(150), further: false };
+        CommissionsEvent::Payout(PayoutEvent {
+            id: id.clone(),
+            program: first.program.clone(),
+            partner: first.partner.clone(),
+            kind,
+            currency: first.currency,
+            total: Minor(150),
+            paid_currency: first.currency,
+            paid: Minor(150),
+            rate: None,
+            lines: (kind == PayoutEventKind::Drafted).then_some(line).into_iter().collect(),
+            postings: Vec::new(),
+            cause: Some(event_id(77)),
+            reference: String::new(),
+            reason: String::new(),
+            actor: "Jo".to_owned(),
+        })
+    };
+    let with_id = |mut event: CommissionsEvent| {
+        if let CommissionsEvent::Commission(event) = &mut event {
+            event.payout = Some(id.clone());
+        }
+        event
+    };
+    let locked = later(1, Kind::Locked, Status::Locked, (50, 0), (Available, InFlight, 150), &[]);
+    let paid = later(1, Kind::Paid, Status::Paid, (50, 0), (InFlight, PaidOut, 150), &[]);
+    let refunded = later(1, Kind::Refunded, Status::Paid, (80, -30), (Debt, Expense, 30), &[]);
+    let mut approved = later(11, Kind::Approved, Status::Approved, (0, 0), (Pending, Available, 170), &[]);
+    if let CommissionsEvent::Commission(event) = &mut approved {
+        event.postings[0].amount = Minor(-200);
+        event.postings.push(Posting { account: Debt, currency: first.currency, amount: Minor(30) });
+    }
+    let offset = CommissionsEvent::Offset(OffsetRecorded {
+        program: first.program.clone(),
+        partner: first.partner.clone(),
+        currency: first.currency,
+        commission: other.id,
+        debt_of: first.id.clone(),
+        amount: Minor(30),
+        cause: None,
+    });
+    vec![
+        (32, vec![of(PayoutEventKind::Drafted), with_id(locked)]),
+        (33, vec![of(PayoutEventKind::Settled), with_id(paid)]),
+        (34, vec![refunded]),
+        (35, sale(11)),
+        (36, vec![approved, offset]),
+    ]
 }
 
 fn named(of: u64, code: &str) -> FactsEvent {
@@ -222,7 +286,7 @@ fn answers() -> Vec<(&'static str, Value)> {
         (
             "1. What do I owe each partner?",
             json!([
-                {"partner_id": "partner_1", "currency": "USD", "payable": 150, "waiting": 0, "in_flight": 0, "paid_out": 0},
+                {"partner_id": "partner_1", "currency": "USD", "payable": 170, "waiting": 0, "in_flight": 0, "paid_out": 150},
                 {"partner_id": "partner_2", "currency": "USD", "payable": 0, "waiting": 0, "in_flight": 0, "paid_out": 0},
                 {"partner_id": "partner_3", "currency": "USD", "payable": 0, "waiting": 200, "in_flight": 0, "paid_out": 0},
             ]),
@@ -232,7 +296,7 @@ fn answers() -> Vec<(&'static str, Value)> {
             json!([
                 {"month": "2027-01", "partner_id": "partner_1", "currency": "USD", "earned": 200},
                 {"month": "2027-01", "partner_id": "partner_3", "currency": "USD", "earned": 200},
-                {"month": "2027-02", "partner_id": "partner_1", "currency": "USD", "earned": -50},
+                {"month": "2027-02", "partner_id": "partner_1", "currency": "USD", "earned": 120},
             ]),
         ),
         (
@@ -247,7 +311,7 @@ fn answers() -> Vec<(&'static str, Value)> {
             "4. Which part of each partner's commissions goes back?",
             json!([
                 {"partner_id": "partner_2", "currency": "USD", "commissions": 1, "touched": 1, "reversed_per_mille": 1000},
-                {"partner_id": "partner_1", "currency": "USD", "commissions": 1, "touched": 1, "reversed_per_mille": 250},
+                {"partner_id": "partner_1", "currency": "USD", "commissions": 2, "touched": 1, "reversed_per_mille": 200},
                 {"partner_id": "partner_3", "currency": "USD", "commissions": 1, "touched": 0, "reversed_per_mille": 0},
             ]),
         ),
@@ -280,7 +344,7 @@ fn answers() -> Vec<(&'static str, Value)> {
         (
             "9. How fresh is what I see?",
             json!([
-                {"topic": "commissions", "partitions": 1, "complete_until": at("01-15T08:00:00.009")},
+                {"topic": "commissions", "partitions": 1, "complete_until": at("01-15T08:00:00.014")},
                 {"topic": "facts", "partitions": 1, "complete_until": at("01-15T08:00:00.005")},
             ]),
         ),
@@ -290,6 +354,7 @@ fn answers() -> Vec<(&'static str, Value)> {
                 {"customer_id": one, "currency": "USD", "sales": 1, "base_minor": 1000},
                 {"customer_id": "02".repeat(16), "currency": "USD", "sales": 1, "base_minor": 1000},
                 {"customer_id": "03".repeat(16), "currency": "USD", "sales": 1, "base_minor": 1000},
+                {"customer_id": "0b".repeat(16), "currency": "USD", "sales": 1, "base_minor": 1000},
             ]),
         ),
         (
@@ -309,6 +374,19 @@ fn answers() -> Vec<(&'static str, Value)> {
             "13. Why did sales earn nobody anything?",
             json!([
                 {"reason": "unknown_code", "sales": 1, "currency": "USD", "gross_minor": 1200},
+            ]),
+        ),
+        (
+            "14. What was paid out per month?",
+            json!([
+                {"month": "2027-02", "partner_id": "partner_1", "paid_currency": "USD", "payouts": 1, "paid": 150},
+            ]),
+        ),
+        ("15. Which payouts are in flight, and for how long?", json!([])),
+        (
+            "16. Which commissions were taken back after they were paid, and what pays for them?",
+            json!([
+                {"partner_id": "partner_1", "external_id": "txn_1", "currency": "USD", "taken_back": 80, "paid_back": 30, "by": ["txn_11"]},
             ]),
         ),
     ]

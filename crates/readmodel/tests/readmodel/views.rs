@@ -9,7 +9,7 @@ use tributary_readmodel::batch::{Advance, Followed, Frames};
 use tributary_readmodel::{GENERATION, cursors, queries};
 
 /// The first columns of each view, for ever: views only grow.
-const VIEWS: [(&str, &str); 22] = [
+const VIEWS: [(&str, &str); 31] = [
     ("balances", "program_id,partner_id,currency,pending,review,available,in_flight,paid_out,debt"),
     (
         "commissions",
@@ -47,6 +47,21 @@ const VIEWS: [(&str, &str); 22] = [
     ("chains", "program_id,events,link,root,partition,updated_at"),
     ("endpoints", "program_id,endpoint_id,provider,secrets,tolerance_seconds"),
     ("keys", "program_id,key_id,account_id,name,mode,publishable,program_bound,scopes,expires_at"),
+    (
+        "payouts",
+        "payout_id,program_id,partner_id,status,currency,total_minor,paid_currency,paid_minor,rate_id",
+    ),
+    (
+        "payout_lines",
+        "program_id,partner_id,payout_id,line,commission_id,currency,amount_minor,paid_currency",
+    ),
+    ("payout_events", "payout_id,program_id,partner_id,kind,currency,total_minor,paid_currency,paid_minor"),
+    ("debt_offsets", "program_id,partner_id,currency,commission_id,debt_commission_id,amount_minor"),
+    ("write_offs", "program_id,partner_id,currency,amount_minor,claims,postings,cause_event_id,reason,actor"),
+    ("fx_rates", "program_id,rate_id,from_currency,to_currency,mantissa,exponent,spread_ppm,latest"),
+    ("payout_terms", "program_id,partner_id,schedule,day,minimums,pay_in"),
+    ("payout_destinations", "program_id,partner_id,method,since"),
+    ("commission_slices", "program_id,partner_id,commission_id,slice,line_id,currency,base_minor,rate_ppm"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

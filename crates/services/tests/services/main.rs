@@ -7,6 +7,7 @@ mod by_hand;
 mod chain;
 mod defects;
 mod explain;
+mod payouts;
 mod read_side;
 mod setting;
 #[path = "../../../readmodel/tests/readmodel/support/mod.rs"]

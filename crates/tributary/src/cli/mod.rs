@@ -1,6 +1,7 @@
 //! The command line. Every flag has a key of the same name in the configuration file; flags win.
 mod endpoint;
 mod look;
+mod payouts;
 mod proof;
 mod replay;
 mod run;
@@ -15,13 +16,17 @@ pub(crate) use endpoint::{
 pub(crate) use look::{
     Events, Explain, Find, Quarantine, QuarantineList, QuarantineRetry, QuarantineShow, Read,
 };
+pub(crate) use payouts::{
+    DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
+    PayoutsCommand, PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
+};
 pub(crate) use proof::{
     Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,
     ProofShow, Verify,
 };
 pub(crate) use replay::{Balances, Replay};
 pub(crate) use run::{Demo, Gateway, Health, Stage, Up};
-pub(crate) use setup::{CheckConfig, Init, Printed, Topics};
+pub(crate) use setup::{CheckConfig, Init, Topics};
 pub(crate) use statements::{
     PaymentFormat, PayoutsExport, PayoutsList, PayoutsLook, PayoutsShow, Statement, StatementFormat,
 };
@@ -156,7 +161,24 @@ Works beside a running `up` and without one; needs no Postgres."
     Replay(Replay),
     /// Draft, settle and look at payouts, and write files for mass payments
     #[command(subcommand)]
-    Payouts(PayoutsLook),
+    Payouts(PayoutsCommand),
+    /// When and how partners are paid
+    #[command(subcommand)]
+    PayoutTerms(PayoutTermsCommand),
+    /// Where partners are paid
+    #[command(subcommand)]
+    Partners(Partners),
+    /// Rates of exchange, for payouts in another currency than what was earned
+    #[command(subcommand)]
+    Rates(Rates),
+    /// Give up what a partner owes: it is the program's loss
+    #[command(
+        after_help = "Exit status: 0 written off, 1 refused or declined (nothing changed), 2 it could not run.
+
+Example:
+  tributary write-off --program prog_acme --partner mary --currency USD --amount 470 --reason 'left the program'"
+    )]
+    WriteOff(WriteOff),
     /// Print what a partner earned, owes and was paid in a period, so that it can be computed again
     #[command(
         after_help = "Each line changes what is payable: available less debt. Of one currency, the opening balance and all amounts sum to

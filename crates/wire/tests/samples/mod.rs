@@ -1,4 +1,6 @@
 //! One fixed sample of every event kind. Golden bytes are made of these: never change one, only add.
+pub(crate) mod payouts;
+
 use bytes::Bytes;
 use domain::attribution::{AttributedEvent, Decision, SaleKey, Share, Touch, TouchClass};
 use domain::commission::{

@@ -7,7 +7,7 @@ use crate::commission::{Answer, PayoutEventKind};
 use crate::facts::Fact;
 use crate::ids::{EventId, PartnerId, PayoutId};
 use crate::money::{Currency, Minor};
-use crate::payouts::{PayoutAct, PayoutCommand};
+use crate::payouts::{PayoutAct, PayoutCommand, PayoutDestination};
 
 impl Desk<'_> {
     /// A command about a payout; whether another step follows, which answers then.
@@ -47,8 +47,13 @@ impl Desk<'_> {
         false
     }
 
+    /// Where a partner is paid is sealed and changes no money: it is only answered.
+    pub(in crate::commission) fn destination(&mut self, fact: &Fact, destination: &PayoutDestination) {
+        self.command_answer = Some(bare(&fact.event, Some(destination.partner.clone()), None, ""));
+    }
+
     /// All of it or nothing.
-    fn undo_to(&mut self, before: usize) {
+    pub(super) fn undo_to(&mut self, before: usize) {
         if self.events.len() > before {
             self.events.truncate(before);
             self.forget();

@@ -55,8 +55,8 @@ impl Desk<'_> {
         if !self.book().partner(&holder.program, &holder.partner).active {
             return Err("partner_suspended");
         }
-        self.offset(holder, draft.cause, OFFSETS_PER_STEP);
-        if self.can_offset(holder) {
+        let made = self.offset(holder, draft.cause, OFFSETS_PER_STEP);
+        if made > 0 && self.can_offset(holder) {
             return Ok(Drafted::Unfinished);
         }
         let balance = self.balance(&holder.program, &holder.partner, holder.currency);

@@ -8,6 +8,8 @@ mod draft;
 mod fx;
 mod offset;
 mod rows;
+mod schedule;
 mod settle;
+mod write_off;
 
 pub(in crate::commission) use rows::{Holder, PayoutRows, Purse};

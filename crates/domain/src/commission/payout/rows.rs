@@ -282,6 +282,12 @@ impl Book<'_> {
         found.into_iter().map(|(_, place)| place).collect()
     }
 
+    /// The first commissions of a range that wait for a rate.
+    pub(in crate::commission) fn fx_held(&self, range: (&[u8], &[u8]), limit: usize) -> Vec<Place> {
+        let found = listed(self.view, &self.rows.payout.fx_held, range, limit);
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+
     /// The sale that a commission belongs to.
     pub(in crate::commission) fn place(&self, id: &CommissionId) -> Option<SaleKey> {
         let key = crate::commission::state::commission_key(id);

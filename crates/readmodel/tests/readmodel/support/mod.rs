@@ -1,5 +1,7 @@
 //! A real Postgres for a test: one that is given, else a private one; and frames to put into it.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
+pub mod payouts;
+
 use domain::commission::{
     Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Facets, Posting,
     SaleRecorded, Slice, Terms,
@@ -228,4 +230,25 @@ pub fn sale(seq: u64) -> Vec<CommissionsEvent> {
         shares: Vec::new(),
     };
     vec![CommissionsEvent::Sale(sale), CommissionsEvent::Commission(commission)]
+}
+
+/// Any events, one frame of `commissions` for each list.
+pub fn frames_of(first: u64, frames: Vec<Vec<CommissionsEvent>>) -> Advance {
+    let end = first + frames.len() as u64;
+    let frame = |(seq, events): (u64, Vec<CommissionsEvent>)| Frame {
+        seq,
+        source: seq,
+        clock: clock(seq),
+        marks: Vec::new(),
+        bytes: as_bytes(&events),
+        events,
+    };
+    advance(first..end, Frames::Commissions((first..).zip(frames).map(frame).collect()))
+}
+
+/// Any events of `facts`, in one frame.
+pub fn facts_of(seq: u64, events: Vec<FactsEvent>) -> Advance {
+    let frame =
+        Frame { seq, source: seq, clock: clock(seq), marks: Vec::new(), bytes: as_bytes(&events), events };
+    advance(seq..seq + 1, Frames::Facts(vec![frame]))
 }

@@ -107,7 +107,11 @@ impl Chain {
 
     /// Configuration, through all hops: the last passes nothing on.
     pub async fn configure(&mut self, facts: Vec<ConfigFact>) {
-        let facts: Vec<FactsEvent> = facts.into_iter().map(FactsEvent::Config).collect();
+        self.tell(facts.into_iter().map(FactsEvent::Config).collect()).await;
+    }
+
+    /// As [`Self::configure`], with any events of `facts`.
+    pub async fn tell(&mut self, facts: Vec<FactsEvent>) {
         let bytes: Vec<Bytes> = facts.iter().map(|event| wire::facts::encode(event).unwrap()).collect();
         let passed = bytes.iter().zip(facts).map(|(bytes, event)| {
             wire::attributed::encode(&AttributedEvent::Passed { bytes: bytes.clone(), event, decision: None })
