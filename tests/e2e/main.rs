@@ -11,6 +11,8 @@ mod fleet;
 mod installation;
 mod kills;
 mod kills_apart;
+#[path = "../scenarios/late_refund.rs"]
+mod late_refund;
 mod ledger;
 mod lifecycle;
 mod main_job;
@@ -21,6 +23,7 @@ mod otlp;
 mod outages;
 mod outages_kafka;
 mod payout_files;
+mod payouts;
 mod quarantine;
 mod rebuild;
 mod recovery;

@@ -32,15 +32,33 @@ impl Case {
         }
     }
 
-    /// A sale of the partner's code, approved: its commission.
-    async fn sold(&self, order: &str, code: &str, amount: i64) -> Result<String> {
+    /// A sale of the partner's code.
+    async fn sold(&self, order: &str, code: &str, amount: i64) -> Result<()> {
         let sale = json!({
             "external_id": order, "amount": amount, "currency": "USD", "occurred_at": LONG_AGO, "code": code});
-        let answer = self.applied("POST", "sales", &sale).await?;
-        let commission = answer["commission"]["commission_id"].as_str().context("a commission")?.to_owned();
-        let approve = json!({"commission_id": commission, "decision": "approve", "actor": "Jo"});
-        self.applied("POST", "approvals", &approve).await?;
-        Ok(commission)
+        self.applied("POST", "sales", &sale).await.map(drop)
+    }
+
+    /// What each partner can be paid, as soon as it is this: approval is the clock's, and comes a little after the sale.
+    async fn payable(&self, expected: &[(&str, i64)]) -> Result<()> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let all = self.installation.setup.json(&["balances", "--json"]).await?;
+            let rows = all.as_array().context("an array")?.iter().filter(|row| row["program_id"] == ID);
+            let found: Vec<(&str, i64)> = rows
+                .map(|row| {
+                    let partner = row["partner_id"].as_str().unwrap_or_default();
+                    (partner, row["available"].as_i64().unwrap_or_default())
+                })
+                .collect();
+            if found == expected {
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                bail!("payable are {found:?}, expected {expected:?}");
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
     }
 
     async fn drafted(&self, partner: &str, key: &str) -> Result<String> {
@@ -92,6 +110,7 @@ async fn partners_are_paid_by_file_and_their_statements_add_up_on_the_embedded_l
     case.sold("order_1", "mary10", 4_900).await?;
     case.sold("order_2", "wanda10", 2_000).await?;
     case.sold("order_3", "nina10", 1_000).await?;
+    case.payable(&[("mary", 1_470), ("nina", 300), ("wanda", 600)]).await?;
     let mary = case.drafted("mary", "june-mary").await?;
     let wanda = case.drafted("wanda", "june-wanda").await?;
     let nina = case.drafted("nina", "june-nina").await?;
@@ -122,7 +141,6 @@ async fn partners_are_paid_by_file_and_their_statements_add_up_on_the_embedded_l
 async fn set_up(operator: &Api) -> Result<Api> {
     let pair = json!({
         "live_program_id": "prog_files", "test_program_id": ID, "name": "Files", "currency": "USD",
-        "manual_approval": true,
     });
     let made = operator.done("POST", "", &pair).await?;
     let key = made["object"]["programs"][1]["key"]["secret"].as_str().context("a key")?.to_owned();

@@ -25,8 +25,11 @@ const WRONG_SECRET: &str = "whsec_canary_wrong_secret";
 const CANARIES: [&str; 6] = [EMAIL, CUSTOMER, METADATA, NAME, WRONG_KEY, WRONG_SECRET];
 /// A secret that `endpoint add` is given.
 const ENDPOINT_SECRET: &str = "whsec_canary_of_an_endpoint";
-/// Credentials, most of which work: in `ingest` neither.
-const SECRETS: [&str; 5] = [DEMO_KEY, DEMO_WEBHOOK_SECRET, WRONG_KEY, WRONG_SECRET, ENDPOINT_SECRET];
+/// Where a partner is paid: sealed before it is logged.
+const DESTINATION: &str = "canary.paid@canary-pay.example";
+/// Credentials, most of which work, and a destination: in `ingest` neither.
+const SECRETS: [&str; 6] =
+    [DEMO_KEY, DEMO_WEBHOOK_SECRET, WRONG_KEY, WRONG_SECRET, ENDPOINT_SECRET, DESTINATION];
 /// What a line of ours would look like, were a line break of a sender's to get through, and a terminal's orders.
 const FORGERY: &str = "canary\r\n2026-01-01T00:00:00Z ERROR forged line\u{1b}[2J\u{9b}31m";
 
@@ -75,7 +78,16 @@ fn requests() -> Vec<(u16, Request)> {
     wrong_bearer.auth = Auth::Bearer(WRONG_KEY.to_owned());
     let mut unknown_field = order.clone();
     unknown_field["name"] = NAME.into();
+    let destination = |body: Value| Request {
+        method: "PUT",
+        path: "/v1/programs/prog_demo/partners/partner_john/payout-destination".to_owned(),
+        body: body.to_string().into_bytes(),
+        auth: Auth::Bearer(DEMO_KEY.to_owned()),
+    };
     vec![
+        (200, destination(json!({"method": "paypal", "email": DESTINATION}))),
+        (200, destination(json!({"method": "wise", "name": "P. Aid", "email": DESTINATION}))),
+        (400, destination(json!({"method": "paypal", "email": DESTINATION, "name": NAME}))),
         (200, stripe("prog_demo", &charge)),
         (200, native(order)),
         (401, wrong_bearer),
@@ -111,6 +123,7 @@ async fn no_secret_and_no_personal_data_leaves_the_place_that_is_meant_for_it() 
         let (status, body) = send(&http, &running.url, &request).await?;
         assert_eq!(status, wanted, "{body}");
         // Refusals do not repeat what they refuse.
+        assert!(!body.to_string().contains(DESTINATION), "{body}");
         assert!(status == 200 || !CANARIES.iter().any(|canary| body.to_string().contains(canary)), "{body}");
     }
     let made = make_credentials(&installation, &http, &running.url).await?;

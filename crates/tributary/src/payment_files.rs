@@ -108,7 +108,7 @@ pub(crate) async fn export(args: &PayoutsExport) -> anyhow::Result<()> {
 }
 
 fn known(code: &str, flag: &str) -> anyhow::Result<Currency> {
-    Currency::parse(code).map_err(|_| anyhow!("{flag}: `{code}` is no currency, such as EUR"))
+    Currency::parse(code).ok_or_else(|| anyhow!("{flag}: `{code}` is no currency, such as EUR"))
 }
 
 type Selected = (Vec<Payout>, Vec<SealedDestination>, Vec<LeftOut>);
@@ -201,7 +201,7 @@ async fn open(
     let payment = |payout: Payout| {
         let to = opened.get(&(payout.program_id.as_str(), payout.partner_id.as_str())).cloned();
         let currency = Currency::parse(&payout.paid_currency);
-        let (Some(to), Ok(currency)) = (to, currency) else {
+        let (Some(to), Some(currency)) = (to, currency) else {
             bail!("payout {} cannot be read; run `tributary verify`", payout.payout_id);
         };
         Ok(Payment { payout, currency, to })

@@ -270,7 +270,7 @@ fn csv(statement: &Statement) -> String {
             cells[7] = Cell::Number(balance);
             cells
         };
-        let decimals = |minor| Currency::parse(&of.currency).map(|currency| decimal(minor, currency)).ok();
+        let decimals = |minor| Currency::parse(&of.currency).map(|currency| decimal(minor, currency));
         let shown = decimals(of.opening_minor);
         let mut opening = edge("opening", Some(of.opening_minor), of.opening_minor);
         opening[6] = shown.as_deref().map_or(Cell::Empty, Cell::Exact);

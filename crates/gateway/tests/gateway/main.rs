@@ -8,3 +8,4 @@ mod harness;
 mod ledger;
 mod native;
 mod openapi;
+mod payouts;

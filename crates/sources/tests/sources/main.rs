@@ -4,6 +4,7 @@ extern crate tributary_sources as sources;
 mod details;
 mod native;
 mod paddle;
+mod payouts;
 mod published;
 mod revshare;
 mod robustness;
