@@ -4,7 +4,8 @@
 //! `pipeline`: source events per CPU-second through normalizer, attribution and commission. `tax` (feature `weaknesses`): the
 //! same with and without the checks of exactly once. `restore`: state from snapshots and from offset 0. `latency`:
 //! webhook to balance at a fixed rate. `rules`: one decision with few and with many rules. `timing`: whether the time of a
-//! refused signature tells anything. `verify`: events/s of the proof, and its memory, which must not grow with them.
+//! refused signature tells anything. `verify`: events/s of the proof, and its memory, which must not grow with them. `what-if`: what
+//! other rules would have paid for many sales of one program.
 #![allow(
     missing_docs,
     clippy::cast_precision_loss,
@@ -22,6 +23,7 @@ mod rules;
 mod timing;
 mod usage;
 mod verify;
+mod what_if;
 
 use clap::{Parser, Subcommand};
 
@@ -123,6 +125,12 @@ enum Command {
         #[arg(long, default_value_t = 21)]
         rounds: usize,
     },
+    /// What other rules would have paid for many sales.
+    WhatIf {
+        /// Sales of one program.
+        #[arg(long, default_value_t = 100_000)]
+        sales: usize,
+    },
     /// Whether the time of a refused signature tells how much of it was right.
     Timing {
         /// Refusals of each check.
@@ -186,6 +194,7 @@ fn main() -> anyhow::Result<()> {
             latency::run(&url, &database_url, rate, seconds, processes_of.as_deref())
         }
         Command::Rules { asks, rules, customers, rounds } => rules::run(asks, &rules, customers, rounds),
+        Command::WhatIf { sales } => what_if::run(brokers, sales),
         Command::Timing { samples } => timing::run(samples),
         Command::Verify { events, programs, rounds, dir } => {
             verify::run(events, programs, rounds, dir.as_deref())

@@ -34,8 +34,9 @@ pub(crate) fn run(
         .block_on(measure(brokers, customers, programs, dir))
 }
 
-struct Place {
-    log: Arc<dyn Log>,
+/// A log that was filled and worked off.
+pub(crate) struct Place {
+    pub(crate) log: Arc<dyn Log>,
     keys: Arc<dyn KeyStore>,
     dir: std::path::PathBuf,
 }
@@ -152,11 +153,31 @@ async fn measure(brokers: Option<&str>, customers: usize, programs: usize, dir: 
         None => tempfile::tempdir(),
     }
     .context("a directory to work in")?;
-    let log = place::open(brokers, directory.path(), PARTITIONS).await?;
-    let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.path().join("keys"))?);
+    let place = filled(brokers, customers, programs, directory.path()).await?;
+    let normalizer = || Normalizer::new(place.keys.index_key(), PARTITIONS);
+    let commission = || Commission::new(PARTITIONS);
+    println!(
+        "| service | frames | rows | snapshots MiB | output MiB | taken in s | longest pause | from snapshots s | CPU s | \
+         from offset 0 s | CPU s | ratio |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    place.compare(normalizer).await?;
+    place.compare(|| Attribution).await?;
+    place.compare(commission).await?;
+    Ok(())
+}
+
+/// Fills a log with sales and runs the services until all is decided.
+pub(crate) async fn filled(
+    brokers: Option<&str>,
+    customers: usize,
+    programs: usize,
+    directory: &Path,
+) -> Result<Place> {
+    let log = place::open(brokers, directory, PARTITIONS).await?;
+    let keys: Arc<dyn KeyStore> = Arc::new(FileKeyStore::open(&directory.join("keys"))?);
     let records = fill(&log, 0..customers, programs, customers).await?;
     eprintln!("{records} records in ingest");
-    let place = Place { log, keys, dir: directory.path().to_owned() };
+    let place = Place { log, keys, dir: directory.to_owned() };
     let normalizer = || Normalizer::new(place.keys.index_key(), PARTITIONS);
     let commission = || Commission::new(PARTITIONS);
     let running = [
@@ -173,14 +194,7 @@ async fn measure(brokers: Option<&str>, customers: usize, programs: usize, dir: 
         running.stop().await?;
     }
     eprintln!("worked off");
-    println!(
-        "| service | frames | rows | snapshots MiB | output MiB | taken in s | longest pause | from snapshots s | CPU s | \
-         from offset 0 s | CPU s | ratio |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
-    );
-    place.compare(normalizer).await?;
-    place.compare(|| Attribution).await?;
-    place.compare(commission).await?;
-    Ok(())
+    Ok(place)
 }
 
 /// Records of a topic and their bytes.

@@ -8,6 +8,8 @@ mod adjustments;
 mod commands;
 #[path = "ledger/conversions.rs"]
 mod conversions;
+#[path = "ledger/forecasts.rs"]
+mod forecasts;
 #[path = "ledger/frames.rs"]
 mod frames;
 #[path = "ledger/harness.rs"]

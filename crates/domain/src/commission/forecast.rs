@@ -5,13 +5,13 @@
 use super::live::outcome;
 use super::reprice::worthless;
 use super::rulebook::RuleRow;
-use super::state::{CommissionRow, ProgramRow, SaleRow, program_key, programs, rule_key, sales};
+use super::state::{CommissionRow, ProgramRow, SaleRow, program_key, programs, rule_key, sale_key, sales};
 use super::{
     CommissionInput, CommissionStatus, CommissionsEvent, Origin, SaleRecorded, Terms, decide, evolve,
 };
 use crate::attribution::{AttributedEvent, SaleKey};
 use crate::config::{ConfigFact, ConfigObject, Rule};
-use crate::facts::{Command, CommandKind, Reprice};
+use crate::facts::{Command, CommandKind, Fact, FactBody, Reprice};
 use crate::ids::{CommissionId, Hash, PartnerId, ProgramId, RuleId, SaleId};
 use crate::money::{AmountOutOfRange, Currency, Minor};
 use crate::normalization::FactsEvent;
@@ -163,9 +163,12 @@ impl<'plan> Shadow<'plan> {
     /// Decides and folds one frame of `attributed`, all its steps.
     pub fn frame(&mut self, input: &CommissionInput<'_>) {
         self.place(input.clock);
-        let is_other = |event: &AttributedEvent| {
-            matches!(event, AttributedEvent::Passed { event: FactsEvent::Config(fact), .. }
-                if self.is_placed && self.plan.replaces(fact))
+        let is_other = |event: &AttributedEvent| match event {
+            AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
+                self.is_placed && self.plan.replaces(fact)
+            }
+            AttributedEvent::Passed { event: FactsEvent::Fact(fact), .. } => self.is_overruled(fact),
+            _ => false,
         };
         if input.events.iter().any(is_other) {
             let events: Vec<_> = input.events.iter().filter(|event| !is_other(event)).cloned().collect();
@@ -173,6 +176,22 @@ impl<'plan> Shadow<'plan> {
         } else {
             decided(&mut self.tables, input, |_| ());
         }
+    }
+
+    /// Whether a fact prices a commission again that another rule prices here: the plan is asked, not what was accepted before.
+    fn is_overruled(&self, fact: &Fact) -> bool {
+        let (FactBody::Command(command), Some(replaced)) =
+            (&fact.body, self.plan.programs.get(&fact.program))
+        else {
+            return false;
+        };
+        let Some(reprice) = &command.reprice else { return false };
+        let sale: Option<SaleRow> = row(&self.tables, sale_key(&fact.program, &reprice.sale).bytes());
+        let terms = sale.as_ref().and_then(|sale| sale.commission(&command.commission)).map(|row| &row.terms);
+        terms.is_some_and(|terms| {
+            let slices = terms.slices.iter().filter_map(|slice| slice.rule.as_ref()).map(|named| &named.rule);
+            slices.chain([&terms.rule]).any(|rule| replaced.rules.contains_key(rule))
+        })
     }
 
     /// Sets the plan's rules once their time has come.
@@ -277,7 +296,8 @@ impl Change {
     pub fn name(&self) -> String {
         let bytes = postcard::to_allocvec(&(&self.commission, self.moved_at, &self.reprice));
         let hash = Hash::of(&bytes.expect("plain data encodes"));
-        hash.0.iter().fold("reprice/".to_owned(), |name, byte| name + &format!("{byte:02x}"))
+        let digits: String = hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("reprice/{digits}")
     }
 }
 

@@ -46,15 +46,6 @@ pub(crate) struct CheckConfig {
     pub(crate) place: Place,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Printed {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
-
 /// `init`.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
