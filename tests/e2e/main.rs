@@ -24,6 +24,7 @@ mod outages;
 mod outages_kafka;
 mod payout_files;
 mod payouts;
+mod proof;
 mod quarantine;
 mod rebuild;
 mod recovery;

@@ -48,6 +48,21 @@ pub fn decode(bytes: &Bytes) -> Result<AttributedEvent, Unknown> {
     }
 }
 
+/// The facts event inside, as its original bytes and not decoded, and the decision. A late decision has no facts event.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn decided(bytes: &Bytes) -> Result<(Option<Bytes>, Option<Decision>), Unknown> {
+    let event =
+        v1::AttributedEvent::decode(bytes.clone()).map_err(|error| Unknown::malformed(MESSAGE, &error))?;
+    Ok(match event.event.ok_or(Unknown::kind(MESSAGE))? {
+        Event::Passed(passed) => (Some(passed.facts_event), passed.decision.map(self::decision).transpose()?),
+        Event::Late(late) => {
+            (None, Some(self::decision(late.decision.ok_or(Unknown::field(MESSAGE, "decision"))?)?))
+        }
+    })
+}
+
 /// The facts event inside, as its original bytes; `None` for a late decision. Nothing else is decoded.
 #[must_use]
 pub fn passed(bytes: &Bytes) -> Option<Bytes> {

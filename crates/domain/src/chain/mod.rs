@@ -3,7 +3,7 @@
 //! Two structures over the same leaves. The *link* folds every event into one hash, as simple to recompute as can be:
 //! `link(n) = SHA-256(link(n-1) || leaf(n))`, from 32 zero bytes. The *root* is that of the Merkle tree of RFC 6962, which
 //! lets somebody who holds one event prove with a few hashes that it is in. A leaf is `SHA-256(0x00 || bytes)` of the event
-//! as the log holds it; nothing personal is in it, so destroying a person's key changes no hash.
+//! as the log holds it; nothing in it is sealed under a person's key, so destroying one changes no hash.
 //!
 //! Which events belong to a program's chain: [`program_of`]. Positions count from 1 within the program.
 #![deny(clippy::float_arithmetic, clippy::cast_possible_truncation, clippy::arithmetic_side_effects)]

@@ -51,8 +51,10 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Without control characters: what a file says must not drive the terminal of whoever checks it.
     fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        let reason: String = reason.into();
+        Self { field: field.into(), reason: reason.chars().filter(|c| !c.is_control()).collect() }
     }
 }
 

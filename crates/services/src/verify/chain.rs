@@ -4,7 +4,7 @@
 use super::fold::Fold;
 use super::frames::Frames;
 use super::{Findings, VerifyError};
-use domain::attribution::{AttributedEvent, Decision};
+use domain::attribution::Decision;
 use domain::ids::Hash;
 use domain::normalization::{FactsEvent, Verdict};
 use std::collections::VecDeque;
@@ -30,11 +30,13 @@ pub(super) async fn walk(
         ingest.check(&frame, &events, findings).await?;
         // What a retried input leads to is decided from the parked input, which is not this one.
         let retries = events.iter().any(|event| matches!(event, FactsEvent::DefectRetry(_)));
-        for passed in answers(&frame, &mut attributed, findings).await? {
+        let mut passes = Answers::to(&frame);
+        while let Some(passed) = passes.next(&mut attributed, findings).await? {
             let place = at(&attributed, &passed);
             let decisions = decisions(&frame, &passed, retries, &place, findings)?;
             let known = (!retries).then_some(decisions.as_slice());
-            for decided in answers(&passed, &mut commissions, findings).await? {
+            let mut decides = Answers::to(&passed);
+            while let Some(decided) = decides.next(&mut commissions, findings).await? {
                 fold.commissions(&decided, known, findings).await?;
             }
         }
@@ -65,15 +67,11 @@ fn decisions(
 ) -> Result<Vec<Decision>, VerifyError> {
     let (mut decisions, mut events) = (Vec::new(), Vec::new());
     for bytes in &passed.events {
-        let event = wire::attributed::decode(bytes)
+        // The facts event is decoded where it comes from.
+        let (event, decision) = wire::attributed::decided(bytes)
             .map_err(|error| VerifyError::UnknownEvent { place: place.to_owned(), error })?;
-        match event {
-            AttributedEvent::Passed { bytes, decision, .. } => {
-                events.push(bytes);
-                decisions.extend(decision);
-            }
-            AttributedEvent::Late { decision, .. } => decisions.push(decision),
-        }
+        events.extend(event);
+        decisions.extend(decision);
     }
     let must_pass = passed.step == 0 && passed.defect.is_empty() && !retries;
     if must_pass && events != input.events {
@@ -83,16 +81,30 @@ fn decisions(
     Ok(decisions)
 }
 
-/// The frames downstream that were decided from `input`: all steps, in order; none yet: lag.
-async fn answers(
-    input: &Frame,
-    downstream: &mut Frames,
-    findings: &mut Findings,
-) -> Result<Vec<Frame>, VerifyError> {
-    let mut steps: Vec<Frame> = Vec::new();
-    loop {
+/// The frames downstream that were decided from `input`: all steps, in order, one at a time, since a tick may have any number
+/// of them; none yet: lag.
+struct Answers<'a> {
+    input: &'a Frame,
+    steps: u32,
+    over: bool,
+}
+
+impl<'a> Answers<'a> {
+    const fn to(input: &'a Frame) -> Self {
+        Self { input, steps: 0, over: false }
+    }
+
+    async fn next(
+        &mut self,
+        downstream: &mut Frames,
+        findings: &mut Findings,
+    ) -> Result<Option<Frame>, VerifyError> {
+        let input = self.input;
+        if self.over {
+            return Ok(None);
+        }
         match downstream.peek(findings).await? {
-            None => return Ok(steps),
+            None => return Ok(None),
             Some(next) if next.source > input.seq => {
                 let (source, seq) = (next.source, next.seq);
                 let place = format!("{} frame {seq}", downstream.place());
@@ -102,11 +114,12 @@ async fn answers(
                     format!("input {}", input.seq),
                     format!("input {source}"),
                 );
-                return Ok(steps);
+                self.over = true;
+                return Ok(None);
             }
             Some(_) => {}
         }
-        let Some(frame) = downstream.next(findings).await? else { return Ok(steps) };
+        let Some(frame) = downstream.next(findings).await? else { return Ok(None) };
         if (frame.source, frame.source_head) != (input.seq, input.head) {
             findings.problem(
                 "source_head",
@@ -115,14 +128,12 @@ async fn answers(
                 format!("input {} {:?}", frame.source, frame.source_head),
             );
         }
-        if frame.step as usize != steps.len() {
-            findings.problem("step", at(downstream, &frame), steps.len(), frame.step);
+        if frame.step != self.steps {
+            findings.problem("step", at(downstream, &frame), self.steps, frame.step);
         }
-        let last = frame.last;
-        steps.push(frame);
-        if last {
-            return Ok(steps);
-        }
+        self.steps += 1;
+        self.over = frame.last;
+        Ok(Some(frame))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Hash chains: recomputed from the log, compared with what the read model holds and with heads that were kept elsewhere.
 //!
 //! A wrong event changes every link behind it, so of each program the first wrong link is named and no other.
-use super::{Findings, VerifyError, shown};
+use super::{Findings, VerifyError};
 use domain::chain::{Chain, Head, leaf, program_of};
 use domain::commission::CommissionsEvent;
 use domain::ids::{Hash, ProgramId};
 use domain::time::Micros;
 use readmodel::audit::{self, Cells, Rows, Snapshot, as_stored, moment_as_stored};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use stream::judge::Frame;
 use stream::log::Partition;
 
@@ -32,24 +32,30 @@ struct Grown {
 #[derive(Debug)]
 pub(super) struct Chains {
     partition: Partition,
-    /// Heads of any program's chain that the log must lead to.
-    kept: Arc<[KeptHead]>,
+    /// Heads of this or another partition's chains that the log must lead to, by program.
+    kept: BTreeMap<ProgramId, Vec<Head>>,
     all: BTreeMap<String, Grown>,
     /// As they were at the read model's cursor, once the walk is past it.
     at_cursor: Option<BTreeMap<String, Grown>>,
-    links: Links,
+    /// Links as the read model has them, in log order. Rows that are missing or belong to nothing are named where the whole
+    /// rows are compared; here they are passed over.
+    links: Rows,
     /// Programs whose first wrong link is named.
     wrong: BTreeSet<String>,
 }
 
 impl Chains {
-    pub(super) fn new(partition: Partition, kept: Arc<[KeptHead]>, snapshot: &Snapshot) -> Self {
+    pub(super) fn new(partition: Partition, kept: &[KeptHead], snapshot: &Snapshot) -> Self {
+        let mut by_program: BTreeMap<ProgramId, Vec<Head>> = BTreeMap::new();
+        for kept in kept {
+            by_program.entry(kept.program.clone()).or_default().push(kept.head);
+        }
         Self {
             partition,
-            kept,
+            kept: by_program,
             all: BTreeMap::new(),
             at_cursor: None,
-            links: Links(snapshot.rows(&audit::CHAIN_LINKS, partition)),
+            links: snapshot.rows(&audit::CHAIN_LINKS, partition),
             wrong: BTreeSet::new(),
         }
     }
@@ -75,22 +81,22 @@ impl Chains {
         grown.chain.push_leaf(leaf(bytes));
         grown.clock = frame.clock;
         let chain = &grown.chain;
-        let due = |kept: &&KeptHead| kept.program == *program && kept.head.events == chain.events();
-        for kept in self.kept.iter().filter(due) {
+        let kept = self.kept.get(program).into_iter().flatten();
+        for kept in kept.filter(|kept| kept.events == chain.events()) {
             let place = format!(
                 "program {program} position {}, commissions.v1/{} frame {} event {ordinal}",
                 chain.events(),
                 self.partition.0,
                 frame.seq
             );
-            compare(&place, &kept.head, &chain.head(), findings);
+            compare(&place, kept, &chain.head(), findings);
         }
         if let CommissionsEvent::Commission(commission) = event
             && covered
         {
             let at = (frame.seq, ordinal);
             let (position, link) = (chain.events(), hex(&chain.link()));
-            let Some(found) = self.links.at(at).await? else { return Ok(()) };
+            let Some(found) = link_at(&mut self.links, at).await? else { return Ok(()) };
             let expected = vec![
                 Some(as_stored(commission.id.as_str())),
                 Some(as_stored(program.as_str())),
@@ -111,50 +117,29 @@ impl Chains {
         Ok(())
     }
 
-    /// After the last frame: the heads as the read model has them, and kept ones that the log does not reach.
-    pub(super) async fn finish(
-        &mut self,
-        partitions: u32,
-        snapshot: &Snapshot,
-        findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
-        let table = &audit::CHAINS;
-        let at_cursor = self.at_cursor.take();
-        let mut expected: BTreeMap<String, Cells> = at_cursor
-            .as_ref()
-            .unwrap_or(&self.all)
-            .iter()
-            .map(|(program, grown)| (as_stored(program), cells(program, grown)))
-            .collect();
-        let mut rows = snapshot.rows(table, self.partition);
-        while rows.peek().await?.is_some() {
-            let Some(row) = rows.take() else { break };
-            let found = row.cells()?;
-            let key = found.first().cloned().flatten().unwrap_or_default();
-            match expected.remove(&key) {
-                Some(expected) => findings.compare(table, key, &expected, &found),
-                None => findings.problem(table.kind, key, "no row", shown(table, &found, |_| true)),
+    /// `chain_rows`, as they must be at the read model's cursor.
+    pub(super) fn rows(&self) -> Vec<Cells> {
+        let all = self.at_cursor.as_ref().unwrap_or(&self.all);
+        all.iter().map(|(program, grown)| cells(program, grown)).collect()
+    }
+
+    /// After the last frame: kept heads that the log does not reach.
+    pub(super) fn finish(&self, partitions: u32, findings: &mut Findings) {
+        for (program, kept) in &self.kept {
+            let here = stream::log::partition_of(program.as_str(), partitions) == self.partition;
+            let events = self.all.get(program.as_str()).map_or(0, |grown| grown.chain.events());
+            for kept in kept.iter().filter(|_| here) {
+                findings.kept_known += usize::from(events > 0);
+                if events < kept.events {
+                    findings.problem(
+                        "checkpoint",
+                        format!("program {program}, commissions.v1/{}", self.partition.0),
+                        format!("{} events, as the checkpoint says", kept.events),
+                        format!("{events} events: the log was truncated"),
+                    );
+                }
             }
         }
-        for (program, cells) in expected {
-            findings.problem(table.kind, program, shown(table, &cells, |_| true), "no row");
-        }
-        for kept in self.kept.iter() {
-            let here = stream::log::partition_of(kept.program.as_str(), partitions) == self.partition;
-            let events = self.all.get(kept.program.as_str()).map_or(0, |grown| grown.chain.events());
-            findings.kept_known += usize::from(here && events > 0);
-            if here && events < kept.head.events {
-                let place = format!("program {}, commissions.v1/{}", kept.program, self.partition.0);
-                let wanted = format!("{} events, as the checkpoint says", kept.head.events);
-                findings.problem(
-                    "checkpoint",
-                    place,
-                    wanted,
-                    format!("{events} events: the log was truncated"),
-                );
-            }
-        }
-        Ok(())
     }
 }
 
@@ -188,22 +173,14 @@ fn hex(hash: &Hash) -> String {
     hex::encode(hash.0)
 }
 
-/// Links as the read model has them, in log order. Rows that are missing or belong to nothing are named where the whole rows
-/// are compared; here they are passed over.
-#[derive(Debug)]
-struct Links(Rows);
-
-impl Links {
-    async fn at(&mut self, (seq, ordinal): (u64, usize)) -> Result<Option<Cells>, VerifyError> {
-        let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
-        loop {
-            match self.0.peek().await?.map(audit::Row::place) {
-                Some(place) if place < due => drop(self.0.take()),
-                Some(place) if place == due => {
-                    return Ok(self.0.take().map(|row| row.cells()).transpose()?);
-                }
-                _ => return Ok(None),
-            }
+/// The row at this place, if it is there.
+async fn link_at(links: &mut Rows, (seq, ordinal): (u64, usize)) -> Result<Option<Cells>, VerifyError> {
+    let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
+    loop {
+        match links.peek().await?.map(|row| row.place().cmp(&due)) {
+            Some(Ordering::Less) => drop(links.take()),
+            Some(Ordering::Equal) => return Ok(links.take().map(|row| row.cells()).transpose()?),
+            Some(Ordering::Greater) | None => return Ok(None),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the log says, folded with the domain only, up to where the read model says it stands. History is compared on the way,
 //! events of objects are sorted by object, and what is small (sheets, configuration) is kept as it is at the end.
-use super::chains::{Chains, KeptHead};
+use super::chains::Chains;
 use super::expected::{self, Configured, Written};
 use super::expected_payouts::Destination;
 use super::history::{History, MissingRow};
@@ -23,7 +23,6 @@ use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
@@ -84,7 +83,6 @@ impl Fold {
         cursors: &BTreeMap<Place, Cursor>,
         snapshot: &Snapshot,
         options: &Options,
-        kept: Arc<[KeptHead]>,
     ) -> Self {
         let history = |table| History::new(table, partition, snapshot);
         let cursor = |followed| cursors.get(&(followed, partition)).copied().unwrap_or(Cursor::START);
@@ -98,7 +96,7 @@ impl Fold {
             configuration: Configuration::default(),
             objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
-            chains: Chains::new(partition, kept, snapshot),
+            chains: Chains::new(partition, &options.kept, snapshot),
             payouts: Payouts::new(partition, snapshot),
             verdicts: history(&audit::VERDICTS),
             events: history(&audit::COMMISSION_EVENTS),

@@ -28,12 +28,14 @@ pub use chains::KeptHead;
 use domain::ids::Hash;
 use domain::normalization::{Verdict, VerdictKind};
 use readmodel::audit::{Cells, Column, Snapshot, Table};
-use readmodel::batch::Followed;
+use readmodel::batch::{Followed, Place};
 use serde::Serialize;
 use sqlx::PgPool;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use stream::cursor::Cursor;
 use stream::log::{Log, LogError, Offset, Partition};
+use tokio_util::task::AbortOnDropHandle;
 
 /// More problems than anybody reads are only counted.
 const LISTED: usize = 1_000;
@@ -80,6 +82,14 @@ impl VerdictCounts {
         if retry && matches!(verdict.kind, VerdictKind::Applied | VerdictKind::Ignored) {
             self.resolved += 1;
         }
+    }
+
+    fn add(&mut self, more: Self) {
+        self.applied += more.applied;
+        self.duplicate += more.duplicate;
+        self.ignored += more.ignored;
+        self.quarantined += more.quarantined;
+        self.resolved += more.resolved;
     }
 
     fn sum(&self) -> u64 {
@@ -174,6 +184,16 @@ impl Findings {
         }
     }
 
+    /// Adds what was found in the next partition.
+    fn append(&mut self, next: Self) {
+        self.accepted += next.accepted;
+        self.verdicts.add(next.verdicts);
+        self.kept_known += next.kept_known;
+        let room = LISTED.saturating_sub(self.problems.len());
+        self.unlisted += next.unlisted + next.problems.len().saturating_sub(room);
+        self.problems.extend(next.problems.into_iter().take(room));
+    }
+
     fn report(mut self) -> Report {
         if self.accepted != self.verdicts.sum() {
             let (accepted, sum) = (self.accepted, self.verdicts.sum());
@@ -233,16 +253,21 @@ async fn anchors(log: &Arc<dyn Log>, fold: &fold::Fold, findings: &mut Findings)
     Ok(())
 }
 
-/// How much it may take.
-#[derive(Debug, Clone, Copy)]
+/// What it is held against, and how much it may take.
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// Heads of programs' chains that the log must still lead to.
+    pub kept: Vec<KeptHead>,
     /// Bytes of events of one kind of object that are gathered in memory before they are written to a temporary file.
     pub gathered_bytes: usize,
+    /// Partitions that are walked at the same time. Each takes its memory and its connections.
+    pub partitions_at_once: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gathered_bytes: 4 << 20 }
+        // Two: while one waits for rows to be sorted, the other walks.
+        Self { kept: Vec::new(), gathered_bytes: 4 << 20, partitions_at_once: 2 }
     }
 }
 
@@ -251,7 +276,7 @@ impl Default for Options {
 /// # Errors
 /// [`VerifyError`], when it could not be done; what is wrong with the data is in the report.
 pub async fn run(log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
-    run_with(&Options::default(), log, pool, Vec::new()).await
+    run_against(log, pool, Vec::new()).await
 }
 
 /// As [`run`], and the log must still lead to these heads.
@@ -263,20 +288,14 @@ pub async fn run_against(
     pool: &PgPool,
     kept: Vec<KeptHead>,
 ) -> Result<Report, VerifyError> {
-    run_with(&Options::default(), log, pool, kept).await
+    run_with(Options { kept, ..Options::default() }, log, pool).await
 }
 
-/// As [`run_against`], with other limits.
+/// As [`run`], with other limits.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_with(
-    options: &Options,
-    log: Arc<dyn Log>,
-    pool: &PgPool,
-    kept: Vec<KeptHead>,
-) -> Result<Report, VerifyError> {
-    let kept: Arc<[KeptHead]> = kept.into();
+pub async fn run_with(options: Options, log: Arc<dyn Log>, pool: &PgPool) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     // First the snapshot, then the log: the log holds everything that the snapshot has seen.
     let mut snapshot = Snapshot::open(pool).await?;
@@ -284,17 +303,50 @@ pub async fn run_with(
         return Err(VerifyError::OlderReadModel);
     }
     let cursors = snapshot.cursors(readmodel::GENERATION).await?;
-    for partition in (0..log.partition_count()).map(Partition) {
-        let mut fold = fold::Fold::new(partition, &cursors, &snapshot, options, Arc::clone(&kept));
-        chain::walk(&log, partition, &mut fold, &mut findings).await?;
-        fold.finish(&mut findings).await?;
-        anchors(&log, &fold, &mut findings).await?;
-        fold.chains.finish(log.partition_count(), &snapshot, &mut findings).await?;
-        rows::compare(&snapshot, fold, &mut findings).await?;
+    let proof = Arc::new(Proof { options, log, snapshot, cursors });
+    let mut waiting = (0..proof.log.partition_count()).map(Partition);
+    let mut running = VecDeque::new();
+    loop {
+        while running.len() < proof.options.partitions_at_once.max(1)
+            && let Some(partition) = waiting.next()
+        {
+            let proof = Arc::clone(&proof);
+            let task = tokio::spawn(async move { proof.partition(partition).await });
+            running.push_back(AbortOnDropHandle::new(task));
+        }
+        let Some(task) = running.pop_front() else { break };
+        match task.await {
+            Ok(found) => findings.append(found?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
-    snapshot.close().await?;
-    if !kept.is_empty() && findings.kept_known == 0 {
+    let with_kept = !proof.options.kept.is_empty();
+    if let Some(proof) = Arc::into_inner(proof) {
+        proof.snapshot.close().await?;
+    }
+    if with_kept && findings.kept_known == 0 {
         return Err(VerifyError::OtherPrograms);
     }
     Ok(findings.report())
+}
+
+/// What the tasks of partitions share.
+struct Proof {
+    options: Options,
+    log: Arc<dyn Log>,
+    snapshot: Snapshot,
+    cursors: BTreeMap<Place, Cursor>,
+}
+
+impl Proof {
+    async fn partition(&self, partition: Partition) -> Result<Findings, VerifyError> {
+        let (mut findings, snapshot) = (Findings::default(), &self.snapshot);
+        let mut fold = fold::Fold::new(partition, &self.cursors, snapshot, &self.options);
+        chain::walk(&self.log, partition, &mut fold, &mut findings).await?;
+        fold.finish(&mut findings).await?;
+        anchors(&self.log, &fold, &mut findings).await?;
+        fold.chains.finish(self.log.partition_count(), &mut findings);
+        rows::compare(snapshot, fold, &mut findings).await?;
+        Ok(findings)
+    }
 }

@@ -23,6 +23,7 @@ pub(super) async fn compare(
     let mut tables = Tables { snapshot, partition, findings, broken: &mut broken };
     tables.configuration(&fold.configuration).await?;
     tables.compare(&audit::BALANCES, balances.into_iter()).await?;
+    tables.compare(&audit::CHAINS, fold.chains.rows().into_iter()).await?;
     let Sorters { commissions, sales, customers, parked, payouts, payout_lines } = fold.objects;
     let mut twice = Vec::new();
     let each = |commission: &Commission| {

@@ -8,6 +8,7 @@ mod chain;
 mod defects;
 mod explain;
 mod payouts;
+mod proofs;
 mod read_side;
 mod setting;
 #[path = "../../../readmodel/tests/readmodel/support/mod.rs"]

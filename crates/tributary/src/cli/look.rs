@@ -91,7 +91,7 @@ pub(crate) enum Events {
     #[command(after_help = "Example:
   tributary events dump | python3 tests/independent_chain.py     recomputes each chain without any code of this program
 
-The events hold no personal values. Works beside a running `up` and without one; needs no Postgres.")]
+Nothing that is sealed under a person's key is in the events. Works beside a running `up` and without one; needs no Postgres.")]
     Dump(EventsDump),
 }
 
