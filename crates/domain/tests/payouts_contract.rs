@@ -15,6 +15,8 @@ mod fx;
 #[path = "ledger/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "as above")]
 mod harness;
+#[path = "payouts/mixes.rs"]
+mod mixes;
 #[path = "payouts/payouts.rs"]
 mod payouts;
 #[path = "payouts/schedules.rs"]

@@ -6,7 +6,7 @@ use super::state::{AnswerRow, BalanceRow, SaleRow, answer_key, timers, timers_at
 use super::{
     Answer, AnswerRecorded, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Posting,
 };
-use crate::attribution::{AttributedEvent, SaleKey};
+use crate::attribution::{AttributedEvent, Decision, SaleKey};
 use crate::config::{ConfigFact, ConfigObject};
 use crate::facts::{Command, Fact, FactBody};
 use crate::ids::{CommissionId, EventId, PartnerId, ProgramId, SaleId};
@@ -67,6 +67,10 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
                     ),
                 ..
             } => more |= desk.cancelled(fact, subscription_id, step),
+            AttributedEvent::Passed {
+                event: FactsEvent::Config(fact @ ConfigFact { object: ConfigObject::PayoutTerms(_), .. }),
+                ..
+            } => more |= desk.terms_changed(fact, step),
             AttributedEvent::Passed { event: FactsEvent::Verdict(given), .. } => verdict = Some(given),
             AttributedEvent::Passed {
                 event: FactsEvent::Fact(fact @ Fact { body: FactBody::Payout(command), .. }),
@@ -78,27 +82,14 @@ pub fn decide(view: &dyn View, input: &CommissionInput<'_>, step: u32) -> (Vec<C
             } => more |= desk.rate(fact, rate, step),
             _ if step > 0 => {}
             AttributedEvent::Passed { event: FactsEvent::Config(fact), .. } => {
-                if matches!(
-                    fact.object,
-                    ConfigObject::Program(_) | ConfigObject::Rule(_) | ConfigObject::PayoutTerms(_)
-                ) {
+                if matches!(fact.object, ConfigObject::Program(_) | ConfigObject::Rule(_)) {
                     desk.emit(CommissionsEvent::Config(fact.clone()));
                 }
                 desk.is_config = true;
             }
-            AttributedEvent::Passed { event: FactsEvent::Fact(fact), decision, .. } => match &fact.body {
-                FactBody::Sale(sale) => desk.sale(fact, sale, decision.as_ref()),
-                FactBody::Reversal(reversal) => desk.reversal(fact, reversal),
-                FactBody::Command(command) => desk.command(fact, command),
-                FactBody::WriteOff(asked) => desk.write_off(fact, asked),
-                FactBody::PayoutDestination(destination) => desk.destination(fact, destination),
-                FactBody::SaleLink { external_id, aliases } => desk.link(fact, external_id, aliases),
-                FactBody::CustomerLink
-                | FactBody::CouponDefinition { .. }
-                | FactBody::SubscriptionCancelled { .. }
-                | FactBody::Payout(_)
-                | FactBody::Rate(_) => {}
-            },
+            AttributedEvent::Passed { event: FactsEvent::Fact(fact), decision, .. } => {
+                desk.fact(fact, decision.as_ref());
+            }
             AttributedEvent::Late { decision, cause } => desk.late(decision, cause),
         }
     }
@@ -140,6 +131,23 @@ impl<'view> Desk<'view> {
             command_answer: None,
             is_config: false,
             answers_later: false,
+        }
+    }
+
+    /// A fact that takes one step.
+    fn fact(&mut self, fact: &Fact, decision: Option<&Decision>) {
+        match &fact.body {
+            FactBody::Sale(sale) => self.sale(fact, sale, decision),
+            FactBody::Reversal(reversal) => self.reversal(fact, reversal),
+            FactBody::Command(command) => self.command(fact, command),
+            FactBody::WriteOff(asked) => self.write_off(fact, asked),
+            FactBody::PayoutDestination(destination) => self.destination(fact, destination),
+            FactBody::SaleLink { external_id, aliases } => self.link(fact, external_id, aliases),
+            FactBody::CustomerLink
+            | FactBody::CouponDefinition { .. }
+            | FactBody::SubscriptionCancelled { .. }
+            | FactBody::Payout(_)
+            | FactBody::Rate(_) => {}
         }
     }
 

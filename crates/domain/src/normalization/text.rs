@@ -118,7 +118,8 @@ pub(super) fn fact(fact: &Fact) -> Result<(), BadText> {
         FactBody::Rate(rate) => id("the rate's id", rate.id.as_str()),
         FactBody::PayoutDestination(destination) => {
             id("the partner's id", destination.partner.as_str())?;
-            id("the method", &destination.method)
+            // Empty: the partner is paid nowhere any more.
+            optional_id("the method", &destination.method)
         }
         FactBody::CouponDefinition { provider_ref, code: text } => {
             id("the coupon's id", provider_ref)?;

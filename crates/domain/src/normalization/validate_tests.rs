@@ -10,6 +10,7 @@ use crate::config::{
 };
 use crate::ids::Hash;
 use crate::money::{Currency, Minor, RatePpm, Rounding};
+use crate::payouts::{PayoutTerms, Schedule};
 use crate::rules::{
     Band, Cap, CapScope, Comparison, Condition, Field, Limit, MAX_DEPTH, Metric, Operator, Period, Tiers,
     Value, Window,
@@ -365,6 +366,45 @@ fn a_code_moves_once_it_is_deactivated_and_its_partner_can_go_once_nothing_names
     assert_eq!(home.say(removal("prog", partner("john"))), Ok(true));
     assert_eq!(home.say(removal("prog", partner("john"))), Ok(false), "gone already");
     assert_eq!(home.say(removal("prog", partner("nobody"))), Ok(false), "never there");
+}
+
+fn terms(partner: &str, schedule: Schedule, minimums: &[(&str, i64)]) -> ConfigObject {
+    let minimum = |(code, least): &(&str, i64)| (Currency::parse(code).unwrap(), Minor(*least));
+    let minimums = minimums.iter().map(minimum).collect();
+    ConfigObject::PayoutTerms(PayoutTerms { partner: partner.into(), schedule, minimums, pay_in: None })
+}
+
+#[test]
+fn payout_terms_name_real_days_positive_minimums_and_a_partner_who_then_stays() {
+    let mut home = Home::new();
+    let refused = |code: &str, field: &str| Err((code.to_owned(), field.to_owned()));
+    for (object, said) in [
+        (terms("", Schedule::Weekly { day: 0 }, &[]), refused("out_of_range", "day")),
+        (terms("", Schedule::Weekly { day: 8 }, &[]), refused("out_of_range", "day")),
+        (terms("", Schedule::Monthly { day: 32 }, &[]), refused("out_of_range", "day")),
+        (terms("", Schedule::Manual, &[("USD", 0)]), refused("out_of_range", "minimums")),
+        (terms("", Schedule::Manual, &[("USD", 1), ("USD", 2)]), refused("bad_list", "minimums")),
+        (terms("nobody", Schedule::Manual, &[]), refused("unknown_partner", "partner_id")),
+        (terms("", Schedule::Monthly { day: 31 }, &[("USD", 1), ("JPY", 5000)]), Ok(true)),
+        (terms("mary", Schedule::Weekly { day: 7 }, &[]), Ok(true)),
+    ] {
+        assert_eq!(home.say(write("prog", object.clone())), said, "{object:?}");
+    }
+    assert_eq!(home.say(removal("prog", partner("mary"))), refused("in_use", "partner_id"));
+    assert_eq!(home.say(removal("prog", terms("mary", Schedule::Manual, &[]))), Ok(true));
+    assert_eq!(home.say(removal("prog", partner("mary"))), Ok(true));
+
+    let mut empty = Home::default();
+    for fact in [
+        write("acc", account("acc")),
+        write("p", program(|_| ())),
+        write("p", terms("", Schedule::Manual, &[])),
+    ] {
+        assert_eq!(empty.say(fact), Ok(true));
+    }
+    assert_eq!(empty.say(removal("p", program(|_| ()))), refused("in_use", "program_id"));
+    assert_eq!(empty.say(removal("p", terms("", Schedule::Manual, &[]))), Ok(true));
+    assert_eq!(empty.say(removal("p", program(|_| ()))), Ok(true));
 }
 
 #[test]

@@ -80,6 +80,21 @@ fn without_a_rate_what_would_be_paid_is_held_until_there_is_one() {
 }
 
 #[test]
+fn what_waits_for_a_rate_waits_no_more_once_nothing_is_converted() {
+    let mut world = world();
+    world.terms(paid_in("EUR"));
+    world.earned("a", 1000);
+    world.payout(draft());
+    assert_eq!(world.statuses(["a"]), ["review"]);
+    world.terms(PayoutTerms { partner: "partner_mary".into(), ..PayoutTerms::default() });
+    assert_eq!(world.statuses(["a"]), ["review"]);
+    world.terms(PayoutTerms { partner: JOHN.into(), ..PayoutTerms::default() });
+    world.tick();
+    assert_eq!(world.payout(draft()).0.amount, Minor(1000));
+    world.assert_rebuild_is_identical();
+}
+
+#[test]
 fn a_rate_that_cannot_be_one_is_declined_and_the_one_before_it_stands() {
     let mut world = world();
     world.terms(paid_in("EUR"));

@@ -123,9 +123,9 @@ impl World {
     }
 }
 
-pub fn payout_events(events: &[CommissionsEvent]) -> Vec<&PayoutEvent> {
-    let payout = |event| match event {
-        &CommissionsEvent::Payout(ref payout) => Some(payout),
+pub fn payout_events<'event>(events: &'event [CommissionsEvent]) -> Vec<&'event PayoutEvent> {
+    let payout = |event: &'event CommissionsEvent| match event {
+        CommissionsEvent::Payout(payout) => Some(payout),
         _ => None,
     };
     events.iter().filter_map(payout).collect()

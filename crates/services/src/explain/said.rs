@@ -3,6 +3,7 @@ use super::Fact;
 use super::moment::rfc3339;
 use super::story::{hex, state_name};
 use domain::facts::{CouponRef, Fact as DomainFact, FactBody, Sale, ShareOf};
+use domain::payouts::DESTINATION_NAMESPACE;
 
 /// What a fact says, in words that hold no personal data.
 pub(super) fn fact_of(fact: &DomainFact) -> Fact {
@@ -93,7 +94,12 @@ pub(super) fn fact_of(fact: &DomainFact) -> Fact {
     }
     for identifier in &fact.identifiers {
         let subject = identifier.subject.map_or_else(|| "unknown".to_owned(), |subject| hex(&subject.0));
-        says.push((format!("customer by {}", identifier.namespace), subject));
+        let whose = if identifier.namespace == DESTINATION_NAMESPACE {
+            "destination under the key of".to_owned()
+        } else {
+            format!("customer by {}", identifier.namespace)
+        };
+        says.push((whose, subject));
     }
     Fact {
         kind: fact.body.kind().to_owned(),

@@ -1,17 +1,19 @@
 //! Rates, and commissions that wait for one: a payout that would convert without a rate holds what it would pay, and never
 //! guesses.
 use super::command::bare;
-use super::rows::{Holder, Place, fx_held_key};
+use super::rows::{Holder, Place, fx_held_all, fx_held_key};
 use crate::commission::decide::{Change, Desk};
 use crate::commission::holds::{FX_MISSING, SYSTEM, with, without};
 use crate::commission::reversal::status_of;
 use crate::commission::{
     CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, HOLDS_PER_STEP, RateRecorded,
 };
+use crate::config::ConfigFact;
 use crate::facts::Fact;
-use crate::ids::EventId;
-use crate::money::AmountOutOfRange;
+use crate::ids::{EventId, PartnerId, ProgramId};
+use crate::money::{AmountOutOfRange, Currency};
 use crate::payouts::Rate;
+use crate::tables::Key;
 
 /// Partners that one look passes over because they wait for another currency's rate.
 const MOST_PARTNERS: usize = 10_000;
@@ -35,53 +37,63 @@ impl Desk<'_> {
                 }));
             }
         }
-        declined.is_empty() && self.release_waiting(fact, rate)
+        let waiting = fx_held_key(&fact.program, rate.from);
+        declined.is_empty() && self.release_waiting(&fact.program, &waiting, Some(&fact.event))
     }
 
-    /// Releases up to [`HOLDS_PER_STEP`] commissions that wait for this rate; whether others are left.
-    fn release_waiting(&mut self, fact: &Fact, rate: &Rate) -> bool {
-        let of = fx_held_key(&fact.program, rate.from);
+    /// Step `step` of a change of terms; whether another follows. Where nothing is converted any more nothing waits for a rate.
+    pub(in crate::commission) fn terms_changed(&mut self, fact: &ConfigFact, step: u32) -> bool {
+        if step == 0 {
+            self.emit(CommissionsEvent::Config(fact.clone()));
+            self.is_config = true;
+        }
+        self.release_waiting(&fact.program, &fx_held_all(&fact.program), None)
+    }
+
+    /// Releases up to [`HOLDS_PER_STEP`] commissions of a range that wait for a rate and need not; whether others are left.
+    fn release_waiting(&mut self, program: &ProgramId, of: &Key, cause: Option<&EventId>) -> bool {
         let mut from = of.bytes().to_vec();
         let mut found: Vec<Place> = Vec::new();
         for _ in 0..MOST_PARTNERS {
-            let next = self.book().fx_held((&from, &of.end()), 1).pop();
-            let Some((sale, id)) = next else { break };
-            let Some(partner) =
-                self.row(&fact.program, &sale).commission(&id).map(|known| known.partner.clone())
-            else {
+            let Some((sale, id)) = self.book().fx_held((&from, &of.end()), 1).pop() else { break };
+            let known = self.row(program, &sale).commission(&id);
+            let Some((partner, currency)) = known.map(|known| (known.partner.clone(), known.currency)) else {
                 break;
             };
-            let mine = of.clone().text(&partner.0);
-            let pay_in = self.book().terms(&fact.program, &partner).pay_in;
-            // Also where nothing is converted any more.
-            if pay_in.is_none_or(|to| to == rate.to || to == rate.from) {
+            let theirs = fx_held_key(program, currency).text(&partner.0);
+            if self.can_convert(program, &partner, currency) {
                 let room = HOLDS_PER_STEP.saturating_add(1).saturating_sub(found.len());
-                found.extend(self.book().fx_held((mine.bytes(), &mine.end()), room));
+                found.extend(self.book().fx_held((theirs.bytes(), &theirs.end()), room));
             }
             if found.len() > HOLDS_PER_STEP {
                 break;
             }
-            from = mine.end();
+            from = theirs.end();
         }
         let before = self.events.len();
         for place in found.iter().take(HOLDS_PER_STEP) {
             // An amount that does not fit cannot arise; if it did, the money would stay where it is.
-            if let Ok(Some(event)) = self.rate_came(fact, place) {
+            if let Ok(Some(event)) = self.released_by_rate(program, place, cause) {
                 self.emit(CommissionsEvent::Commission(event));
             }
         }
         found.len() > HOLDS_PER_STEP && self.events.len() > before
     }
 
-    fn rate_came(
+    /// Whether a balance can be paid: nothing is converted, or there is a rate.
+    fn can_convert(&mut self, program: &ProgramId, partner: &PartnerId, currency: Currency) -> bool {
+        let pay_in = self.book().terms(program, partner).pay_in.filter(|to| *to != currency);
+        pay_in.is_none_or(|to| self.book().rate(program, currency, to).is_some())
+    }
+
+    fn released_by_rate(
         &mut self,
-        fact: &Fact,
+        program: &ProgramId,
         (sale, id): &Place,
+        cause: Option<&EventId>,
     ) -> Result<Option<CommissionEvent>, AmountOutOfRange> {
-        let row = self.row(&fact.program, sale);
-        let Some(change) = Change::of(&fact.program, sale, row, id, Some(&fact.event)) else {
-            return Ok(None);
-        };
+        let row = self.row(program, sale);
+        let Some(change) = Change::of(program, sale, row, id, cause) else { return Ok(None) };
         let holds = without(&change.holds, &[FX_MISSING.to_owned()]);
         let to = status_of(&holds, CommissionStatus::Pending);
         let said = (FX_MISSING.to_owned(), SYSTEM);

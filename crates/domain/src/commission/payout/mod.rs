@@ -7,9 +7,11 @@ mod command;
 mod draft;
 mod fx;
 mod offset;
+mod purse;
 mod rows;
 mod schedule;
 mod settle;
 mod write_off;
 
-pub(in crate::commission) use rows::{Holder, PayoutRows, Purse};
+pub(in crate::commission) use purse::Purse;
+pub(in crate::commission) use rows::{Holder, PayoutRows};

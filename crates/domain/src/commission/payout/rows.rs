@@ -1,10 +1,11 @@
 //! The rows of payouts: what is payable and what is owed, by the commission it came from; payouts, rates, terms, schedules.
+use super::purse::Purse;
 use crate::attribution::SaleKey;
 use crate::commission::book::Book;
 use crate::commission::state::{BalanceRow, CommissionRow, SaleRow};
 use crate::commission::{
-    Account, CommissionEvent, CommissionEventKind, CommissionStatus, DebtWrittenOff, OffsetRecorded,
-    PayoutEvent, PayoutEventKind, PayoutLine, RateRecorded, ScheduleRan,
+    CommissionEvent, CommissionStatus, DebtWrittenOff, OffsetRecorded, PayoutEvent, PayoutEventKind,
+    PayoutLine, RateRecorded, ScheduleRan,
 };
 use crate::config::ConfigFact;
 use crate::ids::{CommissionId, PartnerId, PayoutId, ProgramId, RateId};
@@ -87,93 +88,14 @@ fn schedule_key(due: Micros, program: &ProgramId, partner: &PartnerId) -> Key {
     Key::new(SCHEDULES).number(due.0).text(&program.0).text(&partner.0)
 }
 
-/// Commissions that wait for a rate from a currency.
+/// Commissions that wait for a rate.
+pub(in crate::commission) fn fx_held_all(program: &ProgramId) -> Key {
+    Key::new(FX_HELD).text(&program.0)
+}
+
+/// Those that wait for a rate from a currency.
 pub(in crate::commission) fn fx_held_key(program: &ProgramId, from: Currency) -> Key {
-    Key::new(FX_HELD).text(&program.0).text(from.code())
-}
-
-/// What one commission has in its partner's available money, or owes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::commission) struct Purse {
-    /// What of `available` stands for it. Never beside `owed`.
-    pub(in crate::commission) payable: Minor,
-    /// When it became payable first: the oldest is paid first.
-    pub(in crate::commission) payable_since: Micros,
-    /// What the partner owes because of it: it was paid and taken back, or takes money by itself.
-    pub(in crate::commission) owed: Minor,
-    pub(in crate::commission) owed_since: Micros,
-    /// What it gave for debts of others, the newest last.
-    pub(in crate::commission) offsets: Vec<(CommissionId, Minor)>,
-    /// The payout that it is in flight with.
-    pub(in crate::commission) in_payout: Option<PayoutId>,
-}
-
-impl Purse {
-    /// Gets `amount`: what it owes first.
-    fn credit(&mut self, amount: Minor) {
-        let own = amount.min(self.owed);
-        // Sums of parts of what a partner was granted, which fits.
-        self.owed = Minor(self.owed.0.saturating_sub(own.0));
-        self.payable = Minor(self.payable.0.saturating_add(amount.0.saturating_sub(own.0)));
-    }
-
-    /// Loses `amount`: what is payable of it first.
-    fn debit(&mut self, amount: Minor, clock: Micros) {
-        let own = amount.min(self.payable);
-        let rest = amount.0.saturating_sub(own.0);
-        self.payable = Minor(self.payable.0.saturating_sub(own.0));
-        if self.owed == Minor::ZERO && rest > 0 {
-            self.owed_since = clock;
-        }
-        self.owed = Minor(self.owed.0.saturating_add(rest));
-    }
-
-    fn change(&mut self, amount: Minor, clock: Micros) {
-        if amount >= Minor::ZERO {
-            self.credit(amount);
-        } else {
-            self.debit(Minor(amount.0.saturating_neg()), clock);
-        }
-    }
-
-    /// What the event's legs give it or take from it, and which payout it is in.
-    pub(in crate::commission) fn follow(&mut self, event: &CommissionEvent, clock: Micros) {
-        let legs = event
-            .postings
-            .iter()
-            .filter(|posting| matches!(posting.account, Account::Available | Account::Debt));
-        let change = legs.fold(0_i64, |sum, posting| sum.saturating_add(posting.amount.0));
-        self.change(Minor(change), clock);
-        match event.kind {
-            CommissionEventKind::Locked => self.in_payout.clone_from(&event.payout),
-            CommissionEventKind::Paid
-            | CommissionEventKind::PayoutFailed
-            | CommissionEventKind::PayoutReturned
-                if self.in_payout == event.payout =>
-            {
-                self.in_payout = None;
-            }
-            _ => {}
-        }
-    }
-
-    fn gave(&mut self, to: &CommissionId, amount: Minor) {
-        match self.offsets.last_mut() {
-            Some((last, given)) if last == to => given.0 = given.0.saturating_add(amount.0),
-            _ => self.offsets.push((to.clone(), amount)),
-        }
-    }
-
-    /// The newest given to `to` is taken back.
-    fn took_back(&mut self, to: &CommissionId, amount: Minor) {
-        let mut left = amount.0;
-        for (_, given) in self.offsets.iter_mut().rev().filter(|(of, _)| of == to) {
-            let part = left.min(given.0);
-            given.0 = given.0.saturating_sub(part);
-            left = left.saturating_sub(part);
-        }
-        self.offsets.retain(|(_, given)| *given != Minor::ZERO);
-    }
+    fx_held_all(program).text(from.code())
 }
 
 /// Where a commission stands in the indexes of money.
