@@ -159,7 +159,7 @@ async fn say(
     }
     let declined = told.answer.as_ref().map_or("", |answer| answer.declined.as_str());
     // Its twin came under another key: what was recorded stands, and says the same.
-    if !declined.is_empty() && !(declined == "unknown" && told.duplicate) {
+    if !declined.is_empty() && (declined != "unknown" || !told.duplicate) {
         return not_done(saying, "declined", "", declined);
     }
     print_line(&if saying.json {

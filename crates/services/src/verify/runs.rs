@@ -307,6 +307,7 @@ impl PartialEq for Head {
 impl Eq for Head {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

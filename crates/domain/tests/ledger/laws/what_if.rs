@@ -27,8 +27,11 @@ const HISTORIES: u64 = 1_000;
 
 type Rules = BTreeMap<ProgramId, BTreeMap<RuleId, Rule>>;
 
+/// What partners had after each step, and when that was.
+type Sheets = Vec<(Micros, BTreeMap<(String, String), Sheet>)>;
+
 /// The ledger after a history; what partners had after each of its steps.
-fn told(history: &History) -> Result<(World, Vec<(Micros, BTreeMap<(String, String), Sheet>)>), Broken> {
+fn told(history: &History) -> Result<(World, Sheets), Broken> {
     let rows = &mut Rows::default();
     let mut run = Run::new(history, rows)?;
     let mut sheets = Vec::new();
