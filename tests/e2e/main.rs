@@ -25,10 +25,6 @@ mod outages_kafka;
 mod payout_files;
 mod payouts;
 mod proof;
-<<<<<<< HEAD
-
-=======
->>>>>>> read
 mod quarantine;
 mod rebuild;
 mod recovery;
