@@ -13,6 +13,7 @@ pub mod batch;
 pub mod cursors;
 pub mod dump;
 mod payout_rows;
+pub mod payout_terms;
 pub mod private_postgres;
 pub mod quarantine;
 pub mod queries;

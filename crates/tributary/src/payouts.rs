@@ -4,10 +4,12 @@
 use crate::admin::Admin;
 use crate::cli::{
     DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
-    PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
+    PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, TermsShow, WriteOff,
 };
+use crate::database::Database;
 use crate::endpoint::master_key_of;
 use crate::parts::configure_quietly;
+use crate::report::NOT_MIGRATED;
 use crate::up::print_line;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use domain::config::{ConfigFact, ConfigObject};
 use domain::normalization::VerdictKind;
 use domain::payouts::PayoutTerms;
 use domain::time::Micros;
+use readmodel::payout_terms::payout_terms;
 use serde_json::{Map, Value, json};
 use sources::native::schema::{self, Refused};
 use sources::native::{self, IDEMPOTENCY_HEADER, Resource, payout};
@@ -248,11 +251,37 @@ pub(crate) async fn terms(command: &PayoutTermsCommand) -> anyhow::Result<ExitCo
             Ok(terms) => write_terms(&args.pick, terms, false).await,
             Err(refused) => not_said(&args.pick.saying, &refused),
         },
+        PayoutTermsCommand::Show(args) => show_terms(args).await,
         PayoutTermsCommand::Remove(pick) => {
             let partner = pick.partner.clone().unwrap_or_default().into();
             write_terms(pick, PayoutTerms { partner, ..PayoutTerms::default() }, true).await
         }
     }
+}
+
+async fn show_terms(args: &TermsShow) -> anyhow::Result<ExitCode> {
+    let config = configure_quietly(&args.place.layers(&[]))?;
+    let database = Database::attach(&config).await?;
+    let found = payout_terms(database.pool(), &args.program).await.context(NOT_MIGRATED);
+    let closed = database.close().await;
+    let found = found?;
+    closed?;
+    let rows = found.iter().map(|row| serde_json::from_str(row)).collect::<Result<Vec<Value>, _>>()?;
+    if args.json {
+        print_line(&serde_json::to_string_pretty(&rows)?)?;
+    } else if rows.is_empty() {
+        print_line(
+            "no payout terms: nothing is drafted unless somebody asks, and everything above 0 may be",
+        )?;
+    }
+    for row in rows.iter().filter(|_| !args.json) {
+        let whose = row["partner_id"].as_str().unwrap_or("all others");
+        let (schedule, day) = (row["schedule"].as_str().unwrap_or_default(), row["day"].as_u64());
+        let day = day.map(|day| format!(" {day}")).unwrap_or_default();
+        let pay_in = row["pay_in"].as_str().unwrap_or("as earned");
+        print_line(&format!("{whose}  {schedule}{day}  minimums {}  paid {pay_in}", row["minimums"]))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The terms of the flags, read as the body of a request would be.

@@ -294,6 +294,11 @@ fn operations() -> Vec<(String, String, &'static str)> {
                 "post_adjustment" => {
                     r#"{"external_id":"a","kind":"bonus","partner_id":"p","amount":1,"currency":"USD","reason":"x"}"#
                 }
+                "post_payout" => r#"{"partner_id":"p","currency":"USD","idempotency_key":"k"}"#,
+                "fail_payout" | "return_payout" => r#"{"reason":"x"}"#,
+                "post_write_off" => r#"{"currency":"USD","reason":"x","idempotency_key":"k"}"#,
+                "post_rate" => r#"{"rate_id":"r","from":"EUR","to":"USD","mantissa":1,"exponent":0}"#,
+                "put_payout_destination" => r#"{"method":"paypal","email":"p@x.example"}"#,
                 _ => "{}",
             };
             if path.starts_with("/v1/") {
@@ -316,7 +321,7 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
     let reader = v1::ApiKey { scopes: vec!["read".into()], ..key("acc_demo") };
     configure_key_as(&gateway.log, 5, "sk_reader", "prog_demo", reader);
     let operations = operations();
-    assert_eq!(operations.len(), 26);
+    assert_eq!(operations.len(), 38);
     for (method, path, body) in &operations {
         let reports = ["sales", "leads", "signups", "clicks", "refunds", "disputes"];
         let reports = reports.iter().any(|end| path.ends_with(end));

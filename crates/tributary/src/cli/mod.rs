@@ -18,7 +18,7 @@ pub(crate) use look::{
 };
 pub(crate) use payouts::{
     DestinationCommand, DestinationSet, Partners, PayoutDraft, PayoutEnd, PayoutSettle, PayoutTermsCommand,
-    PayoutsCommand, PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, WriteOff,
+    PayoutsCommand, PayoutsWrite, Rates, RatesSet, Saying, TermsPick, TermsSet, TermsShow, WriteOff,
 };
 pub(crate) use proof::{
     Against, CheckpointCommand, CheckpointExport, CheckpointKey, EventsDump, ProofCheck, ProofCommand,

@@ -189,6 +189,20 @@ pub(crate) enum PayoutTermsCommand {
     Set(TermsSet),
     /// Remove the terms of a program, or with --partner those of one partner
     Remove(TermsPick),
+    /// Print the terms of a program and of its partners, as Postgres has them
+    Show(TermsShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TermsShow {
+    /// The program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Args)]
