@@ -321,7 +321,7 @@ async fn no_token_of_another_tenant_reaches_any_operation() {
     let reader = v1::ApiKey { scopes: vec!["read".into()], ..key("acc_demo") };
     configure_key_as(&gateway.log, 5, "sk_reader", "prog_demo", reader);
     let operations = operations();
-    assert_eq!(operations.len(), 38);
+    assert_eq!(operations.len(), 39);
     for (method, path, body) in &operations {
         let reports = ["sales", "leads", "signups", "clicks", "refunds", "disputes"];
         let reports = reports.iter().any(|end| path.ends_with(end));
