@@ -294,6 +294,12 @@ fn operations() -> Vec<(String, String, &'static str)> {
                 "post_adjustment" => {
                     r#"{"external_id":"a","kind":"bonus","partner_id":"p","amount":1,"currency":"USD","reason":"x"}"#
                 }
+                "post_repricing" => {
+                    r#"{"commission_id":"c","sale":{"source":"s","external_id":"e"},"partner_id":"p","currency":"USD",
+                        "expected_net":1,"net":1,"gross":1,"reason":"x","terms":{"rule_id":"r","rule_version":1,
+                        "rounding":"floor","slices":[{"base":5,"rate_ppm":200000}],"uncapped":1,
+                        "hold_until":"2026-07-01T00:00:00Z"}}"#
+                }
                 "post_payout" => r#"{"partner_id":"p","currency":"USD","idempotency_key":"k"}"#,
                 "fail_payout" | "return_payout" => r#"{"reason":"x"}"#,
                 "post_write_off" => r#"{"currency":"USD","reason":"x","idempotency_key":"k"}"#,
