@@ -36,8 +36,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tributary_domain::facts::ReversalState;
 use tributary_domain::time::DAY_MICROS;
 
-/// So many that each row is taken often enough.
-const HISTORIES: u64 = 20_000;
+/// So many that each row is taken often enough: 1.8 million steps.
+const HISTORIES: u64 = 32_000;
 
 #[allow(
     clippy::disallowed_methods,
@@ -230,7 +230,7 @@ fn ends(history: &History) -> Result<Option<(i64, i64, i128)>, Broken> {
 
 #[test]
 fn facts_of_one_sale_come_to_the_same_in_any_order_and_multiplicity_with_payouts_between() {
-    on_all_cores(seeds(HISTORIES / 4), "facts_of_one_sale", |seed, (): &mut ()| {
+    on_all_cores(seeds(HISTORIES / 8), "facts_of_one_sale", |seed, (): &mut ()| {
         let mut history = history(seed);
         let random = &mut Random::new(!seed);
         let facts = facts(&history, random);
