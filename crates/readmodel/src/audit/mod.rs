@@ -3,9 +3,11 @@
 //!
 //! Rows are read ahead by tasks with connections of their own (`rows.rs`) that look at the same moment, so that the database
 //! and the reader work at the same time. Only readers: nothing here waits for a writer, and no writer waits for it.
+mod payout_tables;
 mod rows;
 mod tables;
 
+pub use payout_tables::*;
 pub use rows::{Row, Rows};
 pub use tables::*;
 
