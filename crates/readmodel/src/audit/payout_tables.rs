@@ -1,5 +1,5 @@
 //! The tables of payouts, rates, offsets, write-offs, terms and destinations.
-use super::tables::{Column, Form, Table, hex, list, moment, plain};
+use super::tables::{Column, Form, Table, moment, plain};
 /// Payouts as they stand.
 pub const PAYOUTS: Table = Table {
     name: "payout_rows",

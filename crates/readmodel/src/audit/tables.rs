@@ -48,11 +48,11 @@ pub(super) const fn moment(name: &'static str) -> Column {
     Column { name, form: Form::Moment }
 }
 
-pub(super) const fn list(name: &'static str) -> Column {
+const fn list(name: &'static str) -> Column {
     Column { name, form: Form::List }
 }
 
-pub(super) const fn hex(name: &'static str) -> Column {
+const fn hex(name: &'static str) -> Column {
     Column { name, form: Form::Hex }
 }
 
