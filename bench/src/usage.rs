@@ -13,9 +13,13 @@ pub(crate) fn cpu_time() -> Result<Duration> {
     Ok(Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time())))
 }
 
-/// Peak resident memory in MiB.
-pub(crate) fn peak_mib() -> Result<i64> {
-    Ok(getrusage(UsageWho::RUSAGE_SELF)?.max_rss() / 1024)
+/// Peak resident memory in MiB, of this program alone: `ru_maxrss` would include that of the process that started it, whose
+/// memory a new one shares until it has a program of its own (getrusage(2), proc_pid_status(5)).
+pub(crate) fn peak_mib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024)
 }
 
 /// CPU time so far of a process and its direct children (a database has one for each connection), and the sum of what they
