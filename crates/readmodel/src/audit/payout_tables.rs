@@ -19,6 +19,7 @@ pub const PAYOUTS: Table = Table {
         moment("updated_at"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// One row per event of a payout.
@@ -43,6 +44,7 @@ pub const PAYOUT_EVENTS: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// What payouts pay for each commission.
@@ -58,6 +60,7 @@ pub const PAYOUT_LINES: Table = Table {
         plain("further"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// One row per offset, and per offset that was undone.
@@ -75,6 +78,7 @@ pub const OFFSETS: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// One row per debt that was given up.
@@ -94,6 +98,7 @@ pub const WRITE_OFFS: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// One row per rate of exchange.
@@ -113,6 +118,7 @@ pub const FX_RATES: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// When and how partners are paid.
@@ -131,6 +137,7 @@ pub const PAYOUT_TERMS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Where partners are paid, sealed.
@@ -149,4 +156,5 @@ pub const PAYOUT_DESTINATIONS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };

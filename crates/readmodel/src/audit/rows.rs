@@ -31,6 +31,8 @@ pub struct Row {
     forms: Arc<[Kind]>,
     /// Columns before those that are compared.
     skip: usize,
+    /// Columns that are compared with the rest of the row.
+    together: usize,
 }
 
 /// How the bytes of a column become text.
@@ -103,7 +105,8 @@ async fn send(
             Some(forms) => Arc::clone(forms),
             None => Arc::clone(forms.insert(kinds(table, &row)?)),
         };
-        batch.push(Row { row, forms, skip: table.places() });
+        let together = table.columns.len() - table.apart;
+        batch.push(Row { row, forms, skip: table.places(), together });
         if batch.len() == BATCH
             && sender
                 .send(Ok((std::mem::replace(&mut batch, Vec::with_capacity(BATCH)), false)))
@@ -153,12 +156,12 @@ impl Row {
         (self.row.try_get(0).unwrap_or_default(), self.row.try_get(1).unwrap_or_default())
     }
 
-    /// Whether every cell is the expected one.
+    /// Whether every cell is the expected one, but those that are compared apart.
     ///
     /// # Errors
     /// When the database sends what it should not.
     pub fn is(&self, expected: &Cells) -> Result<bool, sqlx::Error> {
-        if expected.len() != self.forms.len() {
+        if expected.len() != self.together {
             return Ok(false);
         }
         let mut text = String::new();
@@ -183,12 +186,20 @@ impl Row {
         Ok(true)
     }
 
-    /// All cells.
+    /// All cells, but those that are compared apart.
     ///
     /// # Errors
     /// When the database sends what it should not.
     pub fn cells(&self) -> Result<Cells, sqlx::Error> {
-        (0..self.forms.len()).map(|column| self.text(column)).collect()
+        (0..self.together).map(|column| self.text(column)).collect()
+    }
+
+    /// The cells that are compared apart.
+    ///
+    /// # Errors
+    /// When the database sends what it should not.
+    pub fn apart(&self) -> Result<Cells, sqlx::Error> {
+        (self.together..self.forms.len()).map(|column| self.text(column)).collect()
     }
 
     /// The cells that name an object, joined as [`super::Table::key`] joins them.
@@ -252,7 +263,18 @@ fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sq
             text.push_str(&list.into_iter().flatten().collect::<Vec<_>>().join(", "));
         }
         Kind::Bytes => text.push_str(&hex::encode(bytes)),
-        Kind::Postings => fields(&json(bytes)?, &["account", "currency", "amount"], text),
+        Kind::Postings => {
+            let legs: Vec<Leg<'_>> =
+                serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(wrong)?;
+            for (place, leg) in legs.iter().enumerate() {
+                text.push_str(if place > 0 { ", " } else { "" });
+                text.push_str(&leg.account);
+                text.push(' ');
+                text.push_str(&leg.currency);
+                text.push(' ');
+                number(leg.amount, text);
+            }
+        }
         Kind::Fields(names) => fields(&json(bytes)?, names, text),
         Kind::Map => {
             // Sorted, as the keys of these maps are.
@@ -265,6 +287,16 @@ fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sq
         }
     }
     Ok(())
+}
+
+/// One leg, as rows have it.
+#[derive(serde::Deserialize)]
+struct Leg<'a> {
+    #[serde(borrow)]
+    account: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    currency: std::borrow::Cow<'a, str>,
+    amount: i64,
 }
 
 fn json(bytes: &[u8]) -> Result<serde_json::Value, sqlx::Error> {

@@ -38,6 +38,8 @@ pub struct Table {
     pub columns: &'static [Column],
     /// How many of the columns name the row; 0: it is history, named by its place.
     pub keys: usize,
+    /// How many of the last columns are compared apart from the rest of the row.
+    pub apart: usize,
 }
 
 pub(super) const fn plain(name: &'static str) -> Column {
@@ -74,6 +76,7 @@ pub const VERDICTS: Table = Table {
         moment("decided_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// One row per event of a commission.
@@ -98,8 +101,12 @@ pub const COMMISSION_EVENTS: Table = Table {
         moment("recorded_at"),
         list("holds"),
         plain("payout_id"),
+        // As [`CHAIN_LINKS`] has them.
+        plain("chain_position"),
+        hex("chain_link"),
     ],
     keys: 0,
+    apart: 2,
 };
 
 /// Where each event of a commission is in its program's hash chain: compared apart from the rest of its row, since one wrong
@@ -109,6 +116,7 @@ pub const CHAIN_LINKS: Table = Table {
     kind: "chain_link",
     columns: &[plain("commission_id"), plain("program_id"), plain("chain_position"), hex("chain_link")],
     keys: 0,
+    apart: 0,
 };
 
 /// Heads of the hash chains.
@@ -124,6 +132,7 @@ pub const CHAINS: Table = Table {
         moment("updated_at"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// One row per reversal, each time it was taken.
@@ -145,6 +154,7 @@ pub const REVERSALS: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// One row per sale that named a code.
@@ -161,6 +171,7 @@ pub const SALE_CODES: Table = Table {
         moment("recorded_at"),
     ],
     keys: 0,
+    apart: 0,
 };
 
 /// One row per sale that named its coupon by the provider's id.
@@ -169,6 +180,7 @@ pub const COUPONS_OF_SALES: Table = Table {
     kind: "sale_coupon",
     columns: &[plain("program_id"), plain("source"), plain("sale_external_id"), plain("reference")],
     keys: 0,
+    apart: 0,
 };
 
 /// Current commissions.
@@ -205,6 +217,7 @@ pub const COMMISSIONS: Table = Table {
         plain("flat_minor"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// Conversion records.
@@ -232,6 +245,7 @@ pub const SALES: Table = Table {
         plain("parts"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// Balances.
@@ -251,6 +265,7 @@ pub const BALANCES: Table = Table {
         moment("updated_at"),
     ],
     keys: 3,
+    apart: 0,
 };
 
 /// Customers.
@@ -266,6 +281,7 @@ pub const CUSTOMERS: Table = Table {
         moment("last_sale_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Programs.
@@ -289,6 +305,7 @@ pub const PROGRAMS: Table = Table {
         moment("updated_at"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// Partners.
@@ -306,6 +323,7 @@ pub const PARTNERS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Accounts.
@@ -320,6 +338,7 @@ pub const ACCOUNTS: Table = Table {
         moment("updated_at"),
     ],
     keys: 1,
+    apart: 0,
 };
 
 /// Codes.
@@ -336,6 +355,7 @@ pub const CODES: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Coupons.
@@ -352,6 +372,7 @@ pub const COUPONS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Rules, by version.
@@ -373,6 +394,7 @@ pub const RULES: Table = Table {
         moment("updated_at"),
     ],
     keys: 3,
+    apart: 0,
 };
 
 /// Endpoints.
@@ -390,6 +412,7 @@ pub const ENDPOINTS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Keys.
@@ -411,6 +434,7 @@ pub const KEYS: Table = Table {
         moment("updated_at"),
     ],
     keys: 2,
+    apart: 0,
 };
 
 /// Parked inputs, also settled ones.
@@ -431,9 +455,10 @@ pub const PARKED: Table = Table {
         moment("settled_at"),
     ],
     keys: 3,
+    apart: 0,
 };
 
-/// Every table that `verify` compares; of [`COMMISSION_EVENTS`] the rest is in [`CHAIN_LINKS`].
+/// Every table that `verify` compares.
 pub const TABLES: [&Table; 27] = [
     &VERDICTS,
     &COMMISSION_EVENTS,

@@ -1,13 +1,12 @@
 //! Hash chains: recomputed from the log, compared with what the read model holds and with heads that were kept elsewhere.
 //!
 //! A wrong event changes every link behind it, so of each program the first wrong link is named and no other.
-use super::{Findings, VerifyError};
+use super::Findings;
 use domain::chain::{Chain, Head, leaf, program_of};
-use domain::commission::CommissionsEvent;
+use domain::commission::{CommissionEvent, CommissionsEvent};
 use domain::ids::{Hash, ProgramId};
 use domain::time::Micros;
-use readmodel::audit::{self, Cells, Rows, Snapshot, as_stored, moment_as_stored};
-use std::cmp::Ordering;
+use readmodel::audit::{self, Cells, as_stored, moment_as_stored};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::judge::Frame;
 use stream::log::Partition;
@@ -37,47 +36,35 @@ pub(super) struct Chains {
     all: BTreeMap<String, Grown>,
     /// As they were at the read model's cursor, once the walk is past it.
     at_cursor: Option<BTreeMap<String, Grown>>,
-    /// Links as the read model has them, in log order. Rows that are missing or belong to nothing are named where the whole
-    /// rows are compared; here they are passed over.
-    links: Rows,
     /// Programs whose first wrong link is named.
     wrong: BTreeSet<String>,
 }
 
 impl Chains {
-    pub(super) fn new(partition: Partition, kept: &[KeptHead], snapshot: &Snapshot) -> Self {
+    pub(super) fn new(partition: Partition, kept: &[KeptHead]) -> Self {
         let mut by_program: BTreeMap<ProgramId, Vec<Head>> = BTreeMap::new();
         for kept in kept {
             by_program.entry(kept.program.clone()).or_default().push(kept.head);
         }
-        Self {
-            partition,
-            kept: by_program,
-            all: BTreeMap::new(),
-            at_cursor: None,
-            links: snapshot.rows(&audit::CHAIN_LINKS, partition),
-            wrong: BTreeSet::new(),
-        }
+        Self { partition, kept: by_program, all: BTreeMap::new(), at_cursor: None, wrong: BTreeSet::new() }
     }
 
     /// Takes an event of a frame; `covered`: the read model has the frame.
-    pub(super) async fn take(
+    pub(super) fn take(
         &mut self,
         (frame, ordinal): (&Frame, usize),
         event: &CommissionsEvent,
         covered: bool,
         findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
-        let (Some(program), Some(bytes)) = (program_of(event), frame.events.get(ordinal)) else {
-            return Ok(());
-        };
+    ) {
+        let (Some(program), Some(bytes)) = (program_of(event), frame.events.get(ordinal)) else { return };
         if !covered && self.at_cursor.is_none() {
             self.at_cursor = Some(self.all.clone());
         }
         if !self.all.contains_key(program.as_str()) {
             self.all.insert(program.0.clone(), Grown::default());
         }
-        let Some(grown) = self.all.get_mut(program.as_str()) else { return Ok(()) };
+        let Some(grown) = self.all.get_mut(program.as_str()) else { return };
         grown.chain.push_leaf(leaf(bytes));
         grown.clock = frame.clock;
         let chain = &grown.chain;
@@ -91,30 +78,35 @@ impl Chains {
             );
             compare(&place, kept, &chain.head(), findings);
         }
-        if let CommissionsEvent::Commission(commission) = event
-            && covered
-        {
-            let at = (frame.seq, ordinal);
-            let (position, link) = (chain.events(), hex(&chain.link()));
-            let Some(found) = link_at(&mut self.links, at).await? else { return Ok(()) };
-            let expected = vec![
-                Some(as_stored(commission.id.as_str())),
-                Some(as_stored(program.as_str())),
-                Some(position.to_string()),
-                Some(link),
-            ];
-            if expected.get(2..) != found.get(2..) && self.wrong.insert(program.0.clone()) {
-                let place = format!(
-                    "program {program} position {position}, {} partition {} frame {} event {ordinal} {}",
-                    audit::CHAIN_LINKS.name,
-                    self.partition.0,
-                    frame.seq,
-                    commission.id
-                );
-                findings.compare(&audit::CHAIN_LINKS, place, &expected, &found);
-            }
+    }
+
+    /// Compares the link that the row of a commission's event has with that of the event that was taken last.
+    pub(super) fn link(
+        &mut self,
+        (frame, ordinal): (&Frame, usize),
+        event: &CommissionEvent,
+        found: Cells,
+        findings: &mut Findings,
+    ) {
+        let program = event.program.as_str();
+        let Some(Grown { chain, .. }) = self.all.get(program) else { return };
+        let position = chain.events();
+        let same =
+            found.iter().map(Option::as_deref).eq([Some(&*position.to_string()), Some(&*hex(&chain.link()))]);
+        if same || !self.wrong.insert(program.to_owned()) {
+            return;
         }
-        Ok(())
+        let named = || [Some(as_stored(event.id.as_str())), Some(as_stored(program))].into_iter();
+        let expected = named().chain([Some(position.to_string()), Some(hex(&chain.link()))]).collect();
+        let found = named().chain(found).collect();
+        let place = format!(
+            "program {program} position {position}, {} partition {} frame {} event {ordinal} {}",
+            audit::CHAIN_LINKS.name,
+            self.partition.0,
+            frame.seq,
+            event.id
+        );
+        findings.compare(&audit::CHAIN_LINKS, place, &expected, &found);
     }
 
     /// `chain_rows`, as they must be at the read model's cursor.
@@ -171,16 +163,4 @@ fn cells(program: &str, grown: &Grown) -> Cells {
 
 fn hex(hash: &Hash) -> String {
     hex::encode(hash.0)
-}
-
-/// The row at this place, if it is there.
-async fn link_at(links: &mut Rows, (seq, ordinal): (u64, usize)) -> Result<Option<Cells>, VerifyError> {
-    let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
-    loop {
-        match links.peek().await?.map(|row| row.place().cmp(&due)) {
-            Some(Ordering::Less) => drop(links.take()),
-            Some(Ordering::Equal) => return Ok(links.take().map(|row| row.cells()).transpose()?),
-            Some(Ordering::Greater) | None => return Ok(None),
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::chains::Chains;
 use super::expected::{self, Configured, Written};
 use super::expected_payouts::Destination;
-use super::history::{History, MissingRow};
+use super::history::{Found, History, MissingRow};
 use super::objects::Sorters;
 use super::payouts::Payouts;
 use super::{Findings, Options, VerifyError};
@@ -23,6 +23,7 @@ use domain::time::Micros;
 use readmodel::audit::{self, Snapshot, as_stored};
 use readmodel::batch::{Followed, Place};
 use std::collections::BTreeMap;
+use std::fmt;
 use stream::cursor::Cursor;
 use stream::judge::Frame;
 use stream::log::Partition;
@@ -77,6 +78,20 @@ pub(super) struct Fold {
     sale_coupons: History,
 }
 
+/// Where a frame is, for people. Text only where something is said of it: most frames are as they should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FramePlace {
+    followed: Followed,
+    partition: Partition,
+    seq: u64,
+}
+
+impl fmt::Display for FramePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} frame {}", self.followed.topic().name(), self.partition.0, self.seq)
+    }
+}
+
 impl Fold {
     pub(super) fn new(
         partition: Partition,
@@ -96,7 +111,7 @@ impl Fold {
             configuration: Configuration::default(),
             objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
-            chains: Chains::new(partition, &options.kept, snapshot),
+            chains: Chains::new(partition, &options.kept),
             payouts: Payouts::new(partition, snapshot),
             verdicts: history(&audit::VERDICTS),
             events: history(&audit::COMMISSION_EVENTS),
@@ -114,7 +129,7 @@ impl Fold {
     ) -> Result<Vec<FactsEvent>, VerifyError> {
         let place = self.frame(Followed::Facts, frame);
         let events: Result<Vec<_>, _> = frame.events.iter().map(wire::facts::decode).collect();
-        let events = events.map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
+        let events = events.map_err(|error| VerifyError::UnknownEvent { place: place.to_string(), error })?;
         if !self.covered(Followed::Facts, frame, findings) {
             return Ok(events);
         }
@@ -124,7 +139,8 @@ impl Fold {
                 FactsEvent::Verdict(verdict) => {
                     rows += 1;
                     let cells = expected::verdict(verdict, frame.source, frame.clock);
-                    missing.extend(self.verdicts.expect((frame.seq, ordinal), cells, findings).await?);
+                    let found = self.verdicts.expect((frame.seq, ordinal), cells, findings).await?;
+                    missing.extend(found.missing());
                 }
                 FactsEvent::Config(config) => self.configuration.set(config, frame.clock),
                 FactsEvent::Fact(fact) => {
@@ -132,11 +148,11 @@ impl Fold {
                     let at = (frame.seq, ordinal);
                     if let Some(cells) = expected::sale_code(fact, frame.clock) {
                         rows += 1;
-                        missing.extend(self.sale_codes.expect(at, cells, findings).await?);
+                        missing.extend(self.sale_codes.expect(at, cells, findings).await?.missing());
                     }
                     if let Some(cells) = expected::sale_coupon(fact) {
                         rows += 1;
-                        missing.extend(self.sale_coupons.expect(at, cells, findings).await?);
+                        missing.extend(self.sale_coupons.expect(at, cells, findings).await?.missing());
                     }
                 }
                 FactsEvent::Tick | FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
@@ -163,37 +179,41 @@ impl Fold {
         }
         for (ordinal, bytes) in frame.events.iter().enumerate() {
             let event = wire::commissions::decode(bytes)
-                .map_err(|error| VerifyError::UnknownEvent { place: place.clone(), error })?;
+                .map_err(|error| VerifyError::UnknownEvent { place: place.to_string(), error })?;
             let at = (frame.seq, ordinal);
-            self.chains.take((frame, ordinal), &event, covered, findings).await?;
+            self.chains.take((frame, ordinal), &event, covered, findings);
             match event {
                 CommissionsEvent::Commission(event) => {
-                    balanced(&event, &place, findings);
+                    balanced(&event, place, findings);
                     if covered {
                         rows += 1;
                         let cells = expected::commission_event(&event, frame.clock);
-                        missing.extend(self.events.expect(at, cells, findings).await?);
+                        match self.events.expect(at, cells, findings).await? {
+                            Found::Row(row) => {
+                                self.chains.link((frame, ordinal), &event, row.apart()?, findings);
+                            }
+                            Found::Missing(row) => missing.push(row),
+                        }
                         objects.push((audit::COMMISSIONS.kind, as_stored(event.id.as_str())));
                         self.objects.commission(frame, event.id.as_str(), bytes)?;
-                        self.commission(frame, &event, &place, findings);
+                        self.commission(frame, &event, place, findings);
                     }
                 }
                 CommissionsEvent::Reversal(reversal) if covered => {
                     rows += 1;
                     let cells = expected::reversal(&reversal, frame.clock);
-                    missing.extend(self.reversals.expect(at, cells, findings).await?);
+                    missing.extend(self.reversals.expect(at, cells, findings).await?.missing());
                 }
                 CommissionsEvent::Parked(item) if covered => self.objects.item(frame, &item)?,
                 CommissionsEvent::Sale(sale) => {
-                    decided(&sale, decisions, &place, findings);
+                    decided(&sale, decisions, place, findings);
                     if covered {
                         objects.push((audit::SALES.kind, as_stored(sale.id.as_str())));
                         self.objects.sale(frame, &sale, bytes)?;
                     }
                 }
                 event => {
-                    let taken =
-                        self.payouts.take((frame, ordinal), &event, &place, covered, findings).await?;
+                    let taken = self.payouts.take((frame, ordinal), &event, place, covered, findings).await?;
                     rows += usize::from(taken.is_row);
                     missing.extend(taken.missing);
                     self.payout((frame, bytes), &event, covered, &mut objects, findings)?;
@@ -207,21 +227,27 @@ impl Fold {
     /// Some rows of a frame are missing: when all are, it may have been skipped as a whole.
     fn missed(
         &mut self,
-        place: String,
+        place: FramePlace,
         rows: usize,
         missing: Vec<MissingRow>,
         objects: Vec<(&'static str, String)>,
         findings: &mut Findings,
     ) {
         if rows > 0 && missing.len() == rows && self.absent.len() < ABSENT {
-            self.absent.push(Absent { place, rows: missing, objects });
+            self.absent.push(Absent { place: place.to_string(), rows: missing, objects });
         } else {
             missing.into_iter().for_each(|row| row.report(findings));
         }
     }
 
     /// What a commission's event means for the sheets.
-    fn commission(&mut self, frame: &Frame, event: &CommissionEvent, place: &str, findings: &mut Findings) {
+    fn commission(
+        &mut self,
+        frame: &Frame,
+        event: &CommissionEvent,
+        place: FramePlace,
+        findings: &mut Findings,
+    ) {
         let applied = self.balances.apply(event).and_then(|()| event.gross.minus(event.reversed));
         if let Err(error) = applied {
             findings.problem("overflow", format!("{place} {}", event.id), "64 bits", error);
@@ -315,8 +341,8 @@ impl Fold {
         }
     }
 
-    fn frame(&self, followed: Followed, frame: &Frame) -> String {
-        format!("{}/{} frame {}", followed.topic().name(), self.partition.0, frame.seq)
+    const fn frame(&self, followed: Followed, frame: &Frame) -> FramePlace {
+        FramePlace { followed, partition: self.partition, seq: frame.seq }
     }
 }
 
@@ -379,7 +405,7 @@ const fn is_bucket(account: domain::commission::Account) -> bool {
     !matches!(account, Expense | ProgramLoss | FxRounding)
 }
 
-fn balanced(event: &CommissionEvent, place: &str, findings: &mut Findings) {
+fn balanced(event: &CommissionEvent, place: FramePlace, findings: &mut Findings) {
     if !is_balanced(&event.postings) {
         let legs = format!("{:?}", event.postings);
         findings.problem("unbalanced", format!("{place} {}", event.id), "legs that sum to 0", legs);
@@ -387,7 +413,7 @@ fn balanced(event: &CommissionEvent, place: &str, findings: &mut Findings) {
 }
 
 /// A conversion record says what attribution decided: who earns; nobody, and why; who the customer is.
-fn decided(sale: &SaleRecorded, decisions: Option<&[Decision]>, place: &str, findings: &mut Findings) {
+fn decided(sale: &SaleRecorded, decisions: Option<&[Decision]>, place: FramePlace, findings: &mut Findings) {
     let Some(decisions) = decisions else { return };
     // A late decision on a sale comes after the first; the record says which of the two it follows.
     let of_sale = |decision: &&Decision| decision.program == sale.program && decision.sale == sale.sale;

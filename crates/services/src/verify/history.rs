@@ -1,6 +1,6 @@
 //! A table of history against the log: both are read in log order, side by side, so memory does not grow with either.
 use super::{Findings, VerifyError};
-use readmodel::audit::{Cells, Rows, Snapshot, Table};
+use readmodel::audit::{Cells, Row, Rows, Snapshot, Table};
 use std::cmp::Ordering;
 use stream::log::Partition;
 
@@ -30,34 +30,50 @@ impl MissingRow {
     }
 }
 
+/// What is there of an expected row.
+pub(super) enum Found {
+    /// A row; that it is another than expected is reported.
+    Row(Row),
+    /// None.
+    Missing(MissingRow),
+}
+
+impl Found {
+    pub(super) fn missing(self) -> Option<MissingRow> {
+        match self {
+            Self::Row(_) => None,
+            Self::Missing(row) => Some(row),
+        }
+    }
+}
+
 impl History {
     /// Starts to read it.
     pub(super) fn new(table: &'static Table, partition: Partition, snapshot: &Snapshot) -> Self {
         Self { table, partition, rows: snapshot.rows(table, partition) }
     }
 
-    /// The log has `expected` at this place; returns it when there is no such row. Rows before it belong to nothing.
+    /// The log has `expected` at this place. Rows before it belong to nothing.
     pub(super) async fn expect(
         &mut self,
         (seq, ordinal): (u64, usize),
         expected: Cells,
         findings: &mut Findings,
-    ) -> Result<Option<MissingRow>, VerifyError> {
+    ) -> Result<Found, VerifyError> {
         let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
         loop {
             let row = self.rows.peek().await?;
             match row.map(|row| row.place().cmp(&due)) {
                 Some(Ordering::Less) => self.extra(findings)?,
                 Some(Ordering::Equal) => {
-                    if let Some(row) = self.rows.take()
-                        && !row.is(&expected)?
-                    {
+                    let Some(row) = self.rows.take() else { continue };
+                    if !row.is(&expected)? {
                         findings.compare(self.table, self.place(due, &expected), &expected, &row.cells()?);
                     }
-                    return Ok(None);
+                    return Ok(Found::Row(row));
                 }
                 Some(Ordering::Greater) | None => {
-                    return Ok(Some(MissingRow {
+                    return Ok(Found::Missing(MissingRow {
                         kind: self.table.kind,
                         place: self.place(due, &expected),
                         expected: super::shown(self.table, &expected, |_| true),

@@ -1,5 +1,6 @@
 //! Payouts and what belongs to them: history compared on the way, payouts and their lines as objects, what their sums break.
 use super::expected::Written;
+use super::fold::FramePlace;
 use super::history::{History, MissingRow};
 use super::objects::{Object, Sorters, broken, decoded, packed, unpacked, written};
 use super::runs::Entry;
@@ -51,7 +52,7 @@ impl Payouts {
         &mut self,
         (frame, ordinal): (&Frame, usize),
         event: &CommissionsEvent,
-        place: &str,
+        place: FramePlace,
         covered: bool,
         findings: &mut Findings,
     ) -> Result<Taken, VerifyError> {
@@ -75,7 +76,7 @@ impl Payouts {
         if !covered {
             return Ok(Taken::default());
         }
-        let missing = history.expect((frame.seq, ordinal), cells, findings).await?;
+        let missing = history.expect((frame.seq, ordinal), cells, findings).await?.missing();
         Ok(Taken { is_row: true, missing })
     }
 
@@ -98,7 +99,7 @@ impl Payouts {
 }
 
 /// Postings that sum to 0; of a draft, lines that sum to what it says.
-fn sums(event: &PayoutEvent, place: &str, findings: &mut Findings) {
+fn sums(event: &PayoutEvent, place: FramePlace, findings: &mut Findings) {
     let place = format!("{place} {}", event.id);
     balanced(&event.postings, &place, findings);
     if event.kind != PayoutEventKind::Drafted {
