@@ -53,6 +53,16 @@ struct Computed {
     computed_from: String,
 }
 
+impl Computed {
+    /// How the entry's own `gross_minor` comes about. Only a repricing changes it, and the terms with it: what an entry before
+    /// that was computed from is not in the read model any more (`explain` says it, from the log).
+    fn of(&self, entry: &Entry) -> &str {
+        if entry.gross_minor == Some(self.source.gross_minor) { &self.computed_from } else { REPRICED }
+    }
+}
+
+const REPRICED: &str = "terms that a later repricing replaced";
+
 #[derive(Debug, Serialize)]
 struct WithLines {
     #[serde(flatten)]
@@ -332,7 +342,7 @@ impl<'a> Look<'a> {
             Cell::number(entry.gross_minor),
             Cell::number(entry.reversed_minor),
             Cell::number(net),
-            Cell::text(computed.map(|computed| computed.computed_from.as_str())),
+            Cell::text(computed.map(|computed| computed.of(entry))),
             Cell::text(entry.reversal_id.as_deref()),
             Cell::number(entry.reversal_minor),
             Cell::text(entry.debt_commission_id.as_deref()),

@@ -78,6 +78,8 @@ pub struct Said {
     pub actor: String,
     /// What keeps it from being approved, after the event.
     pub holds: Vec<String>,
+    /// The payout that it is about; empty: none.
+    pub payout_id: String,
 }
 
 /// A leg.
@@ -113,6 +115,7 @@ impl Said {
             reason: event.reason.clone(),
             actor: event.actor.clone(),
             holds: event.holds.clone(),
+            payout_id: event.payout.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
 }
