@@ -21,6 +21,7 @@ mod reference;
 mod rows;
 mod run;
 mod tales;
+mod what_if;
 /// Caps are for the laws of the ledger.
 mod terms {
     pub type CapKey = ();

@@ -235,9 +235,15 @@ impl<'a> Run<'a> {
         Ok((answers[0].clone(), events))
     }
 
+    /// The ledger after all that was told.
+    pub fn told(self) -> World {
+        self.world
+    }
+
     /// Decides one input frame, asks the laws of events, folds it, and tells the model of the offsets.
     fn frame(&mut self, input: Vec<AttributedEvent>) -> Result<Vec<CommissionsEvent>, Broken> {
         let mut all = Vec::new();
+        self.world.inputs.push((self.world.clock, input.clone()));
         for step in 0.. {
             law!("every frame comes to an end", step < 20, "{input:#?}");
             let clock = self.world.clock;
