@@ -29,7 +29,15 @@ pub(crate) fn create_private_dir(dir: &Path) -> std::io::Result<()> {
 
 /// The lock on a directory; given back when it is dropped, however the process ends.
 #[derive(Debug)]
-pub(crate) struct DirLock(#[expect(dead_code, reason = "held, not used")] File);
+pub(crate) struct DirLock(File);
+
+impl Drop for DirLock {
+    /// Closing is not enough: a process that is just being started has the file too, until it runs a program of its own, and
+    /// the lock would stay with it (flock(2)).
+    fn drop(&mut self) {
+        self.0.unlock().ok();
+    }
+}
 
 impl DirLock {
     /// Locks `dir` through the file `name`, which says who has it.
@@ -94,4 +102,21 @@ pub(crate) fn swap_for_synced_copy(file: &Path, length: Option<u64>) -> std::io:
     target.sync_all()?;
     std::fs::rename(&copy, file)?;
     file.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_also_while_a_process_that_is_being_started_has_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirLock::acquire(dir.path(), "lock").unwrap();
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(matches!(DirLock::acquire(dir.path(), "lock"), Err(DirError::Held { .. })));
+        drop(lock);
+        DirLock::acquire(dir.path(), "lock").unwrap();
+        drop(inherited);
+    }
 }
