@@ -3,17 +3,21 @@
 //!
 //! Rows are read ahead by tasks with connections of their own (`rows.rs`) that look at the same moment, so that the database
 //! and the reader work at the same time. Only readers: nothing here waits for a writer, and no writer waits for it.
+mod cells;
 mod payout_tables;
 mod rows;
 mod tables;
 
+pub use cells::{Cell, Cells};
 pub use payout_tables::*;
 pub use rows::{Row, Rows};
 pub use tables::*;
 
 use crate::batch::Place;
+use cells::Types;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use stream::cursor::Cursor;
@@ -32,17 +36,15 @@ struct Moment {
     options: Arc<PgConnectOptions>,
     /// Postgres' name of the snapshot; good while the transaction that exported it is open.
     name: Arc<str>,
+    types: Arc<Types>,
     /// Connections that look at it and have nothing to do.
     idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
-/// A row, column by column as text; `None` is null. Moments are microseconds since 1970, lists are joined by `, `.
-pub type Cells = Vec<Option<String>>;
-
 /// A text as the projection holds it.
 #[must_use]
-pub fn as_stored(text: &str) -> String {
-    crate::text::clean(text)
+pub fn as_stored(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(crate::text::clean(text)) } else { Cow::Borrowed(text) }
 }
 
 /// A moment as the projection holds it, in microseconds.
@@ -63,8 +65,13 @@ impl Snapshot {
             .await?;
         let name: String =
             sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut *transaction).await?;
-        let moment =
-            Moment { options: pool.connect_options(), name: name.into(), idle: Arc::new(Mutex::default()) };
+        let types = types(&mut transaction).await?;
+        let moment = Moment {
+            options: pool.connect_options(),
+            name: name.into(),
+            types: Arc::new(types),
+            idle: Arc::new(Mutex::default()),
+        };
         Ok(Self { transaction, moment })
     }
 
@@ -103,6 +110,18 @@ impl Snapshot {
     }
 }
 
+/// What the columns of the schema are.
+async fn types(connection: &mut PgConnection) -> Result<Types, sqlx::Error> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, a.attname::text, t.typname::text
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+         WHERE c.relnamespace = 'tributary'::regnamespace AND a.attnum > 0",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(table, column, name)| ((table, column), name)).collect())
+}
+
 impl Moment {
     /// A connection that looks at it.
     async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
@@ -112,10 +131,11 @@ impl Moment {
         }
         let mut connection = PgConnection::connect_with(&self.options).await?;
         // One process each: a proof must not take the machine from those who write. Compiling pays for few large queries,
-        // and these are many. The name is Postgres' own, in hexadecimal digits and dashes.
+        // and these are many. History has an index in its order: nothing that grows with it is to be sorted. The name is Postgres' own, in hexadecimal digits and dashes.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}';
-             SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '32MB'",
+             SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '32MB';
+             SET LOCAL enable_sort = off",
             self.name
         );
         sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await?;

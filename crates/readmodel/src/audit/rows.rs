@@ -1,10 +1,10 @@
-//! Rows of a table as Postgres sends them, read ahead; their cells are made into text only where somebody looks.
-use super::{Cells, Column, Form, Moment, Table};
+//! Rows of a table as Postgres sends them, read ahead, in the binary form of `COPY`.
+//! Form: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
+use super::cells::{Cell, Cells, Kind};
+use super::{Moment, Table};
+use bytes::{Buf as _, Bytes};
 use futures::TryStreamExt;
-use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
-use sqlx::{AssertSqlSafe, Column as _, Row as _, TypeInfo as _, ValueRef as _};
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use stream::log::Partition;
 use tokio::sync::mpsc;
@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 /// Rows in one message, and messages that wait: what a stream holds in memory at most.
 const BATCH: usize = 256;
 const BATCHES: usize = 4;
+
+/// What stands before the first row: signature, flags, and how long an extension is that nobody uses yet.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// The rows of one table and partition, in order.
 #[derive(Debug)]
@@ -27,28 +30,13 @@ type Message = Result<(Vec<Row>, bool), sqlx::Error>;
 /// A row.
 #[derive(Debug)]
 pub struct Row {
-    row: PgRow,
-    forms: Arc<[Kind]>,
+    /// Its fields, each behind its length.
+    fields: Bytes,
+    kinds: Arc<[Kind]>,
     /// Columns before those that are compared.
     skip: usize,
     /// Columns that are compared with the rest of the row.
     together: usize,
-}
-
-/// How the bytes of a column become text.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Text,
-    Int2,
-    Int4,
-    Int8,
-    Bool,
-    Moment,
-    Texts,
-    Postings,
-    Bytes,
-    Fields(&'static [&'static str]),
-    Map,
 }
 
 impl Rows {
@@ -90,23 +78,28 @@ async fn send(
     partition: Partition,
     sender: &mpsc::Sender<Message>,
 ) -> Result<(), sqlx::Error> {
+    let kinds: Arc<[Kind]> = Kind::of(table, &moment.types)?.into();
     let mut connection = moment.connection().await?;
     let sql = format!(
-        "SELECT {} FROM tributary.{} t WHERE t.partition = $1 ORDER BY {}",
+        "COPY (SELECT {} FROM tributary.{} t WHERE t.partition = {} ORDER BY {}) TO STDOUT (FORMAT binary)",
         table.selected(),
         table.name,
+        partition.0,
         table.order()
     );
-    let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(crate::text::int(partition.0)).fetch(&mut connection);
-    let mut forms: Option<Arc<[Kind]>> = None;
+    let mut messages = connection.copy_out_raw(&sql).await?;
     let mut batch = Vec::with_capacity(BATCH);
-    while let Some(row) = rows.try_next().await? {
-        let forms = match &forms {
-            Some(forms) => Arc::clone(forms),
-            None => Arc::clone(forms.insert(kinds(table, &row)?)),
-        };
-        let together = table.columns.len() - table.apart;
-        batch.push(Row { row, forms, skip: table.places(), together });
+    let mut first = true;
+    // Each message is a row; the first has the signature before it, and the last says that there are no more.
+    while let Some(mut message) = messages.try_next().await? {
+        if std::mem::take(&mut first) {
+            after_signature(&mut message)?;
+        }
+        if message.remaining() < 2 || message.get_i16() < 0 {
+            continue;
+        }
+        let (skip, together) = (table.places(), table.columns.len() - table.apart);
+        batch.push(Row { fields: message, kinds: Arc::clone(&kinds), skip, together });
         if batch.len() == BATCH
             && sender
                 .send(Ok((std::mem::replace(&mut batch, Vec::with_capacity(BATCH)), false)))
@@ -116,70 +109,83 @@ async fn send(
             return Ok(());
         }
     }
-    drop(rows);
+    drop(messages);
     // Before the last rows: whoever has seen them may close the snapshot.
     moment.give_back(connection);
     sender.send(Ok((batch, true))).await.ok();
     Ok(())
 }
 
-/// How each compared column of the table becomes text, by its type.
-fn kinds(table: &Table, row: &PgRow) -> Result<Arc<[Kind]>, sqlx::Error> {
-    let of = |(column, sent): (&Column, &sqlx::postgres::PgColumn)| {
-        let name = sent.type_info().name();
-        Ok(match (column.form, name) {
-            (Form::Postings, "JSONB") => Kind::Postings,
-            (Form::Plain, "TEXT" | "VARCHAR") => Kind::Text,
-            (Form::Plain, "INT2") => Kind::Int2,
-            (Form::Plain, "INT4") => Kind::Int4,
-            (Form::Plain, "INT8") => Kind::Int8,
-            (Form::Plain, "BOOL") => Kind::Bool,
-            (Form::Moment, "TIMESTAMPTZ") => Kind::Moment,
-            (Form::List, "TEXT[]") => Kind::Texts,
-            (Form::Hex, "BYTEA") => Kind::Bytes,
-            (Form::Fields(names), "JSONB") => Kind::Fields(names),
-            (Form::Map, "JSONB") => Kind::Map,
-            _ => {
-                let what =
-                    format!("{}.{} is of a type that is not compared: {name}", table.name, column.name);
-                return Err(sqlx::Error::Protocol(what));
-            }
-        })
-    };
-    table.columns.iter().zip(row.columns().iter().skip(table.places())).map(of).collect()
+fn after_signature(message: &mut Bytes) -> Result<(), sqlx::Error> {
+    const FLAGS: usize = 4;
+    if !message.starts_with(SIGNATURE) || message.len() < SIGNATURE.len() + FLAGS + 4 {
+        return Err(short());
+    }
+    message.advance(SIGNATURE.len() + FLAGS);
+    let extension = usize::try_from(message.get_u32()).unwrap_or(usize::MAX);
+    if message.len() < extension {
+        return Err(short());
+    }
+    message.advance(extension);
+    Ok(())
+}
+
+fn short() -> sqlx::Error {
+    sqlx::Error::Protocol("a row in another form than COPY's".to_owned())
+}
+
+/// The fields of a row, one after another.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The next one; none: it is null.
+    fn next(&mut self) -> Result<Option<&'a [u8]>, sqlx::Error> {
+        let (length, rest) = self.0.split_first_chunk().ok_or_else(short)?;
+        self.0 = rest;
+        // A negative length is that of null.
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return Ok(None) };
+        let (field, rest) = self.0.split_at_checked(length).ok_or_else(short)?;
+        self.0 = rest;
+        Ok(Some(field))
+    }
 }
 
 impl Row {
     /// Frame and event of a row of history; zeros where the row is an object.
     #[must_use]
     pub fn place(&self) -> (i64, i32) {
-        (self.row.try_get(0).unwrap_or_default(), self.row.try_get(1).unwrap_or_default())
+        fn number<const N: usize>(fields: &mut Fields<'_>) -> Option<[u8; N]> {
+            fields.next().ok()??.try_into().ok()
+        }
+        let mut fields = Fields(&self.fields);
+        if self.skip == 0 {
+            return (0, 0);
+        }
+        let (seq, ordinal) = (number(&mut fields), number(&mut fields));
+        (seq.map_or(0, i64::from_be_bytes), ordinal.map_or(0, i32::from_be_bytes))
     }
 
     /// Whether every cell is the expected one, but those that are compared apart.
     ///
     /// # Errors
     /// When the database sends what it should not.
-    pub fn is(&self, expected: &Cells) -> Result<bool, sqlx::Error> {
-        if expected.len() != self.together {
-            return Ok(false);
-        }
-        let mut text = String::new();
-        for (column, expected) in expected.iter().enumerate() {
-            let (kind, value) = self.cell(column)?;
-            let same = match (expected, value.is_null()) {
-                (None, true) => true,
-                (Some(expected), false) => match kind {
-                    Kind::Text => bytes(&value)? == expected.as_bytes(),
-                    kind => {
-                        text.clear();
-                        write(kind, &value, &mut text)?;
-                        text == *expected
-                    }
-                },
-                _ => false,
-            };
-            if !same {
+    pub fn is(&self, expected: &[Cell<'_>]) -> Result<bool, sqlx::Error> {
+        Ok(expected.len() == self.together && self.has(0, expected)?)
+    }
+
+    /// Whether the cells that are compared apart are these.
+    ///
+    /// # Errors
+    /// When the database sends what it should not.
+    pub fn is_apart(&self, expected: &[Cell<'_>]) -> Result<bool, sqlx::Error> {
+        Ok(expected.len() == self.kinds.len() - self.together && self.has(self.together, expected)?)
+    }
+
+    /// Whether the cells from this one on are these.
+    fn has(&self, from: usize, expected: &[Cell<'_>]) -> Result<bool, sqlx::Error> {
+        let mut fields = self.from(from)?;
+        for (kind, cell) in self.kinds.iter().skip(from).zip(expected) {
+            if !kind.same(fields.next()?, cell)? {
                 return Ok(false);
             }
         }
@@ -190,16 +196,25 @@ impl Row {
     ///
     /// # Errors
     /// When the database sends what it should not.
-    pub fn cells(&self) -> Result<Cells, sqlx::Error> {
-        (0..self.together).map(|column| self.text(column)).collect()
+    pub fn cells(&self) -> Result<Cells<'static>, sqlx::Error> {
+        self.shown(0, self.together)
     }
 
     /// The cells that are compared apart.
     ///
     /// # Errors
     /// When the database sends what it should not.
-    pub fn apart(&self) -> Result<Cells, sqlx::Error> {
-        (self.together..self.forms.len()).map(|column| self.text(column)).collect()
+    pub fn apart(&self) -> Result<Cells<'static>, sqlx::Error> {
+        self.shown(self.together, self.kinds.len())
+    }
+
+    fn shown(&self, from: usize, to: usize) -> Result<Cells<'static>, sqlx::Error> {
+        let mut fields = self.from(from)?;
+        let shown = |kind: &Kind| {
+            let text = fields.next()?.map(|bytes| kind.text(bytes)).transpose()?;
+            Ok(text.map_or(Cell::Null, |text| Cell::Text(text.into())))
+        };
+        self.kinds.iter().take(to).skip(from).map(shown).collect()
     }
 
     /// The cells that name an object, joined as [`super::Table::key`] joins them.
@@ -208,130 +223,26 @@ impl Row {
     /// When the database sends what it should not.
     pub fn key(&self, table: &Table, key: &mut Vec<u8>) -> Result<(), sqlx::Error> {
         key.clear();
-        for column in 0..table.keys {
+        let mut fields = self.from(0)?;
+        for (column, kind) in self.kinds.iter().take(table.keys).enumerate() {
             if column > 0 {
                 key.push(0);
             }
-            let (kind, value) = self.cell(column)?;
-            match kind {
-                Kind::Text if !value.is_null() => key.extend_from_slice(bytes(&value)?),
-                _ => key.extend_from_slice(self.text(column)?.unwrap_or_default().as_bytes()),
+            match (kind, fields.next()?) {
+                (_, None) => {}
+                (Kind::Text, Some(bytes)) => key.extend_from_slice(bytes),
+                (kind, Some(bytes)) => key.extend_from_slice(kind.text(bytes)?.as_bytes()),
             }
         }
         Ok(())
     }
 
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
-        let (kind, value) = self.cell(column)?;
-        if value.is_null() {
-            return Ok(None);
+    /// The compared fields from this one on.
+    fn from(&self, from: usize) -> Result<Fields<'_>, sqlx::Error> {
+        let mut fields = Fields(&self.fields);
+        for _ in 0..self.skip + from {
+            fields.next()?;
         }
-        let mut text = String::new();
-        write(kind, &value, &mut text)?;
-        Ok(Some(text))
+        Ok(fields)
     }
-
-    fn cell(&self, column: usize) -> Result<(Kind, PgValueRef<'_>), sqlx::Error> {
-        let kind = self.forms.get(column).copied().unwrap_or(Kind::Text);
-        Ok((kind, self.row.try_get_raw(self.skip + column)?))
-    }
-}
-
-fn bytes<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], sqlx::Error> {
-    debug_assert_eq!(value.format(), PgValueFormat::Binary, "prepared statements answer in binary");
-    value.as_bytes().map_err(sqlx::Error::Decode)
-}
-
-/// Writes a value that is not null, as people read it.
-fn write(kind: Kind, value: &PgValueRef<'_>, text: &mut String) -> Result<(), sqlx::Error> {
-    let bytes = bytes(value)?;
-    match kind {
-        Kind::Text => text.push_str(std::str::from_utf8(bytes).map_err(wrong)?),
-        Kind::Bool => text.push_str(if bytes == [0] { "false" } else { "true" }),
-        Kind::Int2 => number(i64::from(i16::from_be_bytes(fixed(bytes)?)), text),
-        Kind::Int4 => number(i64::from(i32::from_be_bytes(fixed(bytes)?)), text),
-        Kind::Int8 => number(i64::from_be_bytes(fixed(bytes)?), text),
-        Kind::Moment => {
-            // Postgres counts from 2000.
-            const SINCE_1970: i64 = 946_684_800_000_000;
-            number(i64::from_be_bytes(fixed(bytes)?).saturating_add(SINCE_1970), text);
-        }
-        Kind::Texts => {
-            let list: Vec<Option<String>> =
-                <Vec<Option<String>> as sqlx::Decode<'_, sqlx::Postgres>>::decode(value.clone())
-                    .map_err(sqlx::Error::Decode)?;
-            text.push_str(&list.into_iter().flatten().collect::<Vec<_>>().join(", "));
-        }
-        Kind::Bytes => text.push_str(&hex::encode(bytes)),
-        Kind::Postings => {
-            let legs: Vec<Leg<'_>> =
-                serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(wrong)?;
-            for (place, leg) in legs.iter().enumerate() {
-                text.push_str(if place > 0 { ", " } else { "" });
-                text.push_str(&leg.account);
-                text.push(' ');
-                text.push_str(&leg.currency);
-                text.push(' ');
-                number(leg.amount, text);
-            }
-        }
-        Kind::Fields(names) => fields(&json(bytes)?, names, text),
-        Kind::Map => {
-            // Sorted, as the keys of these maps are.
-            for (place, (name, value)) in json(bytes)?.as_object().into_iter().flatten().enumerate() {
-                text.push_str(if place > 0 { ", " } else { "" });
-                text.push_str(name);
-                text.push(' ');
-                number(value, text);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One leg, as rows have it.
-#[derive(serde::Deserialize)]
-struct Leg<'a> {
-    #[serde(borrow)]
-    account: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    currency: std::borrow::Cow<'a, str>,
-    amount: i64,
-}
-
-fn json(bytes: &[u8]) -> Result<serde_json::Value, sqlx::Error> {
-    // The first byte is the format's version.
-    serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(wrong)
-}
-
-/// Objects as the values of these fields, joined by `, `.
-fn fields(objects: &serde_json::Value, names: &[&str], text: &mut String) {
-    for (place, object) in objects.as_array().into_iter().flatten().enumerate() {
-        if place > 0 {
-            text.push_str(", ");
-        }
-        let mut first = true;
-        for part in names.iter().filter_map(|name| object.get(name)) {
-            if !std::mem::take(&mut first) {
-                text.push(' ');
-            }
-            match part {
-                serde_json::Value::String(part) => text.push_str(part),
-                part => number(part, text),
-            }
-        }
-    }
-}
-
-fn number(number: impl std::fmt::Display, text: &mut String) {
-    // Writing into a text cannot fail.
-    write!(text, "{number}").ok();
-}
-
-fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], sqlx::Error> {
-    bytes.try_into().map_err(wrong)
-}
-
-fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
 }

@@ -1,12 +1,13 @@
 //! Hash chains: recomputed from the log, compared with what the read model holds and with heads that were kept elsewhere.
 //!
 //! A wrong event changes every link behind it, so of each program the first wrong link is named and no other.
-use super::Findings;
+use super::expected::{moment, number, text};
+use super::{Findings, VerifyError};
 use domain::chain::{Chain, Head, leaf, program_of};
 use domain::commission::{CommissionEvent, CommissionsEvent};
 use domain::ids::{Hash, ProgramId};
 use domain::time::Micros;
-use readmodel::audit::{self, Cells, as_stored, moment_as_stored};
+use readmodel::audit::{self, Cell, Cells, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::judge::Frame;
 use stream::log::Partition;
@@ -85,20 +86,19 @@ impl Chains {
         &mut self,
         (frame, ordinal): (&Frame, usize),
         event: &CommissionEvent,
-        found: Cells,
+        found: &Row,
         findings: &mut Findings,
-    ) {
+    ) -> Result<(), VerifyError> {
         let program = event.program.as_str();
-        let Some(Grown { chain, .. }) = self.all.get(program) else { return };
-        let position = chain.events();
-        let same =
-            found.iter().map(Option::as_deref).eq([Some(&*position.to_string()), Some(&*hex(&chain.link()))]);
-        if same || !self.wrong.insert(program.to_owned()) {
-            return;
+        let Some(Grown { chain, .. }) = self.all.get(program) else { return Ok(()) };
+        let (position, link) = (chain.events(), chain.link());
+        let expected = [number(position), Cell::Bytes(&link.0)];
+        if found.is_apart(&expected)? || !self.wrong.insert(program.to_owned()) {
+            return Ok(());
         }
-        let named = || [Some(as_stored(event.id.as_str())), Some(as_stored(program))].into_iter();
-        let expected = named().chain([Some(position.to_string()), Some(hex(&chain.link()))]).collect();
-        let found = named().chain(found).collect();
+        let named = || [text(event.id.as_str()), text(program)].into_iter();
+        let expected = named().chain(expected).collect();
+        let found = named().chain(found.apart()?).collect();
         let place = format!(
             "program {program} position {position}, {} partition {} frame {} event {ordinal} {}",
             audit::CHAIN_LINKS.name,
@@ -107,10 +107,11 @@ impl Chains {
             event.id
         );
         findings.compare(&audit::CHAIN_LINKS, place, &expected, &found);
+        Ok(())
     }
 
     /// `chain_rows`, as they must be at the read model's cursor.
-    pub(super) fn rows(&self) -> Vec<Cells> {
+    pub(super) fn rows(&self) -> Vec<Cells<'_>> {
         let all = self.at_cursor.as_ref().unwrap_or(&self.all);
         all.iter().map(|(program, grown)| cells(program, grown)).collect()
     }
@@ -148,16 +149,16 @@ fn compare(place: &str, kept: &Head, found: &Head, findings: &mut Findings) {
 }
 
 /// `chain_rows`.
-fn cells(program: &str, grown: &Grown) -> Cells {
+fn cells<'a>(program: &'a str, grown: &Grown) -> Cells<'a> {
     let head = grown.chain.head();
     let peaks: String = grown.chain.tree().peaks().iter().map(hex).collect();
     vec![
-        Some(as_stored(program)),
-        Some(head.events.to_string()),
-        Some(hex(&head.link)),
-        Some(hex(&head.root)),
-        Some(peaks),
-        Some(moment_as_stored(grown.clock).to_string()),
+        text(program),
+        number(head.events),
+        Cell::Text(hex(&head.link).into()),
+        Cell::Text(hex(&head.root).into()),
+        Cell::Text(peaks.into()),
+        moment(grown.clock),
     ]
 }
 

@@ -1,9 +1,7 @@
 //! What a row must say, from what the log says: one function per table, in the order of its columns. Written apart from the
 //! projector, so that a mistake there is a difference here.
 use domain::attribution::SaleKey;
-use domain::commission::{
-    CommissionEvent, Origin, Posting, ReversalRecorded, SaleRecorded, Slice, Split, Terms,
-};
+use domain::commission::{CommissionEvent, Origin, ReversalRecorded, SaleRecorded, Split, Terms};
 use domain::config::{
     Account as Merchant, ApiKey, Code, Coupon, Endpoint, Mode, Partner, Program, ReleaseMode, Reward, Rule,
 };
@@ -12,7 +10,7 @@ use domain::ids::PayoutId;
 use domain::money::Rounding;
 use domain::normalization::Verdict;
 use domain::time::Micros;
-use readmodel::audit::{Cells, as_stored, moment_as_stored};
+use readmodel::audit::{Cell, Cells, as_stored, moment_as_stored};
 use stream::parked::Mark;
 
 /// When an object was first and last written, by the log's clock.
@@ -61,10 +59,10 @@ pub(super) struct Parked {
 }
 
 /// `parked_rows`.
-pub(super) fn parked((service, position, item): &(String, u64, String), row: &Parked) -> Cells {
+pub(super) fn parked<'a>((service, position, item): &'a (String, u64, String), row: &'a Parked) -> Cells<'a> {
     vec![
         text(service),
-        number(position),
+        number(*position),
         text(item),
         number(row.seq),
         text(&row.last.program),
@@ -73,25 +71,41 @@ pub(super) fn parked((service, position, item): &(String, u64, String), row: &Pa
         number(row.attempts),
         moment(row.written.created),
         moment(row.written.updated),
-        row.last.settled.then(|| moment_as_stored(row.written.updated).to_string()),
+        some_moment(row.last.settled.then_some(row.written.updated)),
     ]
 }
 
-pub(super) fn text(value: &str) -> Option<String> {
-    Some(as_stored(value))
+pub(super) fn text(value: &str) -> Cell<'_> {
+    Cell::Text(as_stored(value))
 }
 
-pub(super) fn number(value: impl ToString) -> Option<String> {
-    Some(value.to_string())
+/// A text, or null.
+pub(super) fn some_text(value: Option<&str>) -> Cell<'_> {
+    value.map_or(Cell::Null, text)
 }
 
-pub(super) fn moment(at: Micros) -> Option<String> {
-    number(moment_as_stored(at))
+/// What does not fit is as much as fits, as the projection has it.
+pub(super) fn number(value: impl TryInto<i64>) -> Cell<'static> {
+    Cell::Number(value.try_into().unwrap_or(i64::MAX))
 }
 
-fn list(values: &[String]) -> Option<String> {
-    let values: Vec<String> = values.iter().map(|value| as_stored(value)).collect();
-    Some(values.join(", "))
+pub(super) fn moment(at: Micros) -> Cell<'static> {
+    Cell::Number(moment_as_stored(at))
+}
+
+/// A moment, or null.
+pub(super) fn some_moment(at: Option<Micros>) -> Cell<'static> {
+    at.map_or(Cell::Null, moment)
+}
+
+fn list(values: &[String]) -> Cell<'_> {
+    match values {
+        [] => Cell::Text("".into()),
+        [value] => text(value),
+        values => {
+            Cell::Text(values.iter().map(|value| as_stored(value)).collect::<Vec<_>>().join(", ").into())
+        }
+    }
 }
 
 const fn mode(mode: Mode) -> &'static str {
@@ -102,7 +116,7 @@ const fn mode(mode: Mode) -> &'static str {
 }
 
 /// `verdict_rows`.
-pub(super) fn verdict(verdict: &Verdict, position: u64, clock: Micros) -> Cells {
+pub(super) fn verdict(verdict: &Verdict, position: u64, clock: Micros) -> Cells<'_> {
     vec![
         number(position),
         text(verdict.program.as_str()),
@@ -112,20 +126,14 @@ pub(super) fn verdict(verdict: &Verdict, position: u64, clock: Micros) -> Cells 
         text(verdict.kind.name()),
         text(&verdict.reason),
         text(&verdict.detail),
-        verdict.retry_of.map(|position| position.to_string()),
+        verdict.retry_of.map_or(Cell::Null, number),
         moment(verdict.received_at),
         moment(clock),
     ]
 }
 
-/// Legs as `account currency amount`.
-pub(super) fn legs(postings: &[Posting]) -> Option<String> {
-    let leg = |leg: &Posting| format!("{} {} {}", leg.account.name(), leg.currency.code(), leg.amount.0);
-    Some(postings.iter().map(leg).collect::<Vec<_>>().join(", "))
-}
-
 /// `commission_event_rows`.
-pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells {
+pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells<'_> {
     vec![
         text(event.id.as_str()),
         text(event.program.as_str()),
@@ -137,18 +145,18 @@ pub(super) fn commission_event(event: &CommissionEvent, clock: Micros) -> Cells 
         number(event.gross.0),
         number(event.reversed.0),
         number(event.delta.0),
-        legs(&event.postings),
-        event.cause.as_ref().map(|cause| as_stored(cause.as_str())),
+        Cell::Legs(&event.postings),
+        some_text(event.cause.as_ref().map(|cause| cause.as_str())),
         text(&event.reason),
         text(&event.actor),
         moment(clock),
         list(&event.holds),
-        event.payout.as_ref().map(|payout| as_stored(payout.as_str())),
+        some_text(event.payout.as_ref().map(|payout| payout.as_str())),
     ]
 }
 
 /// `reversal_rows`.
-pub(super) fn reversal(reversal: &ReversalRecorded, clock: Micros) -> Cells {
+pub(super) fn reversal(reversal: &ReversalRecorded, clock: Micros) -> Cells<'_> {
     let state = match reversal.state {
         ReversalState::Pending => "pending",
         ReversalState::Live => "live",
@@ -164,20 +172,20 @@ pub(super) fn reversal(reversal: &ReversalRecorded, clock: Micros) -> Cells {
         text(state),
         text(reversal.currency.code()),
         number(reversal.gross.0),
-        reversal.net.map(|net| net.0.to_string()),
+        reversal.net.map_or(Cell::Null, |net| number(net.0)),
         text(reversal.result.name()),
         moment(clock),
     ]
 }
 
 /// `sale_code_rows`, where the sale names a code.
-pub(super) fn sale_code(fact: &Fact, clock: Micros) -> Option<Cells> {
+pub(super) fn sale_code(fact: &Fact, clock: Micros) -> Option<Cells<'_>> {
     let FactBody::Sale(sale) = &fact.body else { return None };
     let referral = sale.referral.as_ref()?;
     Some(vec![
         text(fact.program.as_str()),
         text(fact.source.as_str()),
-        text(&SaleKey::of(&fact.source, sale).external_id),
+        Cell::Text(as_stored(&SaleKey::of(&fact.source, sale).external_id).into_owned().into()),
         text(fact.event.as_str()),
         text(&referral.code),
         text(&referral.found_at),
@@ -186,19 +194,19 @@ pub(super) fn sale_code(fact: &Fact, clock: Micros) -> Option<Cells> {
 }
 
 /// `coupon_rows`, where the sale names its coupon by the provider's id.
-pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells> {
+pub(super) fn sale_coupon(fact: &Fact) -> Option<Cells<'_>> {
     let FactBody::Sale(sale) = &fact.body else { return None };
     let Some(CouponRef::ProviderRef(reference)) = &sale.coupon else { return None };
     Some(vec![
         text(fact.program.as_str()),
         text(fact.source.as_str()),
-        text(&SaleKey::of(&fact.source, sale).external_id),
+        Cell::Text(as_stored(&SaleKey::of(&fact.source, sale).external_id).into_owned().into()),
         text(reference),
     ])
 }
 
 /// `commission_rows`.
-pub(super) fn commission(standing: &Standing) -> Cells {
+pub(super) fn commission(standing: &Standing) -> Cells<'_> {
     let Standing { last, terms, payout, seq, written } = standing;
     let mut cells = vec![
         text(last.id.as_str()),
@@ -213,8 +221,8 @@ pub(super) fn commission(standing: &Standing) -> Cells {
         number(last.reversed.0),
         text(terms.as_ref().map_or("", |terms| terms.rule.as_str())),
         number(terms.as_ref().map_or(0, |terms| terms.rule_version)),
-        terms.as_ref().and_then(|terms| moment(terms.hold_until)),
-        number(seq),
+        some_moment(terms.as_ref().map(|terms| terms.hold_until)),
+        number(*seq),
         moment(written.created),
         moment(written.updated),
         list(&last.holds),
@@ -222,29 +230,28 @@ pub(super) fn commission(standing: &Standing) -> Cells {
         terms
             .as_ref()
             .filter(|terms| terms.uncapped != last.gross)
-            .and_then(|terms| number(terms.uncapped.0)),
+            .map_or(Cell::Null, |terms| number(terms.uncapped.0)),
     ];
     cells.extend(purpose(terms.as_ref()));
-    cells.push(payout.as_ref().map(|payout| as_stored(payout.as_str())));
+    cells.push(some_text(payout.as_ref().map(|payout| payout.as_str())));
     cells.extend(computed(terms.as_ref()));
     cells
 }
 
 /// What its first amount was computed from.
-fn computed(terms: Option<&Terms>) -> [Option<String>; 3] {
-    let Some(terms) = terms else { return [None, Some(String::new()), None] };
+fn computed(terms: Option<&Terms>) -> [Cell<'_>; 3] {
+    let Some(terms) = terms else { return [Cell::Null, Cell::Slices(&[]), Cell::Null] };
     let rounding = match terms.rounding {
         Rounding::HalfEven => "half_even",
         Rounding::HalfUp => "half_up",
         Rounding::Floor => "floor",
     };
-    let slice = |slice: &Slice| format!("{} {} {}", as_stored(&slice.line_id), slice.base.0, slice.rate.0);
-    let slices: Vec<String> = terms.slices.iter().map(slice).collect();
-    [text(rounding), Some(slices.join(", ")), terms.flat.map(|flat| flat.amount.0.to_string())]
+    let flat = terms.flat.map_or(Cell::Null, |flat| number(flat.amount.0));
+    [text(rounding), Cell::Slices(&terms.slices), flat]
 }
 
 /// What the commission is for, and which part of which whole it is.
-fn purpose(terms: Option<&Terms>) -> Cells {
+fn purpose(terms: Option<&Terms>) -> [Cell<'_>; 5] {
     let origin = match terms.map(|terms| terms.origin) {
         None | Some(Origin::Conversion) => "conversion",
         Some(Origin::Bonus) => "bonus",
@@ -252,15 +259,15 @@ fn purpose(terms: Option<&Terms>) -> Cells {
         Some(Origin::Debit) => "debit",
     };
     let Some(Split { part, weights, .. }) = terms.and_then(|terms| terms.split.as_ref()) else {
-        return vec![text(origin), None, None, None, None];
+        return [text(origin), Cell::Null, Cell::Null, Cell::Null, Cell::Null];
     };
     let mine = weights.iter().zip(0_u32..).find(|(_, place)| place == part).map_or(0, |(weight, _)| *weight);
     let all: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
-    vec![text(origin), number(u64::from(*part) + 1), number(weights.len()), number(mine), number(all)]
+    [text(origin), number(u64::from(*part) + 1), number(weights.len()), number(mine), number(all)]
 }
 
 /// `sale_rows`.
-pub(super) fn sale(sold: &Sold) -> Cells {
+pub(super) fn sale(sold: &Sold) -> Cells<'_> {
     let Sold { sale, seq, written } = sold;
     vec![
         text(sale.id.as_str()),
@@ -268,15 +275,15 @@ pub(super) fn sale(sold: &Sold) -> Cells {
         text(sale.sale.source.as_str()),
         text(&sale.sale.external_id),
         text(sale.event.as_str()),
-        sale.partner.as_ref().map(|partner| as_stored(partner.as_str())),
+        some_text(sale.partner.as_ref().map(|partner| partner.as_str())),
         text(&sale.reason),
-        sale.customer.as_ref().map(|customer| hex(&customer.0)),
+        sale.customer.as_ref().map_or(Cell::Null, |customer| Cell::Text(hex(&customer.0).into())),
         text(&sale.subscription_id),
         text(sale.currency.code()),
         number(sale.gross.0),
         number(sale.base.0),
         moment(sale.occurred_at),
-        number(seq),
+        number(*seq),
         moment(written.created),
         moment(written.updated),
         text(match sale.facets.details.kind {
@@ -291,16 +298,16 @@ pub(super) fn sale(sold: &Sold) -> Cells {
 
 /// Bytes as the views show them.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }
 
-pub(super) fn ended(mut cells: Cells, removed: bool, written: Written) -> Cells {
-    cells.extend([number(removed), moment(written.created), moment(written.updated)]);
+pub(super) fn ended(mut cells: Cells<'_>, removed: bool, written: Written) -> Cells<'_> {
+    cells.extend([Cell::Flag(removed), moment(written.created), moment(written.updated)]);
     cells
 }
 
 /// `program_rows`.
-pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
+pub(super) fn program<'a>(id: &'a str, row: &'a Configured<Program>) -> Cells<'a> {
     let object = &row.object;
     let cells = vec![
         text(id),
@@ -311,7 +318,7 @@ pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
         text(object.currency.code()),
         number(object.hold_days),
         number(object.click_window_days),
-        number(object.manual_approval),
+        Cell::Flag(object.manual_approval),
         text(match object.release.mode {
             ReleaseMode::Days => "days",
             ReleaseMode::Calendar => "calendar",
@@ -322,47 +329,50 @@ pub(super) fn program(id: &str, row: &Configured<Program>) -> Cells {
 }
 
 /// `partner_rows`.
-pub(super) fn partner(program: &str, row: &Configured<Partner>) -> Cells {
+pub(super) fn partner<'a>(program: &'a str, row: &'a Configured<Partner>) -> Cells<'a> {
     let object = &row.object;
     let cells = vec![
         text(program),
         text(object.partner.as_str()),
         text(&object.name),
-        number(object.active),
+        Cell::Flag(object.active),
         text(&object.group),
     ];
     ended(cells, row.removed, row.written)
 }
 
 /// `account_rows`.
-pub(super) fn merchant(row: &Configured<Merchant>) -> Cells {
+pub(super) fn merchant(row: &Configured<Merchant>) -> Cells<'_> {
     ended(vec![text(row.object.account.as_str()), text(&row.object.name)], row.removed, row.written)
 }
 
 /// `code_rows`.
-pub(super) fn code(program: &str, row: &Configured<Code>) -> Cells {
+pub(super) fn code<'a>(program: &'a str, row: &'a Configured<Code>) -> Cells<'a> {
     let object = &row.object;
-    let cells = vec![text(program), text(&object.code), text(object.partner.as_str()), number(object.active)];
+    let cells =
+        vec![text(program), text(&object.code), text(object.partner.as_str()), Cell::Flag(object.active)];
     ended(cells, row.removed, row.written)
 }
 
 /// `coupon_rows`.
-pub(super) fn coupon(program: &str, row: &Configured<Coupon>) -> Cells {
+pub(super) fn coupon<'a>(program: &'a str, row: &'a Configured<Coupon>) -> Cells<'a> {
     let object = &row.object;
     let cells =
-        vec![text(program), text(&object.coupon), text(object.partner.as_str()), number(object.active)];
+        vec![text(program), text(&object.coupon), text(object.partner.as_str()), Cell::Flag(object.active)];
     ended(cells, row.removed, row.written)
 }
 
 /// `rule_rows`.
-pub(super) fn rule(program: &str, row: &Configured<Rule>) -> Cells {
+pub(super) fn rule<'a>(program: &'a str, row: &'a Configured<Rule>) -> Cells<'a> {
     let object = &row.object;
     let mut cells = vec![text(program), text(object.rule.as_str()), number(object.version)];
-    cells.extend(match (&object.tiers, object.reward) {
-        (Some(_), _) => [text("tiers"), None, None, None, None],
-        (None, Reward::Percent(rate)) => [text("percent"), number(rate.0), None, None, None],
+    cells.extend(match (&object.tiers, &object.reward) {
+        (Some(_), _) => [text("tiers"), Cell::Null, Cell::Null, Cell::Null, Cell::Null],
+        (None, Reward::Percent(rate)) => {
+            [text("percent"), number(rate.0), Cell::Null, Cell::Null, Cell::Null]
+        }
         (None, Reward::Flat { amount, currency, on_refund }) => {
-            [text("flat"), None, number(amount.0), text(currency.code()), text(on_refund.name())]
+            [text("flat"), Cell::Null, number(amount.0), text(currency.code()), text(on_refund.name())]
         }
     });
     cells.push(number(object.clauses.priority));
@@ -370,7 +380,7 @@ pub(super) fn rule(program: &str, row: &Configured<Rule>) -> Cells {
 }
 
 /// `endpoint_rows`.
-pub(super) fn endpoint(program: &str, row: &Configured<Endpoint>) -> Cells {
+pub(super) fn endpoint<'a>(program: &'a str, row: &'a Configured<Endpoint>) -> Cells<'a> {
     let object = &row.object;
     let cells = vec![
         text(program),
@@ -383,19 +393,19 @@ pub(super) fn endpoint(program: &str, row: &Configured<Endpoint>) -> Cells {
 }
 
 /// `key_rows`.
-pub(super) fn key(program: &str, row: &Configured<ApiKey>) -> Cells {
+pub(super) fn key<'a>(program: &'a str, row: &'a Configured<ApiKey>) -> Cells<'a> {
     let object = &row.object;
-    let scopes: Vec<String> = object.scopes.iter().map(|scope| scope.name().to_owned()).collect();
+    let scopes: Vec<&str> = object.scopes.iter().map(|scope| scope.name()).collect();
     let cells = vec![
         text(program),
         text(&object.key_id),
         text(object.account.as_str()),
         text(&object.name),
         text(mode(object.mode)),
-        number(object.publishable),
-        number(object.program_bound),
-        list(&scopes),
-        object.expires_at.and_then(moment),
+        Cell::Flag(object.publishable),
+        Cell::Flag(object.program_bound),
+        Cell::Text(scopes.join(", ").into()),
+        some_moment(object.expires_at),
     ];
     ended(cells, row.removed, row.written)
 }

@@ -1,10 +1,10 @@
 //! What rows of payouts must say: as `expected.rs`, for their tables.
-use super::expected::{Configured, Written, ended, hex, legs, moment, number, text};
+use super::expected::{Configured, Written, ended, hex, moment, number, some_text, text};
 use domain::commission::{DebtWrittenOff, OffsetRecorded, PayoutEvent, RateRecorded};
 use domain::facts::{Fact, Personal};
 use domain::payouts::{PayoutDestination, PayoutTerms};
 use domain::time::Micros;
-use readmodel::audit::{Cells, as_stored};
+use readmodel::audit::{Cell, Cells, as_stored};
 
 /// Where a partner is paid, sealed.
 #[derive(Debug)]
@@ -32,7 +32,12 @@ impl Destination {
 }
 
 /// `payout_rows`: what the draft says, and where its last event left it.
-pub(super) fn payout(first: &PayoutEvent, last: &PayoutEvent, seq: u64, written: Written) -> Cells {
+pub(super) fn payout<'a>(
+    first: &'a PayoutEvent,
+    last: &'a PayoutEvent,
+    seq: u64,
+    written: Written,
+) -> Cells<'a> {
     vec![
         text(first.id.as_str()),
         text(first.program.as_str()),
@@ -42,7 +47,7 @@ pub(super) fn payout(first: &PayoutEvent, last: &PayoutEvent, seq: u64, written:
         number(first.total.0),
         text(first.paid_currency.code()),
         number(first.paid.0),
-        first.rate.as_ref().map(|rate| as_stored(rate.as_str())),
+        some_text(first.rate.as_ref().map(|rate| rate.as_str())),
         number(seq),
         moment(written.created),
         moment(written.updated),
@@ -50,7 +55,7 @@ pub(super) fn payout(first: &PayoutEvent, last: &PayoutEvent, seq: u64, written:
 }
 
 /// `payout_event_rows`.
-pub(super) fn event(event: &PayoutEvent, clock: Micros) -> Cells {
+pub(super) fn event(event: &PayoutEvent, clock: Micros) -> Cells<'_> {
     vec![
         text(event.id.as_str()),
         text(event.program.as_str()),
@@ -60,9 +65,9 @@ pub(super) fn event(event: &PayoutEvent, clock: Micros) -> Cells {
         number(event.total.0),
         text(event.paid_currency.code()),
         number(event.paid.0),
-        event.rate.as_ref().map(|rate| as_stored(rate.as_str())),
-        legs(&event.postings),
-        event.cause.as_ref().map(|cause| as_stored(cause.as_str())),
+        some_text(event.rate.as_ref().map(|rate| rate.as_str())),
+        Cell::Legs(&event.postings),
+        some_text(event.cause.as_ref().map(|cause| cause.as_str())),
         text(&event.reference),
         text(&event.reason),
         text(&event.actor),
@@ -71,7 +76,7 @@ pub(super) fn event(event: &PayoutEvent, clock: Micros) -> Cells {
 }
 
 /// `offset_rows`.
-pub(super) fn offset(offset: &OffsetRecorded, clock: Micros) -> Cells {
+pub(super) fn offset(offset: &OffsetRecorded, clock: Micros) -> Cells<'_> {
     vec![
         text(offset.program.as_str()),
         text(offset.partner.as_str()),
@@ -79,13 +84,13 @@ pub(super) fn offset(offset: &OffsetRecorded, clock: Micros) -> Cells {
         text(offset.commission.as_str()),
         text(offset.debt_of.as_str()),
         number(offset.amount.0),
-        offset.cause.as_ref().map(|cause| as_stored(cause.as_str())),
+        some_text(offset.cause.as_ref().map(|cause| cause.as_str())),
         moment(clock),
     ]
 }
 
 /// `write_off_rows`.
-pub(super) fn write_off(event: &DebtWrittenOff, clock: Micros) -> Cells {
+pub(super) fn write_off(event: &DebtWrittenOff, clock: Micros) -> Cells<'_> {
     let claims: Vec<String> = event
         .claims
         .iter()
@@ -96,8 +101,8 @@ pub(super) fn write_off(event: &DebtWrittenOff, clock: Micros) -> Cells {
         text(event.partner.as_str()),
         text(event.currency.code()),
         number(event.amount.0),
-        Some(claims.join(", ")),
-        legs(&event.postings),
+        Cell::Text(claims.join(", ").into()),
+        Cell::Legs(&event.postings),
         text(event.cause.as_str()),
         text(&event.reason),
         text(&event.actor),
@@ -106,7 +111,7 @@ pub(super) fn write_off(event: &DebtWrittenOff, clock: Micros) -> Cells {
 }
 
 /// `fx_rate_rows`.
-pub(super) fn rate(recorded: &RateRecorded, clock: Micros) -> Cells {
+pub(super) fn rate(recorded: &RateRecorded, clock: Micros) -> Cells<'_> {
     let rate = &recorded.rate;
     vec![
         text(recorded.program.as_str()),
@@ -123,7 +128,7 @@ pub(super) fn rate(recorded: &RateRecorded, clock: Micros) -> Cells {
 }
 
 /// `payout_terms_rows`.
-pub(super) fn terms(program: &str, row: &Configured<PayoutTerms>) -> Cells {
+pub(super) fn terms<'a>(program: &'a str, row: &'a Configured<PayoutTerms>) -> Cells<'a> {
     let object = &row.object;
     let mut minimums: Vec<String> =
         object.minimums.iter().map(|(currency, least)| format!("{} {}", currency.code(), least.0)).collect();
@@ -133,16 +138,19 @@ pub(super) fn terms(program: &str, row: &Configured<PayoutTerms>) -> Cells {
         text(object.partner.as_str()),
         text(object.schedule.name()),
         number(object.schedule.day()),
-        Some(minimums.join(", ")),
-        object.pay_in.map(|currency| currency.code().to_owned()),
+        Cell::Text(minimums.join(", ").into()),
+        object.pay_in.map_or(Cell::Null, |currency| Cell::Text(currency.code().to_owned().into())),
     ];
     ended(cells, row.removed, row.written)
 }
 
 /// `payout_destination_rows`.
-pub(super) fn destination(program: &str, row: &Configured<Destination>) -> Cells {
+pub(super) fn destination<'a>(program: &'a str, row: &'a Configured<Destination>) -> Cells<'a> {
     let object = &row.object;
     let mut cells = vec![text(program), text(&object.partner), text(&object.method)];
-    cells.extend(object.sealed.clone().unwrap_or_default().map(Some));
+    match &object.sealed {
+        Some(sealed) => cells.extend(sealed.iter().map(|part| text(part))),
+        None => cells.extend([""; 3].map(text)),
+    }
     ended(cells, row.removed, row.written)
 }

@@ -158,7 +158,7 @@ impl Fold {
                 FactsEvent::Tick | FactsEvent::ConfigOutcome(_) | FactsEvent::DefectRetry(_) => {}
             }
         }
-        self.missed(place, rows, missing, Vec::new(), findings);
+        self.missed(place, rows, missing, &[], findings);
         Ok(events)
     }
 
@@ -171,7 +171,7 @@ impl Fold {
     ) -> Result<(), VerifyError> {
         let place = self.frame(Followed::Commissions, frame);
         let covered = self.covered(Followed::Commissions, frame, findings);
-        let (mut rows, mut missing, mut objects) = (0, Vec::new(), Vec::new());
+        let (mut rows, mut missing) = (0, Vec::new());
         if covered {
             for mark in &frame.marks {
                 self.objects.mark(frame, mark, "")?;
@@ -190,11 +190,10 @@ impl Fold {
                         let cells = expected::commission_event(&event, frame.clock);
                         match self.events.expect(at, cells, findings).await? {
                             Found::Row(row) => {
-                                self.chains.link((frame, ordinal), &event, row.apart()?, findings);
+                                self.chains.link((frame, ordinal), &event, &row, findings)?;
                             }
                             Found::Missing(row) => missing.push(row),
                         }
-                        objects.push((audit::COMMISSIONS.kind, as_stored(event.id.as_str())));
                         self.objects.commission(frame, event.id.as_str(), bytes)?;
                         self.commission(frame, &event, place, findings);
                     }
@@ -208,7 +207,6 @@ impl Fold {
                 CommissionsEvent::Sale(sale) => {
                     decided(&sale, decisions, place, findings);
                     if covered {
-                        objects.push((audit::SALES.kind, as_stored(sale.id.as_str())));
                         self.objects.sale(frame, &sale, bytes)?;
                     }
                 }
@@ -216,11 +214,11 @@ impl Fold {
                     let taken = self.payouts.take((frame, ordinal), &event, place, covered, findings).await?;
                     rows += usize::from(taken.is_row);
                     missing.extend(taken.missing);
-                    self.payout((frame, bytes), &event, covered, &mut objects, findings)?;
+                    self.payout((frame, bytes), &event, covered, findings)?;
                 }
             }
         }
-        self.missed(place, rows, missing, objects, findings);
+        self.missed(place, rows, missing, &frame.events, findings);
         Ok(())
     }
 
@@ -230,10 +228,11 @@ impl Fold {
         place: FramePlace,
         rows: usize,
         missing: Vec<MissingRow>,
-        objects: Vec<(&'static str, String)>,
+        events: &[Bytes],
         findings: &mut Findings,
     ) {
         if rows > 0 && missing.len() == rows && self.absent.len() < ABSENT {
+            let objects = events.iter().filter_map(object).collect();
             self.absent.push(Absent { place: place.to_string(), rows: missing, objects });
         } else {
             missing.into_iter().for_each(|row| row.report(findings));
@@ -267,12 +266,10 @@ impl Fold {
         (frame, bytes): (&Frame, &Bytes),
         event: &CommissionsEvent,
         covered: bool,
-        objects: &mut Vec<(&'static str, String)>,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
         match event {
             CommissionsEvent::Payout(event) if covered => {
-                objects.push((audit::PAYOUTS.kind, as_stored(event.id.as_str())));
                 self.objects.payout(frame, event, bytes)?;
             }
             CommissionsEvent::WrittenOff(event) if covered => {
@@ -398,6 +395,17 @@ impl Configuration {
 fn put<K: Ord, T>(objects: &mut BTreeMap<K, Configured<T>>, key: K, object: T, removed: bool, clock: Micros) {
     let created = objects.get(&key).map_or(clock, |earlier| earlier.written.created);
     objects.insert(key, Configured { object, removed, written: Written { created, updated: clock } });
+}
+
+/// What an event of `commissions` is about, where that has a row of its own.
+fn object(event: &Bytes) -> Option<(&'static str, String)> {
+    let (kind, id) = match wire::commissions::decode(event).ok()? {
+        CommissionsEvent::Commission(event) => (audit::COMMISSIONS.kind, event.id.0),
+        CommissionsEvent::Sale(sale) => (audit::SALES.kind, sale.id.0),
+        CommissionsEvent::Payout(event) => (audit::PAYOUTS.kind, event.id.0),
+        _ => return None,
+    };
+    Some((kind, as_stored(&id).into_owned()))
 }
 
 const fn is_bucket(account: domain::commission::Account) -> bool {

@@ -57,7 +57,7 @@ impl History {
     pub(super) async fn expect(
         &mut self,
         (seq, ordinal): (u64, usize),
-        expected: Cells,
+        expected: Cells<'_>,
         findings: &mut Findings,
     ) -> Result<Found, VerifyError> {
         let due = (i64::try_from(seq).unwrap_or(i64::MAX), i32::try_from(ordinal).unwrap_or(i32::MAX));
@@ -100,12 +100,12 @@ impl History {
     }
 
     /// Table, partition, frame and ordinal, then what the row is about.
-    fn place(&self, (seq, ordinal): Place, cells: &Cells) -> String {
+    fn place(&self, (seq, ordinal): Place, cells: &Cells<'_>) -> String {
         let about = ["commission_id", "payout_id", "rate_id", "event_id", "cause_event_id"]
             .into_iter()
             .find_map(|name| {
                 let column = self.table.columns.iter().position(|column| column.name == name)?;
-                cells.get(column)?.clone()
+                Some(cells.get(column)?.shown()?.into_owned())
             });
         format!(
             "{} partition {} frame {seq} event {ordinal} {}",

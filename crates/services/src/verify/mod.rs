@@ -27,10 +27,11 @@ pub use chains::KeptHead;
 
 use domain::ids::Hash;
 use domain::normalization::{Verdict, VerdictKind};
-use readmodel::audit::{Cells, Column, Snapshot, Table};
+use readmodel::audit::{Cell, Cells, Column, Snapshot, Table};
 use readmodel::batch::{Followed, Place};
 use serde::Serialize;
 use sqlx::PgPool;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use stream::cursor::Cursor;
@@ -176,9 +177,12 @@ impl Findings {
     }
 
     /// Names the columns in which a row differs.
-    fn compare(&mut self, table: &Table, place: String, expected: &Cells, found: &Cells) {
-        if expected != found {
-            let differs = |column: usize| expected.get(column) != found.get(column);
+    fn compare(&mut self, table: &Table, place: String, expected: &Cells<'_>, found: &Cells<'_>) {
+        let says = |cells: &Cells<'_>, column: usize| {
+            cells.get(column).map(|cell| cell.shown().map(Cow::into_owned))
+        };
+        let differs = |column: usize| says(expected, column) != says(found, column);
+        if (0..expected.len().max(found.len())).any(differs) {
             let found = shown(table, found, differs);
             self.problem(table.kind, place, shown(table, expected, differs), found);
         }
@@ -222,9 +226,9 @@ impl Findings {
 }
 
 /// Columns of a row with their values, for people.
-fn shown(table: &Table, cells: &Cells, which: impl Fn(usize) -> bool) -> String {
-    let show = |(place, (column, cell)): (usize, (&Column, &Option<String>))| {
-        let value = cell.as_deref().unwrap_or("null");
+fn shown(table: &Table, cells: &Cells<'_>, which: impl Fn(usize) -> bool) -> String {
+    let show = |(place, (column, cell)): (usize, (&Column, &Cell<'_>))| {
+        let value = cell.shown().unwrap_or(Cow::Borrowed("null"));
         which(place).then(|| format!("{} {value}", column.name))
     };
     table.columns.iter().zip(cells).enumerate().filter_map(show).collect::<Vec<_>>().join(", ")

@@ -10,8 +10,7 @@ use bytes::Bytes;
 use domain::commission::{CommissionEvent, CommissionEventKind, CommissionsEvent, ParkedItem, SaleRecorded};
 use domain::facts::ConversionKind;
 use domain::ids::PayoutId;
-use domain::time::Micros;
-use readmodel::audit::{self, Cells, Table, as_stored, moment_as_stored};
+use readmodel::audit::{self, Cells, Table, as_stored};
 use std::io;
 use stream::judge::Frame;
 use stream::parked::Mark;
@@ -50,7 +49,7 @@ impl Sorters {
     pub(super) fn sale(&mut self, frame: &Frame, sale: &SaleRecorded, event: &Bytes) -> io::Result<()> {
         self.sales.push(as_stored(sale.id.as_str()).as_bytes(), frame.seq, frame.clock, event)?;
         let Some(customer) = &sale.customer else { return Ok(()) };
-        let key = Table::key([as_stored(sale.program.as_str()).as_str(), &expected::hex(&customer.0)]);
+        let key = Table::key([&*as_stored(sale.program.as_str()), &expected::hex(&customer.0)]);
         // Leads, sign-ups and clicks make somebody known, and are no purchases.
         let kind = match (sale.facets.details.kind, sale.late) {
             (ConversionKind::Sale, false) => SOLD,
@@ -65,8 +64,8 @@ impl Sorters {
     /// An input that was parked, or decided after all; `item`: of a tick, else empty.
     pub(super) fn mark(&mut self, frame: &Frame, mark: &Mark, item: &str) -> io::Result<()> {
         let [service, item, program, event, detail] =
-            [&mark.service, item, &mark.program, &mark.event, &mark.detail].map(as_stored);
-        let key = Table::key([service.as_str(), &mark.source.to_string(), &item]);
+            [&*mark.service, item, &mark.program, &mark.event, &mark.detail].map(as_stored);
+        let key = Table::key([&*service, &mark.source.to_string(), &item]);
         let settled = if mark.settled { SETTLED } else { "" };
         let value = packed([settled, &program, &event, &detail]);
         self.parked.push(&key, frame.seq, frame.clock, &value)
@@ -110,7 +109,7 @@ pub(super) trait Object: Sized {
     fn then(&mut self, entry: &Entry) -> Result<(), VerifyError>;
 
     /// What its row must say.
-    fn cells(&self) -> Cells;
+    fn cells(&self) -> Cells<'_>;
 }
 
 /// A commission.
@@ -164,7 +163,7 @@ impl Object for Commission {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
+    fn cells(&self) -> Cells<'_> {
         expected::commission(&self.standing)
     }
 }
@@ -186,7 +185,7 @@ impl Object for Sold {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
+    fn cells(&self) -> Cells<'_> {
         expected::sale(self)
     }
 }
@@ -225,16 +224,15 @@ impl Object for Customer {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
-        let [program, id] = self.key.clone();
-        let moment = |at: Micros| moment_as_stored(at).to_string();
+    fn cells(&self) -> Cells<'_> {
+        let [program, id] = &self.key;
         vec![
-            Some(program),
-            Some(id),
-            self.partner.clone(),
-            Some(self.sales.to_string()),
-            self.sold.map(|sold| moment(sold.created)),
-            self.sold.map(|sold| moment(sold.updated)),
+            expected::text(program),
+            expected::text(id),
+            expected::some_text(self.partner.as_deref()),
+            expected::number(self.sales),
+            expected::some_moment(self.sold.map(|sold| sold.created)),
+            expected::some_moment(self.sold.map(|sold| sold.updated)),
         ]
     }
 }
@@ -282,7 +280,7 @@ impl Object for Waiting {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
+    fn cells(&self) -> Cells<'_> {
         expected::parked(&self.key, &self.parked)
     }
 }
@@ -307,7 +305,7 @@ fn sale(entry: &Entry) -> Result<SaleRecorded, VerifyError> {
 
 /// The event that was pushed: it was decoded before.
 pub(super) fn decoded(entry: &Entry) -> Result<CommissionsEvent, VerifyError> {
-    wire::commissions::decode(&Bytes::copy_from_slice(&entry.value)).map_err(|_| broken())
+    wire::commissions::decode(&entry.value).map_err(|_| broken())
 }
 
 /// Stored texts, none of which has a byte 0.

@@ -10,7 +10,7 @@ use domain::commission::balances::{Nets, is_balanced};
 use domain::commission::{CommissionsEvent, PayoutEvent, PayoutEventKind, Posting};
 use domain::ids::{PartnerId, ProgramId};
 use domain::money::{Currency, Minor};
-use readmodel::audit::{self, Cells, Snapshot, Table, as_stored};
+use readmodel::audit::{self, Cell, Cells, Snapshot, Table, as_stored};
 use std::collections::BTreeMap;
 use std::io;
 use stream::judge::Frame;
@@ -127,7 +127,7 @@ impl Sorters {
         let payout = as_stored(event.id.as_str());
         self.payouts.push(payout.as_bytes(), frame.seq, frame.clock, bytes)?;
         for (number, line) in (1_u32..).zip(&event.lines) {
-            let key = Table::key([payout.as_str(), &as_stored(line.commission.as_str())]);
+            let key = Table::key([&*payout, &as_stored(line.commission.as_str())]);
             let [number, amount, paid, further] = [
                 number.to_string(),
                 line.amount.0.to_string(),
@@ -181,7 +181,7 @@ impl Object for Payout {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
+    fn cells(&self) -> Cells<'_> {
         expected::payout(&self.first, &self.last, self.seq, self.written)
     }
 }
@@ -195,7 +195,7 @@ fn payout(entry: &Entry) -> Result<PayoutEvent, VerifyError> {
 
 /// A line of a payout: nothing changes it.
 #[derive(Debug)]
-pub(super) struct Line(Cells);
+pub(super) struct Line(Cells<'static>);
 
 impl Object for Line {
     const TABLE: &'static Table = &audit::PAYOUT_LINES;
@@ -203,14 +203,14 @@ impl Object for Line {
     fn first(entry: &Entry) -> Result<Self, VerifyError> {
         let key: [&str; 2] = unpacked(&entry.key)?;
         let value: [&str; 4] = unpacked(&entry.value)?;
-        Ok(Self(key.into_iter().chain(value).map(|cell| Some(cell.to_owned())).collect()))
+        Ok(Self(key.into_iter().chain(value).map(|cell| Cell::Text(cell.to_owned().into())).collect()))
     }
 
     fn then(&mut self, _: &Entry) -> Result<(), VerifyError> {
         Ok(())
     }
 
-    fn cells(&self) -> Cells {
+    fn cells(&self) -> Cells<'_> {
         self.0.clone()
     }
 }

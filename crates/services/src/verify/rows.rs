@@ -6,8 +6,7 @@ use super::payouts::{Line, Payout};
 use super::runs::Sorter;
 use super::{Findings, VerifyError, expected_payouts};
 use domain::commission::balances::{Balances, Nets};
-use domain::time::Micros;
-use readmodel::audit::{self, Cells, Rows, Snapshot, Table, as_stored, moment_as_stored};
+use readmodel::audit::{self, Cell, Cells, Rows, Snapshot, Table, as_stored};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::log::Partition;
 
@@ -95,13 +94,9 @@ impl Tables<'_> {
     async fn compare(
         &mut self,
         table: &'static Table,
-        rows: impl Iterator<Item = Cells>,
+        rows: impl Iterator<Item = Cells<'_>>,
     ) -> Result<(), VerifyError> {
-        let keyed = |cells: Cells| {
-            let key = cells.iter().take(table.keys).map(|cell| cell.as_deref().unwrap_or_default());
-            (Table::key(key), cells)
-        };
-        let expected: BTreeMap<Vec<u8>, Cells> = rows.map(keyed).collect();
+        let expected: BTreeMap<Vec<u8>, Cells<'_>> = rows.map(|cells| (key(table, &cells), cells)).collect();
         let mut found = self.found(table);
         for (key, cells) in expected {
             self.expect(&mut found, &key, &cells).await?;
@@ -135,7 +130,12 @@ impl Tables<'_> {
     }
 
     /// The row with this key must say this; rows before it belong to nothing.
-    async fn expect(&mut self, found: &mut Found, key: &[u8], expected: &Cells) -> Result<(), VerifyError> {
+    async fn expect(
+        &mut self,
+        found: &mut Found,
+        key: &[u8],
+        expected: &Cells<'_>,
+    ) -> Result<(), VerifyError> {
         loop {
             match found.next().await? {
                 Some(next) if next < key => self.extra(found)?,
@@ -227,25 +227,31 @@ fn place(key: &[u8]) -> String {
     String::from_utf8_lossy(key).replace('\0', "/")
 }
 
-fn balances(fold: &Fold) -> Vec<Cells> {
+/// The key of a row.
+fn key(table: &Table, cells: &Cells<'_>) -> Vec<u8> {
+    let parts: Vec<_> = cells.iter().take(table.keys).map(|cell| cell.shown().unwrap_or_default()).collect();
+    Table::key(parts.iter().map(|part| &**part))
+}
+
+fn balances(fold: &Fold) -> Vec<Cells<'static>> {
     let lines = fold.balances.lines().filter_map(|line| {
         let mut cells = vec![
-            Some(as_stored(line.program_id.as_str())),
-            Some(as_stored(line.partner_id.as_str())),
-            Some(line.currency.code().to_owned()),
+            owned(line.program_id.as_str()),
+            owned(line.partner_id.as_str()),
+            owned(line.currency.code()),
         ];
         // Without a posting to a bucket there is no row.
         let posted = fold.posted.get(&(line.program_id, line.partner_id, line.currency))?;
         let sheet = line.sheet;
         let buckets =
             [sheet.pending, sheet.review, sheet.available, sheet.in_flight, sheet.paid_out, sheet.debt];
-        cells.extend(buckets.map(|bucket| Some(bucket.0.to_string())));
-        cells.push(moment(*posted));
+        cells.extend(buckets.map(|bucket| Cell::Number(bucket.0)));
+        cells.push(expected::moment(*posted));
         Some(cells)
     });
     lines.collect()
 }
 
-fn moment(at: Micros) -> Option<String> {
-    Some(moment_as_stored(at).to_string())
+fn owned(text: &str) -> Cell<'static> {
+    Cell::Text(as_stored(text).into_owned().into())
 }

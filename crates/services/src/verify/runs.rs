@@ -3,6 +3,7 @@
 //! What is pushed is gathered up to a limit, then sorted and written to a temporary file (a run). At the end the runs are
 //! merged: entries come out by key, and of one key in the order in which they were pushed. Many runs are merged into a longer
 //! one on the way, so that neither open files nor read buffers grow.
+use bytes::Bytes;
 use domain::time::Micros;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -18,7 +19,7 @@ const BUFFER: usize = 32 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     /// The object.
-    pub(super) key: Vec<u8>,
+    pub(super) key: Bytes,
     /// Place among all that were pushed.
     order: u64,
     /// The event's frame.
@@ -26,7 +27,7 @@ pub(super) struct Entry {
     /// The frame's clock.
     pub(super) clock: Micros,
     /// What the event says.
-    pub(super) value: Vec<u8>,
+    pub(super) value: Bytes,
 }
 
 /// Gathers entries.
@@ -105,7 +106,9 @@ impl Sorter {
     pub(super) fn finish(mut self) -> io::Result<Merged> {
         self.gathered.sort();
         let runs = self.levels.into_iter().flatten().map(Source::Run);
-        Merged::of(runs.chain([Source::Memory(self.gathered, 0)]))
+        let Gathered { bytes, starts } = self.gathered;
+        let memory = Source::Memory { bytes: bytes.into(), starts: starts.into_iter() };
+        Merged::of(runs.chain([memory]))
     }
 }
 
@@ -190,8 +193,11 @@ impl RunWriter {
 #[derive(Debug)]
 enum Source {
     Run(Run),
-    /// The entries, and how many were given.
-    Memory(Gathered, usize),
+    /// The entries, and where those that were not given yet begin, in order.
+    Memory {
+        bytes: Bytes,
+        starts: std::vec::IntoIter<usize>,
+    },
 }
 
 impl Source {
@@ -204,38 +210,29 @@ impl Source {
                 let mut head = [0; HEAD];
                 file.read_exact(&mut head)?;
                 let (key, value) = lengths(&head);
-                let mut entry = headed(&head);
-                entry.key.resize(key, 0);
-                file.read_exact(&mut entry.key)?;
-                entry.value.resize(value, 0);
-                file.read_exact(&mut entry.value)?;
-                Ok(Some(entry))
+                let mut both = vec![0; key + value];
+                file.read_exact(&mut both)?;
+                Ok(Some(headed(&head, both.into())))
             }
-            Self::Memory(gathered, given) => {
-                let Some(start) = gathered.starts.get(*given) else { return Ok(None) };
-                *given += 1;
-                let bytes = gathered.entry(*start);
-                let mut entry = headed(bytes);
-                let (key, value) = bytes
-                    .get(HEAD..)
-                    .unwrap_or_default()
-                    .split_at_checked(lengths(bytes).0)
-                    .unwrap_or_default();
-                entry.key.extend_from_slice(key);
-                entry.value.extend_from_slice(value);
-                Ok(Some(entry))
+            Self::Memory { bytes, starts } => {
+                let Some(start) = starts.next() else { return Ok(None) };
+                let head = bytes.get(start..).unwrap_or_default();
+                let (key, value) = lengths(head);
+                let from = start + HEAD;
+                Ok(Some(headed(head, bytes.slice(from..from + key + value))))
             }
         }
     }
 }
 
-/// An entry without key and value.
-fn headed(head: &[u8]) -> Entry {
+/// The entry with this head, and this key and value one after the other.
+fn headed(head: &[u8], mut both: Bytes) -> Entry {
     let number = |at: usize| {
         let bytes = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         u64::from_le_bytes(bytes.unwrap_or_default())
     };
-    Entry { order: number(8), seq: number(16), clock: Micros(number(24).cast_signed()), ..Entry::default() }
+    let key = both.split_to(lengths(head).0);
+    Entry { key, order: number(8), seq: number(16), clock: Micros(number(24).cast_signed()), value: both }
 }
 
 /// Entries of all sources, in order.
@@ -320,9 +317,9 @@ mod tests {
         let mut merged = sorter.finish().unwrap();
         let mut out = Vec::new();
         while let Some(entry) = merged.next().unwrap() {
-            assert_eq!(entry.value, entry.seq.to_le_bytes());
+            assert_eq!(entry.value[..], entry.seq.to_le_bytes());
             assert_eq!(entry.clock, Micros(-1));
-            out.push((entry.key, entry.seq));
+            out.push((entry.key.to_vec(), entry.seq));
         }
         out
     }
