@@ -102,7 +102,16 @@ impl Case {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partners_are_paid_by_file_and_their_statements_add_up_on_the_embedded_log() -> Result<()> {
-    let installation = Installation::small(Target::Embedded, "payout-files").await?;
+    partners_are_paid_by_file_and_their_statements_add_up(Target::Embedded).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partners_are_paid_by_file_and_their_statements_add_up_on_kafka() -> Result<()> {
+    partners_are_paid_by_file_and_their_statements_add_up(Target::Kafka).await
+}
+
+async fn partners_are_paid_by_file_and_their_statements_add_up(target: Target) -> Result<()> {
+    let installation = Installation::small(target, "payout-files").await?;
     let running = installation.setup.start(None).await?;
     let operator = Api { http: client(), base: running.url.clone(), key: DEMO_KEY.to_owned() };
     let case = Case { api: set_up(&operator).await?, installation };

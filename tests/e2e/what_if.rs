@@ -12,7 +12,16 @@ const LATER: &str = "2999-01-01T00:00:00Z";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_forecast_is_what_the_balances_are_on_the_embedded_log() -> Result<()> {
-    let installation = Installation::small(Target::Embedded, "whatif").await?;
+    an_accepted_forecast_is_what_the_balances_are(Target::Embedded).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_forecast_is_what_the_balances_are_on_kafka() -> Result<()> {
+    an_accepted_forecast_is_what_the_balances_are(Target::Kafka).await
+}
+
+async fn an_accepted_forecast_is_what_the_balances_are(target: Target) -> Result<()> {
+    let installation = Installation::small(target, "whatif").await?;
     let running = installation.setup.start(None).await?;
     installation.settled(PROGRAM).await?;
     let case = Case { installation };

@@ -4,8 +4,8 @@
 //! one transaction, which refuses a gap, an overlap, a second writer and a stale replica. Postgres is disposable: nothing
 //! here may decide anything, and nothing may be kept here that the log does not hold.
 //!
-//! Read next: `migrations/0001_read_model.sql` (the views are the contract), [`batch`] (what is handed over), `rows.rs` (how
-//! it folds), [`apply`], [`audit`] (what `verify` compares), [`private_postgres`] (a server without set-up).
+//! Read next: `migrations/0001_read_model.sql` (the views are the contract), [`batch`] (what is handed over), `rows` (how it
+//! folds), [`apply`], [`audit`] (what `verify` compares), [`private_postgres`] (a server without set-up).
 pub mod analyst;
 pub mod apply;
 pub mod audit;

@@ -40,20 +40,18 @@ pub(crate) async fn payouts(command: &PayoutsWrite) -> anyhow::Result<ExitCode> 
             let body = json!({"partner_id": partner, "currency": currency, "ignore_minimum": ignore_minimum});
             say(saying, Resource::Payouts, body, Some(or_new(key))).await
         }
-        PayoutsWrite::Settle(PayoutSettle { payout, amount, currency, reference, key, saying }) => {
-            let body =
-                json!({"payout_id": payout, "amount": amount, "currency": currency, "reference": reference});
-            say(saying, Resource::PayoutSettlements, body, key.clone()).await
+        PayoutsWrite::Settle(PayoutSettle { amount, currency, reference, of }) => {
+            let body = json!({"payout_id": of.payout, "amount": amount, "currency": currency, "reference": reference});
+            say(&of.saying, Resource::PayoutSettlements, body, of.key.clone()).await
         }
-        PayoutsWrite::Fail(PayoutEnd { payout, reason, key, saying }) => {
-            let body = json!({"payout_id": payout, "reason": reason});
-            say(saying, Resource::PayoutFailures, body, key.clone()).await
-        }
-        PayoutsWrite::Return(PayoutEnd { payout, reason, key, saying }) => {
-            let body = json!({"payout_id": payout, "reason": reason});
-            say(saying, Resource::PayoutReturns, body, key.clone()).await
-        }
+        PayoutsWrite::Fail(args) => end(args, Resource::PayoutFailures).await,
+        PayoutsWrite::Return(args) => end(args, Resource::PayoutReturns).await,
     }
+}
+
+async fn end(PayoutEnd { reason, of }: &PayoutEnd, resource: Resource) -> anyhow::Result<ExitCode> {
+    let body = json!({"payout_id": of.payout, "reason": reason});
+    say(&of.saying, resource, body, of.key.clone()).await
 }
 
 /// `write-off`.

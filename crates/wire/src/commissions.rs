@@ -128,7 +128,7 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
     w.int(14, sale.occurred_at.0);
     w.int(15, sale.recorded_at.0);
     w.flag(16, sale.late);
-    w.number(17, crate::facts::recurrence_number(sale.facets.recurrence));
+    w.number(17, crate::facts::sale::recurrence_number(sale.facets.recurrence));
     w.text(18, &sale.facets.coupon);
     for line in &sale.facets.lines {
         w.message(19, |w| {
@@ -141,14 +141,14 @@ fn write_sale(w: &mut Writer, sale: &SaleRecorded) {
     }
     w.text(20, &sale.facets.details.country);
     w.text(21, &sale.facets.details.interval);
-    crate::facts::write_metadata(w, 22, &sale.facets.details.metadata);
+    crate::facts::sale::write_metadata(w, 22, &sale.facets.details.metadata);
     if let Some(purchase) = sale.purchase {
         w.uint(23, purchase.number);
         w.int(24, purchase.first_at.0);
     }
     w.int(25, sale.subscription_since.map_or(0, |since| since.0));
     write_shares(w, 26, &sale.shares);
-    crate::facts::write_conversion(w, 27, &sale.facets.details);
+    crate::facts::sale::write_conversion(w, 27, &sale.facets.details);
     w.flag(29, sale.facets.details.publishable);
 }
 
@@ -171,13 +171,13 @@ fn sale(sale: v1::SaleRecorded) -> Result<SaleRecorded, Unknown> {
         recorded_at: Micros(sale.recorded_at_micros),
         late: sale.late,
         facets: Facets {
-            recurrence: crate::facts::recurrence(sale.recurrence)?,
+            recurrence: crate::facts::sale::recurrence(sale.recurrence)?,
             coupon: sale.coupon,
             details: SaleDetails {
                 country: sale.country,
                 interval: sale.interval,
-                metadata: crate::facts::metadata(sale.metadata),
-                kind: crate::facts::conversion(&sale.conversion)?,
+                metadata: crate::facts::sale::metadata(sale.metadata),
+                kind: crate::facts::sale::conversion(&sale.conversion)?,
                 fraud: sale.fraud,
                 shares: Vec::new(),
                 publishable: sale.publishable,
@@ -238,8 +238,8 @@ fn write_reversal(w: &mut Writer, reversal: &ReversalRecorded) {
     write_sale_key(w, 2, &reversal.sale);
     w.text(3, &reversal.object_id);
     w.text(4, reversal.event.as_str());
-    w.number(5, crate::facts::family_number(reversal.family));
-    w.number(6, crate::facts::state_number(reversal.state));
+    w.number(5, crate::facts::reversal::family_number(reversal.family));
+    w.number(6, crate::facts::reversal::state_number(reversal.state));
     w.text(7, reversal.currency.code());
     w.int(8, reversal.gross.0);
     w.maybe_int(9, reversal.net.map(|net| net.0));
@@ -261,8 +261,8 @@ fn reversal(reversal: v1::ReversalRecorded) -> Result<ReversalRecorded, Unknown>
         sale: sale_key(MESSAGE, reversal.sale)?,
         object_id: reversal.object_id,
         event: reversal.event_id.into(),
-        family: crate::facts::family(MESSAGE, family)?,
-        state: crate::facts::state(MESSAGE, state)?,
+        family: crate::facts::reversal::family(MESSAGE, family)?,
+        state: crate::facts::reversal::state(MESSAGE, state)?,
         currency: currency(MESSAGE, &reversal.currency)?,
         gross: Minor(reversal.gross_minor),
         net: reversal.net_minor.map(Minor),

@@ -62,7 +62,7 @@ pub fn encode(outcome: &OutcomeRecord) -> Bytes {
     Writer::finish(|w| {
         write_reply(w, 1, Some(&outcome.reply_to));
         if outcome.config.is_none() {
-            w.number(2, crate::facts::verdict_number(outcome.verdict));
+            w.number(2, crate::facts::verdict::verdict_number(outcome.verdict));
         }
         w.text(3, &outcome.reason);
         w.text(4, &outcome.detail);
@@ -89,7 +89,7 @@ pub fn decode(bytes: &Bytes) -> Result<OutcomeRecord, Unknown> {
     }
     Ok(OutcomeRecord {
         reply_to,
-        verdict: crate::facts::verdict_kind(MESSAGE, outcome.verdict)?,
+        verdict: crate::facts::verdict::verdict_kind(MESSAGE, outcome.verdict)?,
         reason: outcome.reason,
         detail: outcome.detail,
         answer: outcome.answer.map(|given| answer(MESSAGE, given)).transpose()?,

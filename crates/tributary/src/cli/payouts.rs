@@ -68,6 +68,19 @@ pub(crate) struct Saying {
     pub(crate) place: Place,
 }
 
+/// Of which payout something is said, and by whom.
+#[derive(Debug, Args)]
+pub(crate) struct OfPayout {
+    /// The payout (pay_…)
+    #[arg(value_name = "PAYOUT")]
+    pub(crate) payout: String,
+    /// Names this request [default: what it says]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) saying: Saying,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PayoutDraft {
     /// Whose balance
@@ -88,9 +101,6 @@ pub(crate) struct PayoutDraft {
 
 #[derive(Debug, Args)]
 pub(crate) struct PayoutSettle {
-    /// The payout (pay_…)
-    #[arg(value_name = "PAYOUT")]
-    pub(crate) payout: String,
     /// What was paid, in minor units
     #[arg(long, value_name = "MINOR")]
     pub(crate) amount: Option<i64>,
@@ -100,26 +110,17 @@ pub(crate) struct PayoutSettle {
     /// The payment's id at whoever paid it
     #[arg(long, value_name = "ID")]
     pub(crate) reference: Option<String>,
-    /// Names this request [default: what it says]
-    #[arg(long, value_name = "KEY")]
-    pub(crate) key: Option<String>,
     #[command(flatten)]
-    pub(crate) saying: Saying,
+    pub(crate) of: OfPayout,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PayoutEnd {
-    /// The payout (pay_…)
-    #[arg(value_name = "PAYOUT")]
-    pub(crate) payout: String,
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
-    /// Names this request [default: what it says]
-    #[arg(long, value_name = "KEY")]
-    pub(crate) key: Option<String>,
     #[command(flatten)]
-    pub(crate) saying: Saying,
+    pub(crate) of: OfPayout,
 }
 
 /// `write-off`.

@@ -1,5 +1,8 @@
 //! Samples of payouts, rates, offsets and write-offs: as facts, terms, events and answers.
-use super::{AT, answer, commission_id, config, event, fact, reply, sale_id, sale_key, usd};
+use super::config::config;
+use super::facts::fact;
+use super::outcomes::answer;
+use super::{AT, commission_id, event, reply, sale_id, sale_key, usd};
 use domain::commission::{
     Account, Answer, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent,
     DebtWrittenOff, OffsetRecorded, PayoutEvent, PayoutEventKind, PayoutLine, Posting, RateRecorded,

@@ -1,34 +1,28 @@
 //! A batch as rows: append-only history as it came, current state folded in memory, so that each row is written once.
+mod balance;
+mod commission;
+mod parked;
+
+pub(crate) use balance::{AmountsOverflow, BalanceChange};
+pub(crate) use commission::{EventRow, LastEvent, Part, postings_json};
+pub(crate) use parked::{ParkedChange, ParkedKey};
+
 use crate::batch::{Batch, Frame, Frames};
 use crate::payout_rows::PayoutRows;
 use crate::text::{bigint, clean, int, moment};
 use domain::attribution::SaleKey;
 use domain::chain;
-use domain::commission::{
-    Account, CommissionEvent, CommissionsEvent, Origin, ParkedItem, Posting, ReversalRecorded, SaleRecorded,
-    Slice, Split, Terms,
-};
+use domain::commission::{CommissionsEvent, ReversalRecorded, SaleRecorded};
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Mode, Partner, Program,
     Rule,
 };
 use domain::facts::{CouponRef, Fact, FactBody, Referral, ReversalState};
-use domain::ids::{Hash, PayoutId, ProgramId};
+use domain::ids::{Hash, ProgramId};
 use domain::normalization::{FactsEvent, Verdict};
 use domain::time::Micros;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use stream::log::Partition;
-use stream::parked::Mark;
-
-/// Sums of a batch leave 64 bits; the ledger never writes such events.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("balance of {program}/{partner} in {currency} leaves 64 bits")]
-pub struct AmountsOverflow {
-    program: String,
-    partner: String,
-    currency: String,
-}
 
 /// Where an event is.
 #[derive(Debug, Clone, Copy)]
@@ -45,17 +39,6 @@ pub(crate) struct At {
 pub(crate) struct VerdictRow<'batch> {
     pub(crate) at: At,
     pub(crate) verdict: &'batch Verdict,
-}
-
-/// A commission event as it came.
-#[derive(Debug)]
-pub(crate) struct EventRow<'batch> {
-    pub(crate) at: At,
-    pub(crate) event: &'batch CommissionEvent,
-    pub(crate) postings: String,
-    pub(crate) holds: String,
-    /// Which of `Rows::leaves` is its own.
-    pub(crate) leaf: usize,
 }
 
 /// An event of a program's chain, in the order of the log.
@@ -81,79 +64,6 @@ pub(crate) struct Current<T> {
     pub(crate) value: T,
 }
 
-/// Frozen with the first event of a commission, and again where a later one brings other terms.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FrozenTerms {
-    pub(crate) rule: String,
-    pub(crate) rule_version: i32,
-    pub(crate) hold_until: Option<i64>,
-    /// What it would have been without caps, where one limited it.
-    pub(crate) uncapped: Option<i64>,
-    pub(crate) origin: Origin,
-    pub(crate) part: Option<Part>,
-    /// `None`: no event of the batch has the terms; those in the row stay.
-    pub(crate) rounding: Option<&'static str>,
-    /// A JSON array.
-    pub(crate) slices: String,
-    /// Of a flat reward.
-    pub(crate) flat: Option<i64>,
-}
-
-impl FrozenTerms {
-    fn of(event: &CommissionEvent, terms: &Terms) -> Self {
-        Self {
-            rule: clean(terms.rule.as_str()),
-            rule_version: int(terms.rule_version),
-            hold_until: Some(moment(terms.hold_until)),
-            uncapped: (terms.uncapped != event.gross).then_some(terms.uncapped.0),
-            origin: terms.origin,
-            part: terms.split.as_ref().map(Part::of),
-            rounding: Some(terms.rounding.name()),
-            slices: slices_json(&terms.slices),
-            flat: terms.flat.map(|flat| flat.amount.0),
-        }
-    }
-}
-
-/// What a batch knows of a commission.
-#[derive(Debug)]
-pub(crate) struct LastEvent<'batch> {
-    pub(crate) event: &'batch CommissionEvent,
-    /// The last payout that it was in.
-    pub(crate) payout: Option<&'batch PayoutId>,
-    pub(crate) terms: FrozenTerms,
-}
-
-/// Which part of a divided sale a commission is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Part {
-    /// From 1.
-    pub(crate) number: i32,
-    pub(crate) of: i32,
-    pub(crate) share: i64,
-    pub(crate) share_of: i64,
-}
-
-impl Part {
-    fn of(split: &Split) -> Self {
-        let place = usize::try_from(split.part).unwrap_or(usize::MAX);
-        Self {
-            number: int(split.part.saturating_add(1)),
-            of: i32::try_from(split.weights.len()).unwrap_or(i32::MAX),
-            share: split.weights.get(place).map_or(0, |weight| i64::from(*weight)),
-            share_of: split.weights.iter().map(|weight| i64::from(*weight)).sum(),
-        }
-    }
-}
-
-/// A change of a partner's buckets: pending, review, available, in flight, paid out, debt.
-#[derive(Debug)]
-pub(crate) struct BalanceChange {
-    pub(crate) at: At,
-    pub(crate) wide: [i128; 6],
-    pub(crate) buckets: [i64; 6],
-}
-
 /// What a batch knows of a customer.
 #[derive(Debug)]
 pub(crate) struct CustomerChange {
@@ -162,25 +72,6 @@ pub(crate) struct CustomerChange {
     pub(crate) sold: Option<(i64, i64)>,
     pub(crate) partner: Option<String>,
     pub(crate) sales: i64,
-}
-
-/// Which input a service parked: partition, service, position in the service's input, item of a tick.
-pub(crate) type ParkedKey = (i32, String, i64, String);
-
-/// What a batch knows of a parked input.
-#[derive(Debug)]
-pub(crate) struct ParkedChange {
-    /// The last mark.
-    pub(crate) at: At,
-    /// Clock of the first mark in the batch.
-    pub(crate) first: i64,
-    pub(crate) program: String,
-    pub(crate) event: String,
-    /// Of the last attempt that failed; empty: none in the batch.
-    pub(crate) detail: String,
-    /// Attempts that failed.
-    pub(crate) attempts: i64,
-    pub(crate) settled: bool,
 }
 
 /// A sale that named its coupon by the provider's id.
@@ -277,38 +168,6 @@ impl<'batch> Rows<'batch> {
         }
     }
 
-    fn mark(&mut self, at: At, mark: &Mark, item: &str) {
-        let key = (at.partition, clean(&mark.service), bigint(mark.source), clean(item));
-        let change = self.parked.entry(key).or_insert(ParkedChange {
-            at,
-            first: at.clock,
-            program: clean(&mark.program),
-            event: clean(&mark.event),
-            detail: String::new(),
-            attempts: 0,
-            settled: false,
-        });
-        change.at = at;
-        change.settled = mark.settled;
-        if !mark.settled {
-            change.attempts += 1;
-            change.detail = clean(&mark.detail);
-        }
-    }
-
-    /// A due item that a tick could not decide, as if its input were parked with it.
-    fn item(&mut self, at: At, item: &ParkedItem) {
-        let mark = Mark {
-            service: "commission".to_owned(),
-            source: item.source,
-            program: item.program.as_str().to_owned(),
-            event: String::new(),
-            detail: item.detail.clone(),
-            settled: item.settled,
-        };
-        self.mark(at, &mark, &format!("{} {}", item.sale.source.as_str(), item.sale.external_id));
-    }
-
     fn config(&mut self, at: At, config: &'batch ConfigFact) {
         let (program, removed) = (config.program.as_str(), config.removed);
         match &config.object {
@@ -393,58 +252,6 @@ impl<'batch> Rows<'batch> {
             change.partner = sale.partner.as_ref().map(|partner| clean(partner.as_str()));
         }
     }
-
-    fn commission(&mut self, at: At, event: &'batch CommissionEvent) {
-        for posting in &event.postings {
-            self.post(at, (event.program.as_str(), event.partner.as_str()), posting);
-        }
-        let (postings, holds) = (postings_json(&event.postings), joined(&event.holds));
-        // Every event of a commission is in its program's chain.
-        let leaf = self.leaves.len().saturating_sub(1);
-        self.events.push(EventRow { at, event, postings, holds, leaf });
-        let terms = event.terms.as_ref().map(|terms| FrozenTerms::of(event, terms));
-        let payout = event.payout.as_ref();
-        if let Some(current) = self.commissions.get_mut(event.id.as_str()) {
-            current.at = at;
-            let last = &mut current.value;
-            last.event = event;
-            last.payout = payout.or(last.payout);
-            last.terms = terms.unwrap_or_else(|| std::mem::take(&mut last.terms));
-        } else {
-            let value = LastEvent { event, payout, terms: terms.unwrap_or_default() };
-            self.commissions.insert(event.id.as_str(), Current { at, created: at.clock, value });
-        }
-    }
-
-    fn post(&mut self, at: At, (program, partner): (&'batch str, &'batch str), posting: &Posting) {
-        let (bucket, sign) = match posting.account {
-            Account::Pending => (0, 1),
-            Account::Review => (1, 1),
-            Account::Available => (2, 1),
-            Account::InFlight => (3, 1),
-            Account::PaidOut => (4, 1),
-            // Owed is shown as a positive number.
-            Account::Debt => (5, -1),
-            Account::Expense | Account::ProgramLoss | Account::FxRounding => return,
-        };
-        let key = (program, partner, posting.currency.code().to_owned());
-        let change = self.balances.entry(key).or_insert(BalanceChange { at, wide: [0; 6], buckets: [0; 6] });
-        change.at = at;
-        change.wide[bucket] += sign * i128::from(posting.amount.0);
-    }
-
-    fn narrow(&mut self) -> Result<(), AmountsOverflow> {
-        for ((program, partner, currency), change) in &mut self.balances {
-            for (narrow, wide) in change.buckets.iter_mut().zip(change.wide) {
-                *narrow = i64::try_from(wide).map_err(|_| AmountsOverflow {
-                    program: (*program).to_owned(),
-                    partner: (*partner).to_owned(),
-                    currency: currency.clone(),
-                })?;
-            }
-        }
-        Ok(())
-    }
 }
 
 pub(crate) fn set<K: Ord, T>(map: &mut BTreeMap<K, Current<T>>, key: K, at: At, value: T) {
@@ -490,46 +297,6 @@ pub(crate) const fn mode_name(mode: Mode) -> &'static str {
         Mode::Live => "live",
         Mode::Test => "test",
     }
-}
-
-#[derive(Serialize)]
-struct PostingJson<'posting> {
-    account: &'static str,
-    currency: &'posting str,
-    amount: i64,
-}
-
-pub(crate) fn postings_json(postings: &[Posting]) -> String {
-    let rows: Vec<PostingJson<'_>> = postings
-        .iter()
-        .map(|posting| PostingJson {
-            account: posting.account.name(),
-            currency: posting.currency.code(),
-            amount: posting.amount.0,
-        })
-        .collect();
-    // Plain data always encodes.
-    serde_json::to_string(&rows).unwrap_or_else(|_| "[]".to_owned())
-}
-
-#[derive(Serialize)]
-struct SliceJson {
-    line_id: String,
-    base_minor: i64,
-    rate_ppm: i64,
-}
-
-fn slices_json(slices: &[Slice]) -> String {
-    let rows: Vec<SliceJson> = slices
-        .iter()
-        .map(|slice| SliceJson {
-            line_id: clean(&slice.line_id),
-            base_minor: slice.base.0,
-            rate_ppm: slice.rate.0,
-        })
-        .collect();
-    // Plain data always encodes.
-    serde_json::to_string(&rows).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// Microseconds for `tributary.moment`.
