@@ -1,4 +1,5 @@
 //! Runs random histories on all cores. One that breaks a law is shortened to what it needs, and told with its seed.
+use super::super::specs::{ReversalSpec, SaleSpec};
 use super::counts::{Counts, LEAST};
 use super::history::{History, history};
 use super::law::{Broken, caught};
@@ -7,6 +8,14 @@ use super::run::Run;
 use super::{SUITE, described, run};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A sale or another conversion, and every reversal that could be told of it. An object says the same in each of its states:
+/// anything else is a conflict, refused before the ledger.
+#[derive(Debug, Clone)]
+pub struct Product {
+    pub sale: SaleSpec,
+    pub objects: Vec<ReversalSpec>,
+}
 
 #[allow(
     clippy::disallowed_methods,

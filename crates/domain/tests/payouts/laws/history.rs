@@ -2,6 +2,7 @@
 //! and the rest still makes sense. That is how a failing one is made short.
 use super::super::specs::{ReversalSpec, SaleSpec, Setting, refund, sale};
 use super::calendar::midnight;
+pub use super::histories::Product;
 use super::random::Random;
 use super::tales::steps;
 use tributary_domain::facts::{CommandKind, ReversalFamily, ReversalState};
@@ -12,13 +13,6 @@ use tributary_domain::time::Micros;
 pub const PARTNERS: [&str; 3] = ["partner_john", "partner_mary", "partner_ann"];
 /// With 2, 0 and 3 decimals.
 pub const CURRENCIES: [&str; 3] = ["USD", "JPY", "KWD"];
-
-/// A sale, and every reversal that could be told of it.
-#[derive(Debug, Clone)]
-pub struct Product {
-    pub sale: SaleSpec,
-    pub objects: Vec<ReversalSpec>,
-}
 
 /// A commission, whether it is there or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
