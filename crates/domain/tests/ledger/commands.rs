@@ -18,6 +18,12 @@ pub fn command(kind: CommandKind) -> Command {
     }
 }
 
+/// Asks for a commission of its own.
+pub fn adjustment(kind: CommandKind, partner: &str, amount: i64, code: &str) -> Command {
+    let adjustment = Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency(code) };
+    Command { adjustment: Some(adjustment), ..command(kind) }
+}
+
 impl World {
     /// A hold is added to or released from the commission of a sale.
     pub fn hold(&mut self, kind: CommandKind, sale: &str, hold: &str) -> (Answer, Vec<CommissionsEvent>) {
@@ -27,9 +33,7 @@ impl World {
 
     /// A commission of its own; where it stands among external ids.
     pub fn adjust(&mut self, kind: CommandKind, partner: &str, amount: i64) -> (String, Answer) {
-        let adjustment =
-            Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency("USD") };
-        let (answer, _) = self.decided(Command { adjustment: Some(adjustment), ..command(kind) });
+        let (answer, _) = self.decided(adjustment(kind, partner, amount, "USD"));
         (answer.event.0.clone(), answer)
     }
 

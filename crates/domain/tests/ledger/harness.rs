@@ -11,7 +11,7 @@ use tributary_domain::commission::{
     Account, Answer, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus,
     CommissionsEvent, Posting, SaleRecorded, decide, evolve,
 };
-use tributary_domain::config::{ConfigObject, Mode, Partner, Program, Reward, Rule};
+use tributary_domain::config::{ConfigObject, Partner, Reward, Rule};
 use tributary_domain::facts::{
     Command, CommandKind, Fact, FactBody, Recurrence, Reversal, ReversalLine, Sale, SaleDetails, SaleLine,
 };
@@ -41,22 +41,7 @@ pub struct World {
 impl World {
     pub fn new(setting: Setting) -> Self {
         let mut world = Self { clock: Micros(1_000_000_000), ..Self::default() };
-        world.config(ConfigObject::Program(Program {
-            account: "acct".into(),
-            name: "Test".to_owned(),
-            mode: Mode::Test,
-            profile: setting.profile,
-            currency: currency("USD"),
-            rounding: setting.rounding,
-            click_window_days: 30,
-            hold_days: setting.hold_days,
-            release: setting.release,
-            manual_approval: setting.manual,
-            sale_from: None,
-            referral_keys: Vec::new(),
-            customer_keys: Vec::new(),
-            rule_metadata_keys: Vec::new(),
-        }));
+        world.config(setting.program("USD"));
         match setting.flat {
             None => world.rate(1, setting.rate),
             Some((amount, code, on_refund)) => {
@@ -390,10 +375,15 @@ impl World {
         self.ledger.balances.sheet(&PROGRAM.into(), &partner.into(), currency("USD"))
     }
 
-    /// State is a function of the log's prefix: folding it again gives the same rows.
-    pub fn assert_rebuild_is_identical(&self) {
+    /// What the log comes to when it is folded again.
+    pub fn rebuilt(&self) -> MemoryTables {
         let mut again = MemoryTables::default();
         self.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
-        assert_eq!(again, self.tables);
+        again
+    }
+
+    /// State is a function of the log's prefix: folding it again gives the same rows.
+    pub fn assert_rebuild_is_identical(&self) {
+        assert_eq!(self.rebuilt(), self.tables);
     }
 }

@@ -1,5 +1,5 @@
 //! Programs, sales and reversals as tests write them.
-use tributary_domain::config::{FlatRefund, Profile, Release};
+use tributary_domain::config::{ConfigObject, FlatRefund, Mode, Profile, Program, Release};
 use tributary_domain::facts::{ConversionKind, ReversalFamily, ReversalState};
 use tributary_domain::money::{Currency, Rounding};
 use tributary_domain::time::Micros;
@@ -103,6 +103,27 @@ pub struct Setting {
     pub rate: i64,
     /// A flat reward instead of the rate: amount and currency.
     pub flat: Option<(i64, &'static str, FlatRefund)>,
+}
+
+impl Setting {
+    pub fn program(&self, code: &str) -> ConfigObject {
+        ConfigObject::Program(Program {
+            account: "acct".into(),
+            name: "Test".to_owned(),
+            mode: Mode::Test,
+            profile: self.profile,
+            currency: currency(code),
+            rounding: self.rounding,
+            click_window_days: 30,
+            hold_days: self.hold_days,
+            release: self.release,
+            manual_approval: self.manual,
+            sale_from: None,
+            referral_keys: Vec::new(),
+            customer_keys: Vec::new(),
+            rule_metadata_keys: Vec::new(),
+        })
+    }
 }
 
 impl Default for Setting {

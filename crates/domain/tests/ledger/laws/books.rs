@@ -1,46 +1,19 @@
 //! The laws that events must keep by themselves, on a fold of their postings that nobody else uses.
+use super::law::{Broken, law};
 use super::rows::{About, Rows};
+use super::sheets::{self, Sheets, account, net, whole};
 use std::collections::BTreeMap;
 use tributary_domain::commission::{
-    Account, CommissionEvent, CommissionEventKind, CommissionStatus, Origin, Split, Terms,
+    CommissionEvent, CommissionEventKind, CommissionStatus, Origin, Split, Terms,
 };
 use tributary_domain::config::ReleaseMode;
 use tributary_domain::facts::CommandKind;
 use tributary_domain::ids::CommissionId;
 use tributary_domain::time::Micros;
 
-/// A law of `docs/reference/ledger.md` that a history breaks.
-#[derive(Debug, Clone)]
-pub struct Broken {
-    pub law: &'static str,
-    pub detail: String,
-}
-
-/// `Err` with the law's name unless it holds.
-macro_rules! law {
-    ($name:expr, $holds:expr, $($detail:tt)+) => {
-        if !$holds {
-            return Err($crate::laws::books::Broken { law: $name, detail: format!($($detail)+) });
-        }
-    };
-}
-pub(crate) use law;
-
-/// Pending, review, available, in flight, paid out, debt.
-pub type Sheet = [i128; 6];
-
-const PLACES: [Account; 6] = [
-    Account::Pending,
-    Account::Review,
-    Account::Available,
-    Account::InFlight,
-    Account::PaidOut,
-    Account::Debt,
-];
-
 #[derive(Debug, Default)]
 pub struct Books {
-    pub sheets: BTreeMap<(String, String), Sheet>,
+    pub sheets: Sheets,
     /// The last event of each commission.
     pub last: BTreeMap<CommissionId, CommissionEvent>,
     /// The rule of each, and what it would be without caps.
@@ -74,12 +47,8 @@ impl Books {
     }
 
     fn numbers(&self, event: &CommissionEvent) -> Result<(), Broken> {
-        let net = event.gross.0 - event.reversed.0;
-        let before = self.last.get(&event.id).map_or(0, |last| last.gross.0 - last.reversed.0);
-        let (gross, reversed) = (event.gross.0, event.reversed.0);
-        law!("R is between 0 and G", (gross.min(0)..=gross.max(0)).contains(&reversed), "{event:#?}");
-        law!("an event's delta is the change of N", event.delta.0 == net - before, "{before}: {event:#?}");
-        let counts = gross > 0 || net == 0 || event.status == CommissionStatus::Approved;
+        sheets::numbers(self.last.get(&event.id), event)?;
+        let counts = event.gross.0 > 0 || net(event) == 0 || event.status == CommissionStatus::Approved;
         law!("what takes counts while it is approved, and only then", counts, "{event:#?}");
         let Some(terms) = &event.terms else { return Ok(()) };
         let is_new = event.kind == CommissionEventKind::Created && !self.last.contains_key(&event.id);
@@ -95,24 +64,8 @@ impl Books {
 
     /// Folds the legs.
     pub fn postings(&mut self, event: &CommissionEvent) -> Result<(), Broken> {
-        let sum: i128 = event.postings.iter().map(|leg| i128::from(leg.amount.0)).sum();
-        let is_one = event.postings.iter().all(|leg| leg.currency == event.currency);
-        law!("11: no posting crosses currencies", is_one, "{event:#?}");
-        law!("1: the postings of an event sum to 0", sum == 0, "{event:#?}");
-        let account = (event.partner.to_string(), event.currency.code().to_owned());
-        let sheet = self.sheets.entry(account).or_default();
-        for leg in &event.postings {
-            if let Some(place) = PLACES.iter().position(|account| *account == leg.account) {
-                // A debt is kept as a negative sum.
-                let sign = if leg.account == Account::Debt { -1 } else { 1 };
-                sheet[place] += sign * i128::from(leg.amount.0);
-            }
-        }
-        let (available, debt) = (sheet[2], sheet[5]);
-        law!("3: available x debt = 0", available == 0 || debt == 0, "{sheet:?} after {event:#?}");
-        let is_positive = sheet.iter().all(|bucket| *bucket >= 0);
-        law!("4: no bucket is below 0", is_positive, "{sheet:?} after {event:#?}");
-        Ok(())
+        sheets::legs(event)?;
+        self.sheets.post(account(event), &event.postings, event)
     }
 
     fn holds(&mut self, clock: Micros, event: &CommissionEvent) -> Result<(), Broken> {
@@ -121,13 +74,7 @@ impl Books {
             let frozen = (terms.rule.to_string(), i128::from(terms.uncapped.0));
             self.created.insert(event.id.clone(), frozen);
         }
-        let has_other = event.holds.iter().any(|hold| hold != "time");
-        let agrees = match event.status {
-            CommissionStatus::Pending => !has_other,
-            CommissionStatus::Review => has_other,
-            _ => event.holds.is_empty(),
-        };
-        law!("in review exactly while a hold beside time is there, and ends have none", agrees, "{event:#?}");
+        sheets::holds(event)?;
         if event.status == CommissionStatus::Approved {
             let until = self.terms[&event.id].hold_until;
             law!("7: approved without holds, after its time", until <= clock, "{until:?}: {event:#?}");
@@ -144,13 +91,11 @@ impl Books {
     pub fn sums(&self) -> Result<(), Broken> {
         let mut nets: BTreeMap<(String, String), i128> = BTreeMap::new();
         for last in self.last.values() {
-            let account = (last.partner.to_string(), last.currency.code().to_owned());
-            *nets.entry(account).or_default() += i128::from(last.gross.0 - last.reversed.0);
+            *nets.entry(account(last)).or_default() += net(last);
         }
-        for (account, sheet) in &self.sheets {
-            let buckets: i128 = sheet[..5].iter().sum::<i128>() - sheet[5];
+        for (account, sheet) in &self.sheets.0 {
             let net = nets.get(account).copied().unwrap_or_default();
-            law!("2: the buckets are the sum of N", buckets == net, "{account:?}: {sheet:?}, N {net}");
+            law!("2: the buckets are the sum of N", whole(sheet) == net, "{account:?}: {sheet:?}, N {net}");
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tributary_domain::time::Micros;
 
 pub const SUSPENDED: &str = "partner_suspended";
+pub const FX_MISSING: &str = "fx_missing";
 
 #[derive(Debug, Clone)]
 pub struct Commission {
@@ -38,6 +39,33 @@ fn is_end(status: &str) -> bool {
 }
 
 impl Commission {
+    /// One that begins, in review or not. Until it is approved, what takes counts for nothing.
+    pub fn begins(
+        partner: &str,
+        currency: &'static str,
+        gross: i128,
+        is_held: bool,
+        (hold_until, manual): (Micros, bool),
+    ) -> Self {
+        Self {
+            partner: partner.to_owned(),
+            currency,
+            rule: "",
+            uncapped: gross,
+            caps: vec![],
+            gross,
+            net: gross.max(0),
+            status: if is_held { "review" } else { "pending" },
+            here: gross.max(0),
+            was_approved: false,
+            hold_until,
+            manual,
+            released: BTreeSet::new(),
+            by_hand: BTreeSet::new(),
+            is_suspended: false,
+        }
+    }
+
     pub fn is_unpaid(&self) -> bool {
         is_held(self.status) || self.status == "approved"
     }

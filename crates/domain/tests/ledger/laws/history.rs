@@ -3,8 +3,8 @@
 //! A history is data and knows nothing of how it goes: any step may be left out and the rest still makes sense. That is how a
 //! failing one is made short. Whoever adds a kind of fact or command adds a [`Step`], its weight in `tales`, how it is told
 //! to the ledger (`run`) and what it means (`reference`).
-use super::super::specs::{ReversalSpec, SaleSpec};
 use super::calendar::midnight;
+pub use super::histories::Product;
 use super::products::product;
 use super::random::Random;
 use super::rule_spec::{CURRENCIES, RULES, RuleSpec, random_rule, rule_for_leads};
@@ -23,14 +23,6 @@ pub struct Settings {
     pub release: Release,
     pub manual: bool,
     pub currency: &'static str,
-}
-
-/// A sale or another conversion, and every reversal that could be told of it. An object says the same in each of its states:
-/// anything else is a conflict, refused before the ledger.
-#[derive(Debug, Clone)]
-pub struct Product {
-    pub sale: SaleSpec,
-    pub objects: Vec<ReversalSpec>,
 }
 
 /// A commission, whether it is there or not.

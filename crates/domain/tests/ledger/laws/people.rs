@@ -133,26 +133,11 @@ impl Reference {
         if !fits {
             return "bad_amount";
         }
-        let gross = i128::from(amount);
         let is_suspended = !self.is_active(partner);
-        let counts = gross.max(0);
-        let commission = Commission {
-            partner: partner.to_owned(),
-            currency,
-            rule: "",
-            uncapped: gross,
-            caps: vec![],
-            gross,
-            net: counts,
-            status: if is_suspended { "review" } else { "pending" },
-            here: counts,
-            was_approved: false,
-            hold_until: self.hold_until(Micros(self.clock.0 - SAID_BEFORE), self.clock),
-            manual: self.settings.manual,
-            released: Default::default(),
-            by_hand: Default::default(),
-            is_suspended,
-        };
+        let hold_until = self.hold_until(Micros(self.clock.0 - SAID_BEFORE), self.clock);
+        let waits = (hold_until, self.settings.manual);
+        let begins = Commission::begins(partner, currency, i128::from(amount), is_suspended, waits);
+        let commission = Commission { is_suspended, ..begins };
         self.commissions.insert((made(number), 0), commission);
         ""
     }

@@ -36,6 +36,28 @@ impl Random {
         choices[self.below(choices.len())]
     }
 
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for place in (1..all.len()).rev() {
+            all.swap(place, self.below(place + 1));
+        }
+    }
+
+    /// Several tales told in turns; `goes_on`: how many steps of one at a time.
+    pub fn in_turns<T>(&mut self, mut tales: Vec<Vec<T>>, goes_on: fn(&mut Self) -> usize) -> Vec<T> {
+        tales.iter_mut().for_each(|tale| tale.reverse());
+        let mut steps = Vec::new();
+        while !tales.is_empty() {
+            // By what is left of each, so that all end together.
+            let lengths: Vec<usize> = tales.iter().map(Vec::len).collect();
+            let turn = self.weighted(&lengths);
+            for _ in 0..goes_on(self) {
+                steps.extend(tales[turn].pop());
+            }
+            tales.retain(|tale| !tale.is_empty());
+        }
+        steps
+    }
+
     /// The place of one of some weights.
     pub fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut at = self.below(weights.iter().sum());

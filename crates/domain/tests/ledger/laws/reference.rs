@@ -4,9 +4,10 @@
 use super::super::model::{base, expected_holds, taken};
 use super::super::specs::{ReversalSpec, SaleSpec};
 use super::calendar::month_end;
-use super::commission::{Commission, is_held};
+use super::commission::Commission;
 use super::history::Settings;
 use super::rule_spec::RuleSpec;
+use super::sheets::Sheet;
 use super::terms::{Brought, CapKey, Circumstances, Standing, Terms, cap_of, divided_again, net, terms};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::config::ReleaseMode;
@@ -53,7 +54,7 @@ pub struct Reference {
     subscriptions: BTreeSet<&'static str>,
     brought: BTreeMap<String, Vec<Brought>>,
     /// Available less debt, and paid out, by partner and currency.
-    payable: BTreeMap<(String, &'static str), i128>,
+    pub payable: BTreeMap<(String, &'static str), i128>,
     paid_out: BTreeMap<(String, &'static str), i128>,
     pub clock: Micros,
 }
@@ -115,40 +116,13 @@ impl Reference {
     pub fn partner(&mut self, partner: &str, active: bool, group: &'static str) {
         let was_active = self.is_active(partner);
         self.partners.insert(partner.to_owned(), (active, group));
-        if was_active == active {
-            return;
-        }
-        for place in self.places() {
-            if self.commissions[&place].partner == partner && self.commissions[&place].can_be_held() {
-                self.commissions.get_mut(&place).unwrap().is_suspended = !active;
-                self.follows(&place);
-            }
+        if was_active != active {
+            self.suspends(partner, !active);
         }
     }
 
     pub fn is_active(&self, partner: &str) -> bool {
         self.partners.get(partner).is_none_or(|(active, _)| *active)
-    }
-
-    fn places(&self) -> Vec<Place> {
-        self.commissions.keys().cloned().collect()
-    }
-
-    pub fn account(&self, of: &Commission) -> i128 {
-        self.payable.get(&(of.partner.clone(), of.currency)).copied().unwrap_or_default()
-    }
-
-    pub fn set_account(&mut self, of: &Commission, account: i128) {
-        self.payable.insert((of.partner.clone(), of.currency), account);
-    }
-
-    /// A commission follows its holds.
-    fn follows(&mut self, place: &Place) {
-        let (wanted, mut commission) = (self.wanted(place), self.commissions[place].clone());
-        let mut account = self.account(&commission);
-        commission.follows(&wanted, &mut account);
-        self.set_account(&commission, account);
-        self.commissions.insert(place.clone(), commission);
     }
 
     /// When the time hold of something ends that happened at one moment and was accepted at another.
@@ -244,22 +218,12 @@ impl Reference {
             if gross <= 0 || !self.is_active(partner) {
                 continue;
             }
+            let waits = (self.hold_until(sold.spec.at.unwrap(), sold.recorded_at), settings.manual);
             let commission = Commission {
-                partner: partner.clone(),
-                currency: terms.currency,
                 rule: terms.rule,
                 uncapped: uncapped[place],
                 caps: caps.into_iter().map(|(cap, _)| cap).collect(),
-                gross,
-                net: gross,
-                status: if is_held { "review" } else { "pending" },
-                here: gross,
-                was_approved: false,
-                hold_until: self.hold_until(sold.spec.at.unwrap(), sold.recorded_at),
-                manual: settings.manual,
-                released: BTreeSet::new(),
-                by_hand: BTreeSet::new(),
-                is_suspended: false,
+                ..Commission::begins(partner, terms.currency, gross, is_held, waits)
             };
             created.push((place, commission));
         }
@@ -318,26 +282,7 @@ impl Reference {
         let lost = taken(settings.profile, settings.rounding, &sold.spec, &self.facts).lost_gross;
         let end = if lost > 0 { "charged_back" } else { "refunded" };
         for place in self.places().into_iter().filter(|(of, _)| of == id) {
-            let (target, wanted) = (self.left(&place), self.wanted(&place));
-            let mut commission = self.commissions[&place].clone();
-            let (is_active, mut account) = (self.is_active(&commission.partner), self.account(&commission));
-            commission.becomes(target, end, &wanted, is_active, &mut account);
-            self.set_account(&commission, account);
-            self.commissions.insert(place, commission);
-        }
-    }
-
-    /// The clock's tick: what was in review, and what a person must approve, waits.
-    pub fn tick(&mut self) {
-        for place in self.places() {
-            let mut commission = self.commissions[&place].clone();
-            let is_due = commission.hold_until <= self.clock && !commission.manual;
-            if commission.status == "pending" && is_due {
-                let mut account = self.account(&commission);
-                commission.approve(&mut account);
-                self.set_account(&commission, account);
-                self.commissions.insert(place, commission);
-            }
+            self.becomes(&place, end);
         }
     }
 
@@ -356,21 +301,13 @@ impl Reference {
         amount
     }
 
-    /// Pending, review, available, in flight, paid out, debt of each partner in each currency; without those that are all 0.
-    pub fn balances(&self) -> BTreeMap<(String, &'static str), [i128; 6]> {
-        let mut balances: BTreeMap<(String, &'static str), [i128; 6]> = BTreeMap::new();
-        for commission in self.commissions.values().filter(|one| is_held(one.status)) {
-            let sheet = balances.entry((commission.partner.clone(), commission.currency)).or_default();
-            sheet[usize::from(commission.status == "review")] += commission.here;
-        }
-        for (account, payable) in &self.payable {
-            let sheet = balances.entry(account.clone()).or_default();
-            (sheet[2], sheet[5]) = ((*payable).max(0), (-payable).max(0));
-        }
+    /// What each partner has in each currency; without those that have nothing.
+    pub fn balances(&self) -> BTreeMap<(String, &'static str), Sheet> {
+        let mut balances = self.unpaid();
         for (account, paid) in &self.paid_out {
             balances.entry(account.clone()).or_default()[4] = *paid;
         }
-        balances.retain(|_, sheet| sheet.iter().any(|bucket| *bucket != 0));
+        balances.retain(|_, sheet| *sheet != Sheet::default());
         balances
     }
 }

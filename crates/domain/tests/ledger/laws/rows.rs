@@ -1,14 +1,12 @@
 //! Which rows of the state table a run took, and how often.
-use std::collections::BTreeMap;
+use super::counts::{Counts, Row};
 use tributary_domain::commission::{Account, CommissionEvent, CommissionEventKind, CommissionStatus, Origin};
 use tributary_domain::config::ReleaseMode;
 use tributary_domain::facts::CommandKind;
 
-type Row = (&'static str, &'static str, &'static str);
-
 /// The table of `docs/reference/ledger.md`, one line for each From, To and reason to go: every run must take each of them. Rows
 /// with locked, paid, payouts or a new price are not here yet.
-const TABLE: [Row; 74] = [
+pub const TABLE: [Row; 74] = [
     ("-", "created", "pending"),
     ("-", "created", "review"),
     ("-", "created: a part of a split", "pending"),
@@ -109,12 +107,9 @@ const ALSO: [Row; 10] = [
     ("paid", "reinstated", "paid"),
 ];
 
-/// How often each row must be taken.
-pub const LEAST: u64 = 1_000;
-
 #[derive(Debug, Default)]
 pub struct Rows {
-    counts: BTreeMap<Row, u64>,
+    pub counts: Counts<Row>,
 }
 
 /// What is known of a commission besides its event.
@@ -187,43 +182,16 @@ impl Rows {
             ),
         ] {
             if is_so {
-                self.add(row);
+                self.counts.add(row);
             }
         }
         let row = (from, what(event, about), event.status.name());
-        self.add(row);
+        self.counts.add(row);
         TABLE.contains(&row) || ALSO.contains(&row) || about.is_split && OF_PARTS.contains(&row)
     }
 
     /// A refund or dispute named a commission that none can take anything of.
     pub fn nothing_taken(&mut self) {
-        self.add(("(no sale)", "a refund or dispute is told", "(the same)"));
-    }
-
-    fn add(&mut self, row: Row) {
-        *self.counts.entry(row).or_default() += 1;
-    }
-
-    /// Takes in what another part of the run counted.
-    pub fn and(mut self, other: Self) -> Self {
-        other.counts.into_iter().for_each(|(row, times)| *self.counts.entry(row).or_default() += times);
-        self
-    }
-
-    /// Prints the table; the rows that were taken too rarely.
-    pub fn report(&self) -> Vec<String> {
-        let mut rare = Vec::new();
-        println!("{:>10}  {:<13} {:<31} to", "times", "from", "event");
-        for (rows, least) in [(&TABLE[..], LEAST), (&ALSO[..], 0), (&OF_PARTS[..], 0)] {
-            for row in rows {
-                let (from, event, to) = row;
-                let times = self.counts.get(row).copied().unwrap_or_default();
-                println!("{times:>10}  {from:<13} {event:<31} {to}");
-                if times < least {
-                    rare.push(format!("{from}, {event}, {to}: {times}"));
-                }
-            }
-        }
-        rare
+        self.counts.add(("(no sale)", "a refund or dispute is told", "(the same)"));
     }
 }

@@ -1,26 +1,27 @@
 //! A history told to the ledger and to the model, step by step, with every law asked after each.
-use super::super::commands::command;
+use super::super::commands::{adjustment, command};
 use super::super::frames::{applied, config_events, decision, shares};
 use super::super::harness::World;
-use super::super::specs::{PROGRAM, ReversalSpec, SOURCE, SaleSpec, currency, refund};
-use super::books::{Books, Broken, law};
+use super::super::specs::{PROGRAM, ReversalSpec, SOURCE, SaleSpec, Setting, refund};
+use super::books::Books;
 use super::commission::Commission;
-use super::history::{History, Product, Step, Target, start};
+use super::history::{History, Product, Settings, Step, Target, start};
+use super::law::{Broken, law};
 use super::people::made;
 use super::reference::{Place, Reference, name};
 use super::rows::Rows;
+use super::telling::{decided, folds_again};
 use std::collections::BTreeMap;
 use tributary_domain::attribution::{AttributedEvent, Decision};
 use tributary_domain::commission::{
-    Account, CommissionEvent, CommissionEventKind, CommissionInput, CommissionStatus, CommissionsEvent,
-    Origin, Posting, decide, evolve,
+    Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, Origin, Posting,
+    evolve,
 };
-use tributary_domain::config::{ConfigObject, Mode, Partner, Program};
-use tributary_domain::facts::{Adjustment, Command, CommandKind, FactBody, ReversalFamily, ReversalState};
+use tributary_domain::config::{ConfigObject, Partner};
+use tributary_domain::facts::{Command, CommandKind, FactBody, ReversalFamily, ReversalState};
 use tributary_domain::ids::{CommissionId, SaleId};
 use tributary_domain::money::Minor;
 use tributary_domain::normalization::FactsEvent;
-use tributary_domain::tables::MemoryTables;
 use tributary_domain::time::Micros;
 
 pub struct Run<'a> {
@@ -78,7 +79,7 @@ impl<'a> Run<'a> {
             Step::Tick { wait } => {
                 self.world.clock = Micros(self.world.clock.0 + wait);
                 self.reference.clock = self.world.clock;
-                self.reference.tick();
+                self.reference.approves();
                 let tick = FactsEvent::Tick;
                 let input =
                     AttributedEvent::Passed { bytes: Default::default(), event: tick, decision: None };
@@ -156,22 +157,9 @@ impl<'a> Run<'a> {
     fn program(&mut self, settings: usize) -> Result<(), Broken> {
         let settings = &self.history.settings[settings];
         self.reference.settings = settings.clone();
-        self.config(ConfigObject::Program(Program {
-            account: "acct".into(),
-            name: "Laws".to_owned(),
-            mode: Mode::Test,
-            profile: settings.profile,
-            currency: currency(settings.currency),
-            rounding: settings.rounding,
-            click_window_days: 30,
-            hold_days: settings.hold_days,
-            release: settings.release,
-            manual_approval: settings.manual,
-            sale_from: None,
-            referral_keys: Vec::new(),
-            customer_keys: Vec::new(),
-            rule_metadata_keys: Vec::new(),
-        }))
+        let Settings { profile, rounding, hold_days, release, manual, currency } = *settings;
+        let setting = Setting { profile, rounding, hold_days, release, manual, ..Setting::default() };
+        self.config(setting.program(currency))
     }
 
     fn config(&mut self, object: ConfigObject) -> Result<(), Broken> {
@@ -205,9 +193,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let declined = self.reference.adjusted(number, kind, partner, amount, code);
-        let adjustment =
-            Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency(code) };
-        let command = Command { adjustment: Some(adjustment), ..command(kind) };
+        let command = adjustment(kind, partner, amount, code);
         let id = self.command(command, declined, &made(number))?;
         self.made.extend(id.map(|id| (number, id)));
         Ok(())
@@ -279,16 +265,11 @@ impl<'a> Run<'a> {
         let mut all = Vec::new();
         self.world.inputs.push((self.world.clock, input.clone()));
         for step in 0.. {
-            law!("every frame comes to an end", step < 20, "{input:#?}");
-            let clock = self.world.clock;
-            let input = CommissionInput { source: 0, clock, events: &input };
-            let (events, more) = decide(&self.world.tables, &input, step);
-            let again = decide(&self.world.tables, &input, step);
-            law!("10: decide is a function", again.0 == events && again.1 == more, "{events:#?} {again:#?}");
+            let (events, more) = decided(&self.world, &input, step)?;
             for event in &events {
                 if let CommissionsEvent::Commission(event) = event {
                     let mode = self.reference.settings.release.mode;
-                    self.books.apply(clock, event, (self.asked, mode), self.rows)?;
+                    self.books.apply(self.world.clock, event, (self.asked, mode), self.rows)?;
                 }
             }
             all.extend(events.iter().cloned());
@@ -327,13 +308,6 @@ impl<'a> Run<'a> {
     /// The ledger is where the model is.
     fn agrees(&self) -> Result<(), Broken> {
         self.books.sums()?;
-        let sheets: BTreeMap<_, _> =
-            self.books.sheets.iter().filter(|(_, sheet)| sheet.iter().any(|bucket| *bucket != 0)).collect();
-        let expected = self.reference.balances();
-        let is_same = sheets.len() == expected.len()
-            && sheets.iter().zip(&expected).all(|(((partner, code), sheet), ((who, what), wanted))| {
-                partner == who && code == what && *sheet == wanted
-            });
         for (place, commission) in &self.reference.commissions {
             self.agrees_about(place, commission)?;
         }
@@ -341,9 +315,7 @@ impl<'a> Run<'a> {
         let is_all = self.books.last.len() == self.reference.commissions.len();
         let expected = &self.reference.commissions;
         law!("nobody else earns", is_all, "{:#?}, not {expected:#?}", self.books.last);
-        let expected = self.reference.balances();
-        law!("balances are the model's", is_same, "{sheets:#?}, not {expected:#?}");
-        Ok(())
+        self.books.sheets.are(&self.reference.balances())
     }
 
     fn agrees_about(&self, place: &Place, commission: &Commission) -> Result<(), Broken> {
@@ -389,13 +361,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// State is a function of the log's prefix; from here on the run goes on with what was folded again.
     pub fn folds_again(&mut self) -> Result<(), Broken> {
-        let mut again = MemoryTables::default();
-        self.world.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
-        law!("10: folding the log again gives the same rows", again == self.world.tables, "");
-        self.world.tables = again;
-        Ok(())
+        folds_again(&mut self.world)
     }
 
     /// Everything that was sold goes back in parts, and nothing is left; what is no sale stays.

@@ -30,16 +30,7 @@ const MADE: usize = 4;
 pub fn steps(random: &mut Random, rules: &[RuleSpec], products: &[Product]) -> Vec<Step> {
     let mut tales: Vec<Vec<Step>> = (0..2 + random.below(5)).map(|_| tale(random, products)).collect();
     tales.push((0..8 + random.below(20)).map(|_| step(random, rules, products)).collect());
-    tales.iter_mut().for_each(|tale| tale.reverse());
-    let mut steps = Vec::new();
-    while !tales.is_empty() {
-        // By what is left of each, so that all end together.
-        let lengths: Vec<usize> = tales.iter().map(Vec::len).collect();
-        let turn = random.weighted(&lengths);
-        steps.extend(tales[turn].pop());
-        tales.retain(|tale| !tale.is_empty());
-    }
-    steps
+    random.in_turns(tales, |_| 1)
 }
 
 /// One of the parts of a sale.

@@ -1,43 +1,43 @@
 //! What if, and as of: forecasts and balances of other times, on the same random histories.
 use super::super::commands::command;
-use super::super::frames::{answer, applied, passed};
+use super::super::frames::{answer, passed};
 use super::super::harness::World;
-use super::super::specs::PROGRAM;
-use super::books::{Broken, Sheet, law};
+use super::counts::Counts;
+use super::histories::{on_all_cores, seeds};
 use super::history::{History, Step, history};
+use super::law::{Broken, law};
 use super::random::Random;
 use super::rows::Rows;
 use super::rule_spec::{RULES, random_rule};
 use super::run::Run;
-use super::{on_all_cores, seeds};
+use super::sheets::Sheet;
+use super::telling::{Rules, asked, forecast_of, in_force};
 use std::collections::BTreeMap;
 use tributary_domain::attribution::AttributedEvent;
 use tributary_domain::commission::as_of::{self, Known};
 use tributary_domain::commission::balances::{Balances, Ledger};
-use tributary_domain::commission::forecast::{Forecast, Plan, Shadow, forecast, rules_in_force};
-use tributary_domain::commission::{CommissionInput, CommissionStatus, CommissionsEvent, decide, evolve};
-use tributary_domain::config::Rule;
-use tributary_domain::facts::{Command, CommandKind, FactBody};
-use tributary_domain::ids::{ProgramId, RuleId};
+use tributary_domain::commission::forecast::Forecast;
+use tributary_domain::commission::{CommissionInput, CommissionStatus, CommissionsEvent};
+use tributary_domain::facts::{Command, CommandKind};
+use tributary_domain::ids::RuleId;
+use tributary_domain::money::Minor;
 use tributary_domain::normalization::FactsEvent;
 use tributary_domain::time::Micros;
 
 /// In the usual run.
 const HISTORIES: u64 = 1_000;
 
-type Rules = BTreeMap<ProgramId, BTreeMap<RuleId, Rule>>;
-
 /// What partners had after each step, and when that was.
-type Sheets = Vec<(Micros, BTreeMap<(String, String), Sheet>)>;
+type Told = Vec<(Micros, BTreeMap<(String, String), Sheet>)>;
 
 /// The ledger after a history; what partners had after each of its steps.
-fn told(history: &History) -> Result<(World, Sheets), Broken> {
+fn told(history: &History) -> Result<(World, Told), Broken> {
     let rows = &mut Rows::default();
     let mut run = Run::new(history, rows)?;
     let mut sheets = Vec::new();
     for step in &history.steps {
         run.step(step)?;
-        sheets.push((run.clock(), run.books.sheets.clone()));
+        sheets.push((run.clock(), run.books.sheets.0.clone()));
     }
     Ok((run.told(), sheets))
 }
@@ -46,20 +46,6 @@ fn told(history: &History) -> Result<(World, Sheets), Broken> {
 fn without_payments(mut history: History) -> History {
     history.steps.retain(|step| !matches!(step, Step::Pay { .. }));
     history
-}
-
-fn in_force(world: &World) -> Rules {
-    let rules = rules_in_force(&world.tables, &PROGRAM.into());
-    BTreeMap::from([(PROGRAM.into(), rules.into_iter().map(|rule| (rule.rule.clone(), rule)).collect())])
-}
-
-fn forecast_of(world: &World, rules: &Rules, since: Option<Micros>) -> Forecast {
-    let plan = Plan::between(&world.tables, rules, since);
-    let mut shadow = Shadow::new(&plan);
-    for (clock, events) in &world.inputs {
-        shadow.frame(&CommissionInput { source: 0, clock: *clock, events });
-    }
-    forecast(&world.tables, shadow.tables(), None)
 }
 
 /// The ledger as a fold of its log.
@@ -92,23 +78,13 @@ fn others(world: &World, random: &mut Random) -> Rules {
     rules
 }
 
-/// Tells the ledger a command, outside of the model; why it was declined.
-fn asked(world: &mut World, command: Command) -> String {
-    let fact = world.fact("reprice", "command", FactBody::Command(command));
-    let input = applied(fact);
-    let clock = world.clock;
-    let (events, _) = decide(&world.tables, &CommissionInput { source: 0, clock, events: &input }, 0);
-    evolve(&mut world.tables, clock, &events);
-    world.inputs.push((clock, input));
-    world.log.push((clock, events.clone()));
-    answer(&events).answer.declined
+/// Why a command was declined.
+fn said(world: &mut World, command: Command) -> String {
+    answer(&asked(world, command)).answer.declined
 }
 
 fn on_histories(test: &str, task: impl Fn(u64, &History) -> Result<(), Broken> + Sync) {
-    on_all_cores(seeds(HISTORIES), test, |seed, (): &mut ()| {
-        let history = history(seed);
-        task(seed, &history).map_err(|broken| Box::new((history, broken)))
-    });
+    on_all_cores(seeds(HISTORIES), test, |seed, history, (): &mut ()| task(seed, history));
 }
 
 #[test]
@@ -126,14 +102,9 @@ fn unchanged_rules_change_nothing_on_any_history() {
 fn an_accepted_forecast_and_a_rebuild_are_the_forecast_to_the_minor_unit() {
     let seeds = seeds(HISTORIES);
     let is_many = seeds.end - seeds.start >= HISTORIES;
-    let parts = on_all_cores(seeds, "an_accepted_forecast", |seed, taken: &mut BTreeMap<String, u64>| {
-        let history = history(seed);
-        accepted(seed, &history, taken).map_err(|broken| Box::new((history, broken)))
-    });
-    let mut taken: BTreeMap<String, u64> = BTreeMap::new();
-    for (row, times) in parts.into_iter().flatten() {
-        *taken.entry(row).or_default() += times;
-    }
+    let parts =
+        on_all_cores(seeds, "an_accepted_forecast", |seed, history, taken| accepted(seed, history, taken));
+    let taken = Counts::sum(parts).0;
     println!("changes by status and direction: {taken:#?}");
     let kinds = ["pending", "review", "approved", "paid", "refunded", "-"];
     let taken_by = |kind: &str| {
@@ -143,7 +114,7 @@ fn an_accepted_forecast_and_a_rebuild_are_the_forecast_to_the_minor_unit() {
     assert!(!is_many || rare.is_empty(), "never repriced: {rare:?}");
 }
 
-fn accepted(seed: u64, history: &History, taken: &mut BTreeMap<String, u64>) -> Result<(), Broken> {
+fn accepted(seed: u64, history: &History, taken: &mut Counts<String>) -> Result<(), Broken> {
     let random = &mut Random::new(!seed);
     let paid = random.once_in(2);
     let (mut world, _) = told(&if paid { history.clone() } else { without_payments(history.clone()) })?;
@@ -154,8 +125,8 @@ fn accepted(seed: u64, history: &History, taken: &mut BTreeMap<String, u64>) -> 
     for change in &found.changes {
         let status = change.status.map_or("-", CommissionStatus::name);
         let way = if change.delta() < 0 { "less" } else { "more" };
-        *taken.entry(format!("{status} {way}")).or_default() += 1;
-        let declined = asked(&mut world, change.command("what if", "mary"));
+        taken.add(format!("{status} {way}"));
+        let declined = said(&mut world, change.command("what if", "mary"));
         law!("an accepted change is made", declined.is_empty(), "{declined}: {change:#?}");
     }
     as_forecast(&world, &before, &found)?;
@@ -166,7 +137,7 @@ fn accepted(seed: u64, history: &History, taken: &mut BTreeMap<String, u64>) -> 
         law!("what was accepted stays under the rules in force", none.changes.is_empty(), "{none:#?}");
     }
     for change in &found.changes {
-        let declined = asked(&mut world, change.command("what if", "mary"));
+        let declined = said(&mut world, change.command("what if", "mary"));
         law!("what moved is declined", declined == "moved", "{declined}: {change:#?}");
     }
     Ok(())
@@ -190,9 +161,7 @@ fn as_forecast(world: &World, before: &Ledger, found: &Forecast) -> Result<(), B
         let risen = net(&after) - net(before);
         law!("each partner's delta is the forecast's", risen == delta.delta, "{risen}: {delta:?}");
     }
-    let mut again = tributary_domain::tables::MemoryTables::default();
-    world.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
-    law!("a rebuild is the same", again == world.tables, "other rows");
+    law!("a rebuild is the same", world.rebuilt() == world.tables, "other rows");
     Ok(())
 }
 
@@ -200,8 +169,15 @@ fn as_forecast(world: &World, before: &Ledger, found: &Forecast) -> Result<(), B
 fn buckets(balances: &Balances) -> BTreeMap<(String, String), Sheet> {
     let all = balances.lines().map(|line| {
         let sheet = line.sheet;
-        let amounts =
-            [sheet.pending, sheet.review, sheet.available, sheet.in_flight, sheet.paid_out, sheet.debt];
+        let amounts = [
+            sheet.pending,
+            sheet.review,
+            sheet.available,
+            sheet.in_flight,
+            sheet.paid_out,
+            sheet.debt,
+            Minor::ZERO,
+        ];
         (
             (line.partner_id.to_string(), line.currency.code().to_owned()),
             amounts.map(|amount| i128::from(amount.0)),
@@ -269,6 +245,6 @@ fn what_is_known_at_a_time_of_the_same_time_is_what_it_was_then() {
 fn a_command_without_terms_reprices_nothing() {
     let (mut world, _) = told(&history(1)).unwrap();
     let some = ledger(&world).commissions().next().unwrap().commission_id.clone();
-    let declined = asked(&mut world, Command { commission: some, ..command(CommandKind::Reprice) });
+    let declined = said(&mut world, Command { commission: some, ..command(CommandKind::Reprice) });
     assert_eq!(declined, "bad_reprice");
 }

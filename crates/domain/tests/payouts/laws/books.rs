@@ -1,5 +1,7 @@
 //! The laws that events must keep by themselves, on a fold of them that nobody else uses.
+use super::law::{Broken, law};
 use super::rows::Rows;
+use super::sheets::{self, Sheets, account, net, sums_to_zero, whole};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::commission::{
     Account, CommissionEvent, CommissionEventKind, CommissionStatus, CommissionsEvent, PayoutEvent,
@@ -10,35 +12,6 @@ use tributary_domain::money::Currency;
 use tributary_domain::time::Micros;
 
 mod debts;
-
-/// A law of `docs/reference/ledger.md` that a history breaks.
-#[derive(Debug, Clone)]
-pub struct Broken {
-    pub law: &'static str,
-    pub detail: String,
-}
-
-/// `Err` with the law's name unless it holds.
-macro_rules! law {
-    ($name:expr, $holds:expr, $($detail:tt)+) => {
-        if !$holds {
-            return Err($crate::laws::books::Broken { law: $name, detail: format!($($detail)+) });
-        }
-    };
-}
-pub(crate) use law;
-
-/// Pending, review, available, in flight, paid out, debt, written off.
-pub type Sheet = [i128; 7];
-
-const PLACES: [Account; 6] = [
-    Account::Pending,
-    Account::Review,
-    Account::Available,
-    Account::InFlight,
-    Account::PaidOut,
-    Account::Debt,
-];
 
 /// A payout as its events say.
 #[derive(Debug)]
@@ -58,7 +31,7 @@ struct Stands {
 
 #[derive(Debug, Default)]
 pub struct Books {
-    pub sheets: BTreeMap<(String, String), Sheet>,
+    pub sheets: Sheets,
     /// The last event of each commission.
     pub last: BTreeMap<CommissionId, CommissionEvent>,
     pub payouts: BTreeMap<PayoutId, PayoutBook>,
@@ -70,18 +43,6 @@ pub struct Books {
     rates: BTreeMap<(Currency, Currency), RateRecorded>,
     /// Lines of the frame at hand whose commission has not said so yet, and those of commissions that said so.
     open: BTreeSet<(PayoutId, CommissionId)>,
-}
-
-fn sums_to_zero(postings: &[Posting]) -> bool {
-    let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
-    for leg in postings {
-        *sums.entry(leg.currency).or_default() += i128::from(leg.amount.0);
-    }
-    sums.values().all(|sum| *sum == 0)
-}
-
-fn net(event: &CommissionEvent) -> i128 {
-    i128::from(event.gross.0) - i128::from(event.reversed.0)
 }
 
 /// What an event's legs put into one account.
@@ -121,30 +82,13 @@ impl Books {
     }
 
     fn commission(&mut self, clock: Micros, event: &CommissionEvent, rows: &mut Rows) -> Result<(), Broken> {
-        let before = self.last.get(&event.id).map_or(0, net);
-        let (gross, reversed) = (event.gross.0, event.reversed.0);
-        law!("R is between 0 and G", (gross.min(0)..=gross.max(0)).contains(&reversed), "{event:#?}");
-        law!(
-            "an event's delta is the change of N",
-            i128::from(event.delta.0) == net(event) - before,
-            "{event:#?}"
-        );
-        let has_other = event.holds.iter().any(|hold| hold != "time");
-        let agrees = match event.status {
-            CommissionStatus::Pending => !has_other,
-            CommissionStatus::Review => has_other,
-            _ => event.holds.is_empty(),
-        };
-        law!(
-            "7: in review exactly while a hold beside time is there, and what is payable has none",
-            agrees,
-            "{event:#?}"
-        );
+        sheets::numbers(self.last.get(&event.id), event)?;
+        sheets::holds(event)?;
         self.postings(event)?;
         self.line_of(event)?;
         self.moved(clock, &event.id, into(event, Account::Available) + into(event, Account::Debt));
         let stands = self.stands.entry(event.id.clone()).or_default();
-        if stands.amount > 0 || event.status == CommissionStatus::Approved && gross > 0 {
+        if stands.amount > 0 || event.status == CommissionStatus::Approved && event.gross.0 > 0 {
             stands.payable_since.get_or_insert(clock);
         }
         let from = self.last.get(&event.id).map_or("-", |last| last.status.name());
@@ -155,9 +99,7 @@ impl Books {
 
     /// Folds the legs.
     fn postings(&mut self, event: &CommissionEvent) -> Result<(), Broken> {
-        let is_one = event.postings.iter().all(|leg| leg.currency == event.currency);
-        law!("11: no posting crosses currencies", is_one, "{event:#?}");
-        law!("1: the postings of an event sum to 0", sums_to_zero(&event.postings), "{event:#?}");
+        sheets::legs(event)?;
         let is_loss = event
             .postings
             .iter()
@@ -174,30 +116,7 @@ impl Books {
             paid <= 0 || event.kind == CommissionEventKind::Paid,
             "{event:#?}"
         );
-        self.post((event.partner.to_string(), event.currency.code().to_owned()), &event.postings, event)
-    }
-
-    fn post(
-        &mut self,
-        account: (String, String),
-        postings: &[Posting],
-        event: &dyn std::fmt::Debug,
-    ) -> Result<(), Broken> {
-        let sheet = self.sheets.entry(account).or_default();
-        for leg in postings {
-            if let Some(place) = PLACES.iter().position(|account| *account == leg.account) {
-                // A debt is kept as a negative sum.
-                let sign = if leg.account == Account::Debt { -1 } else { 1 };
-                sheet[place] += sign * i128::from(leg.amount.0);
-            }
-        }
-        law!("3: available x debt = 0", sheet[2] == 0 || sheet[5] == 0, "{sheet:?} after {event:#?}");
-        law!(
-            "4: no bucket is below 0",
-            sheet.iter().all(|bucket| *bucket >= 0),
-            "{sheet:?} after {event:#?}"
-        );
-        Ok(())
+        self.sheets.post(account(event), &event.postings, event)
     }
 
     /// An event about a payout moves exactly the line.
@@ -336,16 +255,15 @@ impl Books {
     pub fn sums(&self) -> Result<(), Broken> {
         let mut sums: BTreeMap<(String, String), [i128; 2]> = BTreeMap::new();
         for (id, last) in &self.last {
-            let sum = sums.entry((last.partner.to_string(), last.currency.code().to_owned())).or_default();
+            let sum = sums.entry(account(last)).or_default();
             sum[0] += net(last);
             sum[1] += self.stands(id);
         }
-        for (account, sheet) in &self.sheets {
+        for (account, sheet) in &self.sheets.0 {
             let [net, stands] = sums.get(account).copied().unwrap_or_default();
-            let buckets: i128 = sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6];
             law!(
                 "2: the buckets less what was written off are the sum of N",
-                buckets == net,
+                whole(sheet) == net,
                 "{account:?}: {sheet:?}, N {net}"
             );
             law!(

@@ -1,7 +1,8 @@
 //! Random histories of paying partners: what is sold, and one step after another. A history is data: any step may be left out
 //! and the rest still makes sense. That is how a failing one is made short.
-use super::super::specs::{ReversalSpec, SaleSpec, refund, sale};
+use super::super::specs::{ReversalSpec, SaleSpec, Setting, refund, sale};
 use super::calendar::midnight;
+pub use super::histories::Product;
 use super::random::Random;
 use super::tales::steps;
 use tributary_domain::facts::{CommandKind, ReversalFamily, ReversalState};
@@ -12,23 +13,6 @@ use tributary_domain::time::Micros;
 pub const PARTNERS: [&str; 3] = ["partner_john", "partner_mary", "partner_ann"];
 /// With 2, 0 and 3 decimals.
 pub const CURRENCIES: [&str; 3] = ["USD", "JPY", "KWD"];
-
-/// What the program is, for good: what freezes and what does not is for the laws of the ledger.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub rounding: Rounding,
-    pub hold_days: u32,
-    pub manual: bool,
-    /// In parts per million.
-    pub rate: i64,
-}
-
-/// A sale, and every reversal that could be told of it.
-#[derive(Debug, Clone)]
-pub struct Product {
-    pub sale: SaleSpec,
-    pub objects: Vec<ReversalSpec>,
-}
 
 /// A commission, whether it is there or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +107,8 @@ pub enum Step {
 /// A whole history.
 #[derive(Debug, Clone)]
 pub struct History {
-    pub settings: Settings,
+    /// What the program is, for good: what freezes and what does not is for the laws of the ledger.
+    pub settings: Setting,
     pub start: Micros,
     pub products: Vec<Product>,
     pub steps: Vec<Step>,
@@ -170,11 +155,12 @@ fn product(random: &mut Random, about: About, id: &str) -> Product {
 
 pub fn history(seed: u64) -> History {
     let random = &mut Random::new(seed);
-    let settings = Settings {
+    let settings = Setting {
         rounding: random.of(&[Rounding::HalfEven, Rounding::HalfUp, Rounding::Floor]),
         hold_days: random.of(&[0, 0, 0, 0, 2]),
         manual: random.once_in(8),
         rate: random.of(&[1_000_000, 500_000, 300_000, 333_333]),
+        ..Setting::default()
     };
     let about = About { partner: random.of(&PARTNERS), currency: random.of(&CURRENCIES) };
     let count = 3 + random.below(SALES.len() - 2);

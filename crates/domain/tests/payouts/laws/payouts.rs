@@ -1,5 +1,5 @@
 //! The model's payouts: which lines a draft has, the words that decline, what becomes of them.
-use super::commission::Commission;
+use super::commission::{Commission, FX_MISSING};
 use super::history::{Part, Said, TermsSpec};
 use super::money::{converted, next_due};
 use super::reference::{Account, Place, Reference};
@@ -7,8 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::ids::PayoutId;
 use tributary_domain::payouts::PayoutAct;
 use tributary_domain::time::Micros;
-
-pub const FX_MISSING: &str = "fx_missing";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

@@ -3,11 +3,12 @@
 //! signed number for the rest (above 0 available, below 0 debt). What stands for one commission in that number it computes
 //! anew each time, from N, the lines of payouts and the offsets as they were recorded.
 use super::super::model::{expected_holds, rounded, taken};
-use super::super::specs::{ReversalSpec, SaleSpec};
-use super::commission::{Commission, is_held};
-use super::history::{RateSpec, Settings, TermsSpec};
+use super::super::specs::{ReversalSpec, SaleSpec, Setting};
+use super::commission::{Commission, FX_MISSING};
+use super::history::{RateSpec, TermsSpec};
 use super::money::next_due;
-use super::payouts::{FX_MISSING, Payout};
+use super::payouts::Payout;
+use super::sheets::Sheet;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::config::Profile;
 use tributary_domain::ids::PayoutId;
@@ -20,7 +21,7 @@ pub type Account = (String, &'static str);
 
 #[derive(Debug)]
 pub struct Reference {
-    pub settings: Settings,
+    pub settings: Setting,
     partners: BTreeMap<String, bool>,
     pub sold: BTreeMap<String, SaleSpec>,
     pub commissions: BTreeMap<Place, Commission>,
@@ -41,7 +42,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(settings: Settings, clock: Micros) -> Self {
+    pub fn new(settings: Setting, clock: Micros) -> Self {
         Self {
             settings,
             partners: BTreeMap::new(),
@@ -63,50 +64,13 @@ impl Reference {
     pub fn partner(&mut self, partner: &str, active: bool) {
         let was_active = self.is_active(partner);
         self.partners.insert(partner.to_owned(), active);
-        if was_active == active {
-            return;
-        }
-        for place in self.places() {
-            if self.commissions[&place].partner == partner && self.commissions[&place].can_be_held() {
-                self.commissions.get_mut(&place).unwrap().is_suspended = !active;
-                self.follows(&place);
-            }
+        if was_active != active {
+            self.suspends(partner, !active);
         }
     }
 
     pub fn is_active(&self, partner: &str) -> bool {
         self.partners.get(partner).copied().unwrap_or(true)
-    }
-
-    pub fn places(&self) -> Vec<Place> {
-        self.commissions.keys().cloned().collect()
-    }
-
-    pub fn account(&self, of: &Commission) -> i128 {
-        self.payable.get(&(of.partner.clone(), of.currency)).copied().unwrap_or_default()
-    }
-
-    pub fn set_account(&mut self, of: &Commission, account: i128) {
-        self.payable.insert((of.partner.clone(), of.currency), account);
-    }
-
-    /// Changes a commission, and the partner's money with it.
-    pub fn change(&mut self, place: &Place, how: impl FnOnce(&mut Commission, &mut i128)) {
-        let mut commission = self.commissions[place].clone();
-        let mut account = self.account(&commission);
-        how(&mut commission, &mut account);
-        self.set_account(&commission, account);
-        if ["rejected", "refunded", "charged_back"].contains(&commission.status) {
-            // What comes back waits for a rate only once it would be paid again.
-            commission.by_hand.remove(FX_MISSING);
-        }
-        self.commissions.insert(place.clone(), commission);
-    }
-
-    /// A commission follows its holds.
-    pub fn follows(&mut self, place: &Place) {
-        let wanted = self.wanted(place);
-        self.change(place, |commission, account| commission.follows(&wanted, account));
     }
 
     pub fn hold_until(&self, happened: Micros, _accepted: Micros) -> Micros {
@@ -124,23 +88,8 @@ impl Reference {
             return;
         }
         let is_held = !self.facts_want(spec).is_empty();
-        let commission = Commission {
-            partner,
-            currency: spec.currency,
-            rule: "",
-            uncapped: gross,
-            caps: vec![],
-            gross,
-            net: gross,
-            status: if is_held { "review" } else { "pending" },
-            here: gross,
-            was_approved: false,
-            hold_until: self.hold_until(Micros(self.clock.0 - 5_000_000), self.clock),
-            manual: self.settings.manual,
-            released: BTreeSet::new(),
-            by_hand: BTreeSet::new(),
-            is_suspended: false,
-        };
+        let waits = (self.hold_until(Micros(self.clock.0 - 5_000_000), self.clock), self.settings.manual);
+        let commission = Commission::begins(&partner, spec.currency, gross, is_held, waits);
         self.commissions.insert((spec.id.clone(), 0), commission);
         self.settle(&spec.id);
     }
@@ -189,24 +138,8 @@ impl Reference {
     /// Brings a sale's commission to what the set of its facts says.
     fn settle(&mut self, id: &str) {
         let place = (id.to_owned(), 0);
-        if !self.commissions.contains_key(&place) {
-            return;
-        }
-        let (target, end, wanted) = (self.left(&place), self.end(&place), self.wanted(&place));
-        let is_active = self.is_active(&self.commissions[&place].partner);
-        self.change(&place, |commission, account| {
-            commission.becomes(target, end, &wanted, is_active, account);
-        });
-    }
-
-    /// The clock's tick: what was in review, and what a person must approve, waits.
-    pub fn approves(&mut self) {
-        for place in self.places() {
-            let commission = &self.commissions[&place];
-            let is_due = commission.hold_until <= self.clock && !commission.manual;
-            if commission.status == "pending" && is_due {
-                self.change(&place, Commission::approve);
-            }
+        if self.commissions.contains_key(&place) {
+            self.becomes(&place, self.end(&place));
         }
     }
 
@@ -251,17 +184,9 @@ impl Reference {
         }
     }
 
-    /// Pending, review, available, in flight, paid out, debt, written off; without those that are all 0.
-    pub fn balances(&self) -> BTreeMap<Account, [i128; 7]> {
-        let mut balances: BTreeMap<Account, [i128; 7]> = BTreeMap::new();
-        for commission in self.commissions.values().filter(|one| is_held(one.status)) {
-            let sheet = balances.entry((commission.partner.clone(), commission.currency)).or_default();
-            sheet[usize::from(commission.status == "review")] += commission.here;
-        }
-        for (account, payable) in &self.payable {
-            let sheet = balances.entry(account.clone()).or_default();
-            (sheet[2], sheet[5]) = ((*payable).max(0), (-payable).max(0));
-        }
+    /// What each partner has in each currency; without those that have nothing.
+    pub fn balances(&self) -> BTreeMap<Account, Sheet> {
+        let mut balances = self.unpaid();
         for payout in self.payouts.values() {
             let sheet = balances.entry(payout.account.clone()).or_default();
             match payout.status {
@@ -273,7 +198,7 @@ impl Reference {
         for (account, written_off) in &self.written_off {
             balances.entry(account.clone()).or_default()[6] = *written_off;
         }
-        balances.retain(|_, sheet| sheet.iter().any(|bucket| *bucket != 0));
+        balances.retain(|_, sheet| *sheet != Sheet::default());
         balances
     }
 }

@@ -1,15 +1,12 @@
 //! How often each row of the state tables was taken.
-use std::collections::BTreeMap;
+use super::counts::{Counts, Row};
 use tributary_domain::commission::{
     Account, CommissionEvent, CommissionEventKind, PayoutEvent, PayoutEventKind,
 };
 
-/// From, event, to.
-type Row = (&'static str, &'static str, &'static str);
-
-/// Every run must take each of these [`LEAST`] times. The rows of commissions that have nothing to do with payouts are
+/// Every run must take each of these often enough. The rows of commissions that have nothing to do with payouts are
 /// among the laws of the ledger.
-const TABLE: [Row; 80] = [
+pub const TABLE: [Row; 80] = [
     ("approved", "locked", "locked"),
     ("approved", "locked, with nothing to pay", "locked"),
     ("(an end)", "locked: more of it", "(the same)"),
@@ -92,12 +89,9 @@ const TABLE: [Row; 80] = [
     ("-", "a schedule: due, with several since", "-"),
 ];
 
-/// How often each row must be taken.
-pub const LEAST: u64 = 1_000;
-
 #[derive(Debug, Default)]
 pub struct Rows {
-    counts: BTreeMap<Row, u64>,
+    pub counts: Counts<Row>,
     /// The last event was of a payout that failed or came back.
     after_payout: bool,
 }
@@ -150,8 +144,8 @@ impl Rows {
         };
         let repays = event.postings.iter().any(|leg| leg.account == Account::Debt && leg.amount.0 > 0);
         match (repays, what) {
-            (true, "payout_failed") => self.add(("locked", "payout_failed, a debt first", "(any)")),
-            (true, "payout_returned") => self.add(("paid", "payout_returned, a debt first", "(any)")),
+            (true, "payout_failed") => self.counts.add(("locked", "payout_failed, a debt first", "(any)")),
+            (true, "payout_returned") => self.counts.add(("paid", "payout_returned, a debt first", "(any)")),
             _ => {}
         }
         let row = if ENDS.contains(&from) && from == to {
@@ -159,7 +153,7 @@ impl Rows {
         } else {
             (from, what, to)
         };
-        self.add(row);
+        self.counts.add(row);
         let more = what.ends_with(": more of it") && from == to;
         more || TABLE.contains(&row)
     }
@@ -169,22 +163,26 @@ impl Rows {
         let from = from.map_or("-", PayoutEventKind::name);
         if event.kind != PayoutEventKind::Drafted {
             let row = (from, event.kind.name(), event.kind.name());
-            self.add(row);
+            self.counts.add(row);
             return TABLE.contains(&row);
         }
         let by_schedule = event.actor == "schedule";
-        self.add(("-", if by_schedule { "drafted by a schedule" } else { "drafted by a person" }, "drafted"));
+        self.counts.add((
+            "-",
+            if by_schedule { "drafted by a schedule" } else { "drafted by a person" },
+            "drafted",
+        ));
         if event.currency != event.paid_currency {
-            self.add(("-", "drafted, converted", "drafted"));
+            self.counts.add(("-", "drafted, converted", "drafted"));
         }
         if !event.postings.is_empty() {
-            self.add(("-", "drafted, with a residue", "drafted"));
+            self.counts.add(("-", "drafted, with a residue", "drafted"));
         }
         from == "-" && by_schedule == event.cause.is_none()
     }
 
     pub fn count_offset(&mut self, amount: i128) {
-        self.add(("-", if amount > 0 { "an offset" } else { "an offset is undone" }, "-"));
+        self.counts.add(("-", if amount > 0 { "an offset" } else { "an offset is undone" }, "-"));
     }
 
     /// Counts what else happened, by the words of the table: those that it has not are no rows.
@@ -193,34 +191,7 @@ impl Rows {
         let to = to.into_iter().flatten().next().unwrap_or(from);
         let row = TABLE.iter().find(|row| row.0 == from && row.1 == what && row.2 == to);
         if let Some(row) = row {
-            self.add(*row);
+            self.counts.add(*row);
         }
-    }
-
-    fn add(&mut self, row: Row) {
-        *self.counts.entry(row).or_default() += 1;
-    }
-
-    /// Takes in what another part of the run counted.
-    pub fn and(mut self, other: Self) -> Self {
-        other.counts.into_iter().for_each(|(row, times)| *self.counts.entry(row).or_default() += times);
-        self
-    }
-
-    /// Prints the table; the rows that were taken too rarely.
-    pub fn report(&self) -> Vec<String> {
-        let mut rare = Vec::new();
-        println!("{:>10}  {:<10} {:<41} to", "times", "from", "event");
-        for row @ (from, event, to) in &TABLE {
-            let times = self.counts.get(row).copied().unwrap_or_default();
-            println!("{times:>10}  {from:<10} {event:<41} {to}");
-            if times < LEAST {
-                rare.push(format!("{from}, {event}, {to}: {times}"));
-            }
-        }
-        for ((from, event, to), times) in self.counts.iter().filter(|(row, _)| !TABLE.contains(row)) {
-            println!("{times:>10}  {from:<10} {event:<41} {to} (as well)");
-        }
-        rare
     }
 }

@@ -1,23 +1,24 @@
 //! A history told to the ledger and to the model, step by step, with every law asked after each.
-use super::super::commands::command;
+use super::super::commands::{adjustment, command};
 use super::super::frames::{applied, config_events, passed, verdict};
 use super::super::harness::World;
 use super::super::specs::{PROGRAM, ReversalSpec, SOURCE, SaleSpec, currency};
-use super::books::{Books, Broken, law};
+use super::books::Books;
 use super::history::{History, Step, Target, TermsSpec};
+use super::law::{Broken, law};
 use super::people::made;
 use super::reference::{Place, Reference};
 use super::rows::Rows;
+use super::telling::{decided, folds_again};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_domain::attribution::AttributedEvent;
-use tributary_domain::commission::{Answer, CommissionInput, CommissionsEvent, decide, evolve};
-use tributary_domain::config::{ConfigObject, Mode, Partner, Profile, Program, Release, Reward, Rule};
-use tributary_domain::facts::{Adjustment, Command, CommandKind, FactBody};
+use tributary_domain::commission::{Answer, CommissionsEvent, evolve};
+use tributary_domain::config::{ConfigObject, Partner, Reward, Rule};
+use tributary_domain::facts::{Command, CommandKind, FactBody};
 use tributary_domain::ids::{CommissionId, EventId, PayoutId, SaleId};
 use tributary_domain::money::{Minor, RatePpm};
 use tributary_domain::normalization::{FactsEvent, ReplyAddress, VerdictKind};
 use tributary_domain::payouts::PayoutTerms;
-use tributary_domain::tables::MemoryTables;
 use tributary_domain::time::{DAY_MICROS, Micros};
 
 mod payouts;
@@ -45,32 +46,14 @@ impl<'a> Run<'a> {
             history,
             world,
             books: Books::default(),
-            reference: Reference::new(history.settings.clone(), history.start),
+            reference: Reference::new(history.settings, history.start),
             rows,
             ids: BTreeMap::new(),
             drafted: vec![],
             told: vec![],
         };
         let settings = &history.settings;
-        run.config(
-            ConfigObject::Program(Program {
-                account: "acct".into(),
-                name: "Laws".to_owned(),
-                mode: Mode::Test,
-                profile: Profile::Native,
-                currency: currency("USD"),
-                rounding: settings.rounding,
-                click_window_days: 30,
-                hold_days: settings.hold_days,
-                release: Release::default(),
-                manual_approval: settings.manual,
-                sale_from: None,
-                referral_keys: Vec::new(),
-                customer_keys: Vec::new(),
-                rule_metadata_keys: Vec::new(),
-            }),
-            false,
-        )?;
+        run.config(settings.program("USD"), false)?;
         let reward = Reward::Percent(RatePpm(settings.rate));
         let rule = Rule { rule: "rule_default".into(), version: 1, reward, ..Rule::default() };
         run.config(ConfigObject::Rule(rule), false)?;
@@ -206,9 +189,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let declined = self.reference.adjusted(number, kind, partner, amount, code);
-        let adjustment =
-            Adjustment { partner: partner.into(), amount: Minor(amount), currency: currency(code) };
-        let body = FactBody::Command(Command { adjustment: Some(adjustment), ..command(kind) });
+        let body = FactBody::Command(adjustment(kind, partner, amount, code));
         let (answer, _) = self.commands(&place.0, body, "a twin of another command")?;
         law!("a commission of its own is made", answer.declined == declined, "{answer:#?}, not {declined:?}");
         self.ids.extend(answer.commission.map(|id| (place, id)));
@@ -245,12 +226,8 @@ impl<'a> Run<'a> {
         let mut all = Vec::new();
         self.world.inputs.push((self.world.clock, input.clone()));
         for step in 0.. {
-            law!("every frame comes to an end", step < 20, "{input:#?}");
             let clock = self.world.clock;
-            let input = CommissionInput { source: 0, clock, events: &input };
-            let (events, more) = decide(&self.world.tables, &input, step);
-            let again = decide(&self.world.tables, &input, step);
-            law!("10: decide is a function", again.0 == events && again.1 == more, "{events:#?} {again:#?}");
+            let (events, more) = decided(&self.world, &input, step)?;
             self.books.frame(clock, &events, self.rows)?;
             evolve(&mut self.world.tables, clock, &events);
             for event in &events {
@@ -287,12 +264,6 @@ impl<'a> Run<'a> {
     /// The ledger is where the model is.
     fn agrees(&self) -> Result<(), Broken> {
         self.books.sums()?;
-        let sheets = self.books.sheets.iter().filter(|(_, sheet)| sheet.iter().any(|bucket| *bucket != 0));
-        let sheets: BTreeMap<(&str, &str), _> =
-            sheets.map(|((partner, code), sheet)| ((partner.as_str(), code.as_str()), *sheet)).collect();
-        let expected = self.reference.balances();
-        let expected: BTreeMap<(&str, &str), _> =
-            expected.iter().map(|((partner, code), sheet)| ((partner.as_str(), *code), *sheet)).collect();
         for (place, commission) in &self.reference.commissions {
             let last = self.books.last.get(&self.ids[place]);
             law!("the model's commissions are there", last.is_some(), "{place:?}: {commission:#?}");
@@ -317,7 +288,7 @@ impl<'a> Run<'a> {
         }
         let is_all = self.books.last.len() == self.reference.commissions.len();
         law!("nobody else earns", is_all, "{:#?}", self.books.last);
-        law!("balances are the model's", sheets == expected, "{sheets:#?}, not {expected:#?}");
+        self.books.sheets.are(&self.reference.balances())?;
         for (id, payout) in &self.reference.payouts {
             let book = &self.books.payouts[id];
             law!(
@@ -335,20 +306,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// State is a function of the log's prefix; from here on the run goes on with what was folded again.
     pub fn folds_again(&mut self) -> Result<(), Broken> {
-        let mut again = MemoryTables::default();
-        self.world.log.iter().for_each(|(clock, events)| evolve(&mut again, *clock, events));
-        law!("10: folding the log again gives the same rows", again == self.world.tables, "");
-        self.world.tables = again;
-        Ok(())
+        folds_again(&mut self.world)
     }
 
     /// R, N, and all buckets together of the only commission.
     pub fn comes_to(&self, of: Target) -> Option<(i64, i64, i128)> {
         let last = self.books.last.get(self.ids.get(&self.place(of))?)?;
-        let buckets =
-            self.books.sheets.values().map(|sheet| sheet[..5].iter().sum::<i128>() - sheet[5] - sheet[6]);
-        Some((last.reversed.0, last.gross.0 - last.reversed.0, buckets.sum()))
+        Some((last.reversed.0, last.gross.0 - last.reversed.0, self.books.sheets.whole()))
     }
 }

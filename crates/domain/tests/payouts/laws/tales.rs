@@ -26,18 +26,8 @@ const DAYS: Step = Step::Tick { wait: 3 * DAY_MICROS + 7 };
 pub fn steps(random: &mut Random, about: About, products: &[Product]) -> Vec<Step> {
     let mut tales: Vec<Vec<Step>> = (0..2 + random.below(4)).map(|_| tale(random, about, products)).collect();
     tales.push((0..8 + random.below(24)).map(|_| step(random, about, products)).collect());
-    tales.iter_mut().for_each(|tale| tale.reverse());
-    let mut steps = Vec::new();
-    while !tales.is_empty() {
-        // Now and then one story goes on for a while undisturbed.
-        let lengths: Vec<usize> = tales.iter().map(Vec::len).collect();
-        let turn = random.weighted(&lengths);
-        for _ in 0..1 + random.below(5) {
-            steps.extend(tales[turn].pop());
-        }
-        tales.retain(|tale| !tale.is_empty());
-    }
-    steps
+    // Now and then one story goes on for a while undisturbed.
+    random.in_turns(tales, |random| 1 + random.below(5))
 }
 
 fn told(sale: usize, object: usize, state: ReversalState) -> Step {

@@ -1,6 +1,8 @@
 //! The laws of debts: what stands for each commission, offsets and write-offs.
+use super::super::law::{Broken, law};
 use super::super::rows::Rows;
-use super::{Books, Broken, Stands, law, net, sums_to_zero};
+use super::super::sheets::{net, sums_to_zero};
+use super::{Books, Stands};
 use tributary_domain::commission::{
     Account, CommissionStatus, DebtWrittenOff, OffsetRecorded, PayoutEventKind,
 };
@@ -22,8 +24,8 @@ impl Books {
             "{event:#?}"
         );
         let account = (event.partner.to_string(), event.currency.code().to_owned());
-        self.post(account.clone(), &event.postings, event)?;
-        self.sheets.get_mut(&account).unwrap()[6] += i128::from(amount);
+        self.sheets.post(account.clone(), &event.postings, event)?;
+        self.sheets.0.get_mut(&account).unwrap()[6] += i128::from(amount);
         let mut left = amount;
         for (of, part) in &event.claims {
             let oldest = self.next_owed(&account);

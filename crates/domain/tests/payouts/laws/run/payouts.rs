@@ -2,9 +2,10 @@
 //! tick that finds schedules due.
 use super::super::super::frames::passed;
 use super::super::super::specs::currency;
-use super::super::books::{Broken, law};
+use super::super::commission::FX_MISSING;
 use super::super::history::{Part, RateSpec, Said, Which};
-use super::super::payouts::{FX_MISSING, Payout};
+use super::super::law::{Broken, law};
+use super::super::payouts::Payout;
 use super::super::reference::Account;
 use super::Run;
 use std::collections::BTreeMap;
