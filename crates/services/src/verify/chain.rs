@@ -2,7 +2,7 @@
 //!
 //! Downstream ends are looked up first, so that a frame's input is always among what is read; what upstream has beyond is lag.
 use super::fold::Fold;
-use super::frames::Frames;
+use super::frames::{BYTES, Frames, RECORDS};
 use super::{Findings, VerifyError};
 use domain::attribution::Decision;
 use domain::ids::Hash;
@@ -32,8 +32,8 @@ pub(super) async fn walk(
         let retries = events.iter().any(|event| matches!(event, FactsEvent::DefectRetry(_)));
         let mut passes = Answers::to(&frame);
         while let Some(passed) = passes.next(&mut attributed, findings).await? {
-            let place = at(&attributed, &passed);
-            let decisions = decisions(&frame, &passed, retries, &place, findings)?;
+            let place = || at(&attributed, &passed);
+            let decisions = decisions(&frame, &passed, retries, place, findings)?;
             let known = (!retries).then_some(decisions.as_slice());
             let mut decides = Answers::to(&passed);
             while let Some(decided) = decides.next(&mut commissions, findings).await? {
@@ -62,21 +62,21 @@ fn decisions(
     input: &Frame,
     passed: &Frame,
     retries: bool,
-    place: &str,
+    place: impl Fn() -> String,
     findings: &mut Findings,
 ) -> Result<Vec<Decision>, VerifyError> {
     let (mut decisions, mut events) = (Vec::new(), Vec::new());
     for bytes in &passed.events {
         // The facts event is decoded where it comes from.
         let (event, decision) = wire::attributed::decided(bytes)
-            .map_err(|error| VerifyError::UnknownEvent { place: place.to_owned(), error })?;
+            .map_err(|error| VerifyError::UnknownEvent { place: place(), error })?;
         events.extend(event);
         decisions.extend(decision);
     }
     let must_pass = passed.step == 0 && passed.defect.is_empty() && !retries;
     if must_pass && events != input.events {
         let expected = format!("the {} events of input {}", input.events.len(), input.seq);
-        findings.problem("passed_events", place, expected, format!("{} other events", events.len()));
+        findings.problem("passed_events", place(), expected, format!("{} other events", events.len()));
     }
     Ok(decisions)
 }
@@ -98,7 +98,7 @@ impl<'a> Answers<'a> {
         &mut self,
         downstream: &mut Frames,
         findings: &mut Findings,
-    ) -> Result<Option<Frame>, VerifyError> {
+    ) -> Result<Option<Box<Frame>>, VerifyError> {
         let input = self.input;
         if self.over {
             return Ok(None);
@@ -190,7 +190,7 @@ impl Ingest {
             && self.next < self.end.0
             && let Some(reader) = &mut self.reader
         {
-            self.ready.extend(reader.next(1_000, 4 << 20).await?);
+            self.ready.extend(reader.next(RECORDS, BYTES).await?);
         }
         Ok(())
     }
@@ -215,7 +215,8 @@ impl Ingest {
         if frame.step == 0 {
             self.advance_to(frame.source, findings).await?;
         }
-        let place = format!("ingest.v1/{} position {}", self.partition.0, frame.source);
+        // Text only where something is said of it.
+        let place = || format!("ingest.v1/{} position {}", self.partition.0, frame.source);
         let Some(current) = &mut self.current else {
             // The record has expired: its verdicts speak for it.
             findings.accepted += verdicts.iter().filter(|verdict| verdict.retry_of.is_none()).count() as u64;
@@ -224,7 +225,7 @@ impl Ingest {
         if current.head != frame.source_head {
             findings.problem(
                 "source_head",
-                &place,
+                place(),
                 format!("{:?}", current.head),
                 format!("{:?}", frame.source_head),
             );
@@ -238,7 +239,7 @@ impl Ingest {
         if let Some(verdict) = verdicts.iter().find(wrong_kind) {
             findings.problem(
                 "verdict_kind",
-                &place,
+                place(),
                 format!("{:?}", current.kind),
                 format!("retry of {:?}", verdict.retry_of),
             );
@@ -250,7 +251,7 @@ impl Ingest {
                 Kind::Other => current.verdicts.min(1),
             };
             if current.verdicts != expected {
-                findings.problem("verdict_count", &place, expected, current.verdicts);
+                findings.problem("verdict_count", place(), expected, current.verdicts);
             }
         }
         Ok(())

@@ -62,10 +62,10 @@ impl Chains {
         if !covered && self.at_cursor.is_none() {
             self.at_cursor = Some(self.all.clone());
         }
-        if !self.all.contains_key(program.as_str()) {
-            self.all.insert(program.0.clone(), Grown::default());
-        }
-        let Some(grown) = self.all.get_mut(program.as_str()) else { return };
+        let grown = match self.all.get_mut(program.as_str()) {
+            Some(grown) => grown,
+            None => self.all.entry(program.0.clone()).or_default(),
+        };
         grown.chain.push_leaf(leaf(bytes));
         grown.clock = frame.clock;
         let chain = &grown.chain;

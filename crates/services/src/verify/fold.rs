@@ -10,7 +10,7 @@ use super::{Findings, Options, VerifyError};
 use bytes::Bytes;
 use domain::attribution::Decision;
 use domain::commission::balances::{Balances, is_balanced};
-use domain::commission::{CommissionEvent, CommissionStatus, CommissionsEvent, SaleRecorded};
+use domain::commission::{CommissionEvent, CommissionStatus, CommissionsEvent, Posting, SaleRecorded};
 use domain::config::{
     Account as Merchant, ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, Partner, Program, Rule,
 };
@@ -52,6 +52,37 @@ pub(super) struct Absent {
     pub(super) objects: Vec<(&'static str, String)>,
 }
 
+/// When each balance was last posted to.
+#[derive(Debug, Default)]
+pub(super) struct Posted(BTreeMap<ProgramId, BTreeMap<PartnerId, BTreeMap<Currency, Micros>>>);
+
+impl Posted {
+    fn take(&mut self, program: &ProgramId, partner: &PartnerId, postings: &[Posting], clock: Micros) {
+        // Without a copy of the names, which are nearly always there.
+        let partners = match self.0.get_mut(program) {
+            Some(partners) => partners,
+            None => self.0.entry(program.clone()).or_default(),
+        };
+        let balances = match partners.get_mut(partner) {
+            Some(balances) => balances,
+            None => partners.entry(partner.clone()).or_default(),
+        };
+        for posting in postings.iter().filter(|posting| is_bucket(posting.account)) {
+            balances.insert(posting.currency, clock);
+        }
+    }
+
+    /// Nothing: it never was.
+    pub(super) fn last(
+        &self,
+        program: &ProgramId,
+        partner: &PartnerId,
+        currency: Currency,
+    ) -> Option<Micros> {
+        self.0.get(program)?.get(partner)?.get(&currency).copied()
+    }
+}
+
 /// How many absent frames are remembered; the rows of others are reported one by one.
 const ABSENT: usize = 100;
 
@@ -64,8 +95,7 @@ pub(super) struct Fold {
     /// Last frame of each topic.
     last: BTreeMap<Followed, u64>,
     pub(super) balances: Balances,
-    /// When each balance was last posted to.
-    pub(super) posted: BTreeMap<(ProgramId, PartnerId, Currency), Micros>,
+    pub(super) posted: Posted,
     pub(super) configuration: Configuration,
     pub(super) objects: Sorters,
     pub(super) absent: Vec<Absent>,
@@ -107,7 +137,7 @@ impl Fold {
             commissions_cursor: cursor(Followed::Commissions),
             last: BTreeMap::new(),
             balances: Balances::default(),
-            posted: BTreeMap::new(),
+            posted: Posted::default(),
             configuration: Configuration::default(),
             objects: Sorters::new(options.gathered_bytes),
             absent: Vec::new(),
@@ -254,10 +284,7 @@ impl Fold {
         if event.status == CommissionStatus::Approved && !event.holds.is_empty() {
             findings.problem("ledger", &event.id, "the ledger's rules", "approved with a hold");
         }
-        for posting in event.postings.iter().filter(|posting| is_bucket(posting.account)) {
-            let key = (event.program.clone(), event.partner.clone(), posting.currency);
-            self.posted.insert(key, frame.clock);
-        }
+        self.posted.take(&event.program, &event.partner, &event.postings, frame.clock);
     }
 
     /// What an event of payouts means for objects and sheets.
@@ -277,10 +304,7 @@ impl Fold {
                     let place = format!("{} {}", self.frame(Followed::Commissions, frame), event.cause);
                     findings.problem("overflow", place, "64 bits", error);
                 }
-                for posting in event.postings.iter().filter(|posting| is_bucket(posting.account)) {
-                    let key = (event.program.clone(), event.partner.clone(), posting.currency);
-                    self.posted.insert(key, frame.clock);
-                }
+                self.posted.take(&event.program, &event.partner, &event.postings, frame.clock);
             }
             _ => {}
         }

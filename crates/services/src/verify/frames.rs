@@ -6,8 +6,9 @@ use stream::cursor::Cursor;
 use stream::judge::{Frame, Halt, Judge, Judged};
 use stream::log::{Log, LogError, Offset, Partition, Reader, Record, Topic};
 
-const RECORDS: usize = 1_000;
-const BYTES: usize = 4 << 20;
+/// What is read at a time.
+pub(super) const RECORDS: usize = 250;
+pub(super) const BYTES: usize = 1 << 20;
 
 /// A stream of frames, judged as every reader judges them. Where a reader would halt (two histories, missing records) it names
 /// the place and goes on as if the later record were right: one wrong frame must not hide what is behind it.
@@ -18,7 +19,7 @@ pub(super) struct Frames {
     judge: Judge,
     reader: Option<Box<dyn Reader>>,
     end: Offset,
-    ready: VecDeque<Frame>,
+    ready: VecDeque<Box<Frame>>,
 }
 
 impl Frames {
@@ -53,11 +54,11 @@ impl Frames {
     /// The next frame, which stays the next one.
     pub(super) async fn peek(&mut self, findings: &mut Findings) -> Result<Option<&Frame>, VerifyError> {
         self.fill(findings).await?;
-        Ok(self.ready.front())
+        Ok(self.ready.front().map(|frame| &**frame))
     }
 
     /// The next frame.
-    pub(super) async fn next(&mut self, findings: &mut Findings) -> Result<Option<Frame>, VerifyError> {
+    pub(super) async fn next(&mut self, findings: &mut Findings) -> Result<Option<Box<Frame>>, VerifyError> {
         self.fill(findings).await?;
         Ok(self.ready.pop_front())
     }
@@ -92,7 +93,7 @@ impl Frames {
         // The second time it is judged by a cursor that it fits.
         for _ in 0..3 {
             let halt = match self.judge.judge(record) {
-                Ok(Judged::Frame(frame)) => return self.ready.push_back(*frame),
+                Ok(Judged::Frame(frame)) => return self.ready.push_back(frame),
                 Ok(Judged::Fence | Judged::Void(_)) => return,
                 Err(halt) => halt,
             };

@@ -271,7 +271,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         // Two: while one waits for rows to be sorted, the other walks.
-        Self { kept: Vec::new(), gathered_bytes: 4 << 20, partitions_at_once: 2 }
+        Self { kept: Vec::new(), gathered_bytes: 1 << 20, partitions_at_once: 2 }
     }
 }
 

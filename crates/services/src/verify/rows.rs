@@ -241,12 +241,12 @@ fn balances(fold: &Fold) -> Vec<Cells<'static>> {
             owned(line.currency.code()),
         ];
         // Without a posting to a bucket there is no row.
-        let posted = fold.posted.get(&(line.program_id, line.partner_id, line.currency))?;
+        let posted = fold.posted.last(&line.program_id, &line.partner_id, line.currency)?;
         let sheet = line.sheet;
         let buckets =
             [sheet.pending, sheet.review, sheet.available, sheet.in_flight, sheet.paid_out, sheet.debt];
         cells.extend(buckets.map(|bucket| Cell::Number(bucket.0)));
-        cells.push(expected::moment(*posted));
+        cells.push(expected::moment(posted));
         Some(cells)
     });
     lines.collect()
