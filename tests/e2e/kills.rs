@@ -3,7 +3,7 @@
 //! The client keeps its own fsynced record of every 2xx. A kill counts only if at that moment an acknowledged event lacked
 //! its verdict or its balance. At the end every acknowledged event has a verdict, no sale has two commissions, the balances
 //! equal a naive model of the client's record, and `verify` is clean.
-use crate::installation::{Installation, LIMIT, Target, missing_verdicts};
+use crate::installation::{FEW, Installation, LIMIT, Target, missing_verdicts};
 use anyhow::{Context, Result, bail};
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -80,7 +80,11 @@ async fn kills(target: Target) -> Result<()> {
     let seed = rand::rng().random();
     println!("seed {seed}");
     let mut chance = rand::rngs::StdRng::seed_from_u64(seed);
-    let installation = Installation::new(target, "kills").await?;
+    let mut installation = Installation::new(target, "kills").await?;
+    if target == Target::Kafka && wanted_at_each_point() == 1 {
+        // Each kill takes all partitions over again: the long form has as many as an installation has by default.
+        installation.setup.partitions = Some(FEW);
+    }
     // A first start without load: the demo's sample traffic is not part of the client's record.
     let first = installation.setup.start(None).await?;
     let sample = sample_balances();

@@ -29,7 +29,7 @@ async fn rows_and_frames_are_identical_after_a_rebuild_on_kafka() -> Result<()> 
 const CHAIN: [Topic; 3] = [Topic::Facts, Topic::Attributed, Topic::Commissions];
 
 async fn rebuild(target: Target) -> Result<()> {
-    let installation = Installation::new(target, "rebuild").await?;
+    let installation = Installation::small(target, "rebuild").await?;
     // Three starts with load and a kill between: the chain holds takeovers and void records perhaps.
     let load = Load::start(&installation.directory.path().join("record"), 4, Duration::from_millis(2))?;
     let mut last = None;

@@ -63,6 +63,13 @@ async fn an_accepted_forecast_is_what_the_balances_are(target: Target) -> Result
         .await?;
     let slip = case.file("slip.toml", &exported.replace("rate_ppm", "rate"))?;
     case.refuses(&["replay", "--what-if", &slip], "rate: there is no such field").await?;
+    let unkept = format!(
+        "{exported}\n[programs.{PROGRAM}.rules.extra]\npercent = \"5\"\n\
+         [[programs.{PROGRAM}.rules.extra.when.all]]\nfield = \"metadata.plan\"\noperator = \"equal\"\nvalue = \"pro\"\n"
+    );
+    let unkept = case.file("unkept.toml", &unkept)?;
+    let says = "rules.extra.when.all[0].field: the program keeps no metadata under `plan`";
+    case.refuses(&["replay", "--what-if", &unkept, "--accept"], says).await?;
     let nobody = case.file("nobody.toml", "[programs.prog_nobody]")?;
     case.refuses(&["replay", "--what-if", &nobody], "programs.prog_nobody: there is no such program").await?;
     case.installation.verify_is_clean().await?;

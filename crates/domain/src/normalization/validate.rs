@@ -6,7 +6,9 @@
 use super::fold::{config_row, has_events, has_objects, key_holder, uses_of_partner};
 use super::validate_rule::{kept_metadata, number_rule, rule_metadata_keys, rule_values, version};
 use super::{ConfigRefusal, text};
-use crate::config::{ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program};
+use crate::config::{
+    ApiKey, Code, ConfigFact, ConfigObject, Coupon, Endpoint, KeyScope, PROVIDERS, Program, Rule,
+};
 use crate::ids::{PartnerId, ProgramId};
 use crate::payouts::{PayoutTerms, Schedule};
 use crate::tables::View;
@@ -90,6 +92,15 @@ pub(super) fn refusal(code: &str, field: &str, detail: impl Into<String>) -> Con
 
 pub(super) fn refuse(code: &str, field: &str, detail: impl Into<String>) -> Checked {
     Err(refusal(code, field, detail))
+}
+
+/// What a rule would be refused for as a write to its program: values out of range, a condition on what no sale keeps.
+///
+/// # Errors
+/// The refusal.
+pub fn rule(program: &Program, rule: &Rule) -> Result<(), ConfigRefusal> {
+    rule_values(rule)?;
+    kept_metadata(Some(program), rule)
 }
 
 /// What a write comes to: the fact that it leaves, or `None` when there is nothing to change.
@@ -402,7 +413,7 @@ fn references(view: &dyn View, fact: &ConfigFact, known: Option<&ConfigFact>) ->
             let detail = format!("rule {} is new, so its version is 1 (or 0, which asks for it)", rule.rule);
             refuse(code::VERSION_CONFLICT, "version", detail)
         }
-        ConfigObject::Rule(rule) => kept_metadata(program(view, &fact.program), rule),
+        ConfigObject::Rule(rule) => kept_metadata(program(view, &fact.program).as_ref(), rule),
         ConfigObject::ApiKey(key) => key_belongs(view, fact, key),
         ConfigObject::PayoutTerms(terms) if terms.partner.as_str().is_empty() => Ok(()),
         ConfigObject::PayoutTerms(terms) => has_partner(view, fact, &terms.partner),

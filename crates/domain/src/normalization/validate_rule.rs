@@ -65,8 +65,8 @@ pub(super) fn rule_metadata_keys(keys: &[String]) -> Checked {
 }
 
 /// A rule that asks for what no sale keeps would wait in silence for ever.
-pub(super) fn kept_metadata(program: Option<Program>, rule: &Rule) -> Checked {
-    let kept = program.map(|program| program.rule_metadata_keys).unwrap_or_default();
+pub(super) fn kept_metadata(program: Option<&Program>, rule: &Rule) -> Checked {
+    let kept = program.map(|program| program.rule_metadata_keys.as_slice()).unwrap_or_default();
     let check = &mut |at: &str, comparison: &Comparison| match &comparison.field {
         Field::Metadata(key) if !kept.contains(key) => Err(RuleError {
             field: format!("{at}.field"),

@@ -11,9 +11,10 @@ pub use balances::{balances_as_of, balances_known};
 use domain::attribution::AttributedEvent;
 use domain::commission::forecast::{Forecast, Plan, Shadow, forecast, programs_of, rules_in_force};
 use domain::commission::{CommissionInput, CommissionsEvent, evolve};
-use domain::config::Rule;
+use domain::config::{ConfigObject, Program, Rule};
 use domain::defect::panic_text;
 use domain::ids::{ProgramId, RuleId};
+use domain::normalization::{ConfigRefusal, validate};
 use domain::tables::MemoryTables;
 use domain::time::Micros;
 use frames::{each_frame, events};
@@ -47,6 +48,16 @@ pub enum ShadowError {
         "programs.{0}: there is no such program; `tributary replay --export-rules` prints those that are there"
     )]
     UnknownProgram(ProgramId),
+    /// A rule that could not be written: no answer would be one about a rule that may be.
+    #[error("programs.{program}.rules.{rule}.{}: {} ({})", refused.field, refused.detail, refused.code)]
+    Rule {
+        /// Whose program.
+        program: ProgramId,
+        /// The rule.
+        rule: RuleId,
+        /// As a write of it would be refused.
+        refused: ConfigRefusal,
+    },
     /// Amounts that no log of ours has.
     #[error("{0}: the balances are out of range")]
     OutOfRange(String),
@@ -150,6 +161,7 @@ pub async fn what_if(
             return Err(ShadowError::UnknownProgram(unknown.clone()));
         }
         let plan = Plan::between(&real, &rules, asked.since);
+        writable(&plan, &folded.programs)?;
         answer.rules.extend(plan.changes().map(|(program, rule, then)| RuleChange {
             program: program.clone(),
             rule: rule.clone(),
@@ -163,9 +175,24 @@ pub async fn what_if(
     Ok(answer)
 }
 
+/// Each rule that is other could be written as it is; one that stands stays, whatever its program keeps by now.
+fn writable(plan: &Plan, programs: &BTreeMap<ProgramId, Program>) -> Result<(), ShadowError> {
+    for (program, id, then) in plan.changes() {
+        let (Some(rule), Some(settings)) = (then, programs.get(program)) else { continue };
+        validate::rule(settings, rule).map_err(|refused| ShadowError::Rule {
+            program: program.clone(),
+            rule: id.clone(),
+            refused,
+        })?;
+    }
+    Ok(())
+}
+
 /// What the real fold says of its inputs.
 #[derive(Debug, Default)]
 struct Folded {
+    /// Programs as they stand.
+    programs: BTreeMap<ProgramId, Program>,
     /// The last one: facts behind it are not decided yet.
     last: Option<u64>,
     /// Those that a defect parked.
@@ -185,6 +212,13 @@ async fn fold(
         let mut decided = events(&frame, Topic::Commissions, wire::commissions::decode)?;
         decided.retain(which);
         evolve(tables, frame.clock, &decided);
+        for event in &decided {
+            if let CommissionsEvent::Config(config) = event
+                && let ConfigObject::Program(program) = &config.object
+            {
+                folded.programs.insert(config.program.clone(), program.clone());
+            }
+        }
         if !frame.defect.is_empty() {
             folded.parked.insert(frame.source);
         }
