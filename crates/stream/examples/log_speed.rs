@@ -1,5 +1,5 @@
 //! How fast and how dear the embedded log, the state store and the key store are on this machine:
-//! `cargo run --release -p tributary-stream --example log_speed [directory]`.
+//! `cargo run --release -p tributary-stream --features measure --example log_speed [directory]`.
 //!
 //! CPU is that of the whole process, background work of the store included. One append is in flight at a time unless
 //! the line says otherwise, so a line's rate is the rate of its fsyncs.

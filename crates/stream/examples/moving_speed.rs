@@ -1,4 +1,4 @@
-//! How fast a log moves: `cargo run --release -p tributary-stream --example moving_speed [records per topic and partition]`.
+//! How fast a log moves: `cargo run --release -p tributary-stream --features measure --example moving_speed [records per topic and partition]`.
 //! With `TRIBUTARY_TEST_KAFKA=host:port` also into Kafka.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 use bytes::Bytes;

@@ -1,5 +1,4 @@
 //! The log that simulations use does what its faults say; the loop survives each of them on every append.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::tables::{Tables, View, put_row, row};
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 //!
 //! The service chains its events by their hash, so that any row that is missing, doubled or of another moment shows in every
 //! later byte. The same service, never stopped, writes the same inputs to another topic: frames are compared with its.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::ids::Hash;
 use domain::tables::{Tables, View, put_row, row};

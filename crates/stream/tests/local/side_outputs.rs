@@ -1,5 +1,4 @@
 //! What follows accepted frames: gateways' records first, answers only once those are acknowledged, and nothing lost.
-#![allow(clippy::unwrap_used)]
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::tables::{Tables, View, put_row, row};

@@ -1,5 +1,4 @@
 //! Rule 2, case by case: which records count for a reader, and what makes it halt.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::ids::Hash;
 use domain::time::Micros;

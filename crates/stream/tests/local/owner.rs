@@ -2,7 +2,6 @@
 //!
 //! Faults are injected between the loop and a real embedded log: landed but reported failed, lost, acknowledged without an
 //! offset, and late (landing after the next owner's fence).
-#![allow(clippy::unwrap_used)]
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::tables::{Tables, View, put_row, row};

@@ -1,5 +1,4 @@
 //! What only the embedded log promises: the fsynced mark, the poisoned end, the lock, retention, offline maintenance.
-#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use domain::time::Micros;
 use std::path::Path;
