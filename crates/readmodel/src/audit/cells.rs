@@ -180,6 +180,7 @@ impl Kind {
 
 /// One leg, as rows have it.
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Leg<'a> {
     #[serde(borrow)]
     account: Cow<'a, str>,
@@ -190,6 +191,7 @@ struct Leg<'a> {
 
 /// One part of a base, as rows have it.
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Part<'a> {
     #[serde(borrow)]
     line_id: Cow<'a, str>,

@@ -176,7 +176,7 @@ impl Findings {
         });
     }
 
-    /// Names the columns in which a row differs.
+    /// Names the columns in which a row that differs does so.
     fn compare(&mut self, table: &Table, place: String, expected: &Cells<'_>, found: &Cells<'_>) {
         let says = |cells: &Cells<'_>, column: usize| {
             cells.get(column).map(|cell| cell.shown().map(Cow::into_owned))
@@ -185,6 +185,10 @@ impl Findings {
         if (0..expected.len().max(found.len())).any(differs) {
             let found = shown(table, found, differs);
             self.problem(table.kind, place, shown(table, expected, differs), found);
+        } else {
+            // The same words for people, as with a field too many in JSON.
+            let found = format!("{}, in another form", shown(table, found, |_| true));
+            self.problem(table.kind, place, shown(table, expected, |_| true), found);
         }
     }
 

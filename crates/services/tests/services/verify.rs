@@ -179,6 +179,27 @@ async fn each_wrong_row_is_named_with_its_table_its_key_and_the_column_that_diff
             "postings pending USD 200",
         ),
         (
+            "UPDATE tributary.commission_event_rows SET postings = jsonb_set(postings, '{0,extra}', '1') WHERE seq = 3",
+            "commission_event",
+            event(3),
+            "postings expense USD -200, pending USD 200",
+            "\"extra\": 1",
+        ),
+        (
+            "UPDATE tributary.commission_event_rows SET holds = ARRAY[NULL]::text[] WHERE seq = 3",
+            "commission_event",
+            event(3),
+            "holds ",
+            "holds null",
+        ),
+        (
+            "UPDATE tributary.commission_rows SET slices = jsonb_set(slices, '{0,extra}', '1') WHERE seq = 3",
+            "commission",
+            row_of(3),
+            "slices ",
+            "in another form",
+        ),
+        (
             "DELETE FROM tributary.commission_event_rows WHERE seq = 3",
             "commission_event",
             event(3),
